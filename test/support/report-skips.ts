@@ -1,0 +1,10 @@
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+/** Real corpora, tokenizers and checkpoints, when they are there; tests that need them say so when skipped. */
+export const sharedData = fileURLToPath(new URL('../../../shared/data/', import.meta.url));
+export const hasSharedData = existsSync(sharedData);
+
+export default function setup(): void {
+  if (!hasSharedData) console.warn('skipped: no shared data (tests over ../shared/data will not run)');
+}
