@@ -1,13 +1,21 @@
-/** A document's tokens, without BOS and EOS. All three arrays have one length. */
-export interface Encoding {
-  /** Token ids. */
-  readonly ids: Int32Array;
-  /**
-   * UTF-8 byte range of the document's text that each token covers, [byteStart, byteEnd). A token that is a
-   * fragment of one character has that character's whole range; −1 in both where no range is defined.
-   */
+/**
+ * UTF-8 byte range of the document's text that each token covers, [byteStart, byteEnd), both [tokens]. A token
+ * that is a fragment of one character has that character's whole range; −1 in both where no range is defined.
+ */
+export interface ByteOffsets {
   readonly byteStart: Int32Array;
   readonly byteEnd: Int32Array;
+}
+
+/** A document's tokens, without BOS and EOS. */
+export interface Encoding {
+  /** [tokens] token ids. */
+  readonly ids: Int32Array;
+  /**
+   * Works the byte offsets out anew from text and ids at each call, so that documents which no window cuts
+   * never pay for them: keep the result if it is needed twice. Synchronous, O(bytes of the text).
+   */
+  offsets(): ByteOffsets;
 }
 
 export type TokenizerEngine = 'native' | 'portable';
