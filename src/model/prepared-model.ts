@@ -25,6 +25,12 @@ export interface GraphSettings {
 export interface PreparedModel {
   /** The ONNX file to load, by path. */
   readonly graphPath: string;
+  /**
+   * Folder that the graph's weights lie in, to be given to the session as
+   * `session.model_external_initializers_file_folder_path` (see `sessionOptions`): weights are used where they
+   * are, and ONNX Runtime follows no links out of a graph's own folder.
+   */
+  readonly weightsFolder: string;
   readonly info: ModelInfo;
 }
 

@@ -1,0 +1,69 @@
+/** What every architecture gives: how to build its graph, and what it costs. */
+import { z } from 'zod';
+import { fatalError } from '../errors.js';
+import type { GraphBuilder, Value } from '../onnx/graph.js';
+import type { Weights } from './weights.js';
+
+/** Inputs of the graph; the last two only with attention `within`. */
+export interface BodyInputs {
+  /** [B, T] int32. */
+  readonly ids: Value;
+  /** [B, T] int32 or null. */
+  readonly positionIds: Value | null;
+  /** [B, T] int32 or null. */
+  readonly documentIds: Value | null;
+}
+
+/** Multiply-adds ×2 a token: `matmul + attentionPerContextToken · T`. */
+export interface TokenFlops {
+  readonly matmul: number;
+  readonly attentionPerContextToken: number;
+}
+
+export interface Decoder {
+  readonly vocabularySize: number;
+  readonly hiddenSize: number;
+  /** Longest sequence, in tokens. */
+  readonly maxPositions: number;
+  readonly flopsPerToken: TokenFlops;
+  /** Adds the body: ids → the final norm's output, [B, T, hiddenSize] float32. */
+  body(g: GraphBuilder, weights: Weights, inputs: BodyInputs): Value;
+  /** The output embedding, [vocabularySize, hiddenSize] float32. */
+  head(weights: Weights): Value;
+}
+
+/** One family of checkpoints: `config.json`'s object (already JSON) and its path, for messages → decoder. */
+export type Architecture = (config: unknown, file: string) => Decoder;
+
+export const size = z.number().int().min(1).max(2 ** 31 - 1);
+export const epsilon = z.number().positive().max(1);
+
+/**
+ * Parses config.json by an architecture's schema.
+ * @throws fatal `bad-config` naming the file and the first field that is wrong.
+ */
+export function parseConfig<T extends z.ZodType>(schema: T, config: unknown, file: string): z.infer<T> {
+  const parsed = schema.safeParse(config);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  const field = issue?.path.join('.') ?? '';
+  throw fatalError(
+    'bad-config',
+    `${file}: ${field === '' ? 'the configuration' : `field ${field}`} is not usable (${issue?.message ?? 'invalid'}); fetch the checkpoint's config.json again`,
+  );
+}
+
+/** Refuses a configuration whose numbers do not fit together. */
+export function checkConfig(holds: boolean, file: string, found: string): asserts holds {
+  if (!holds) throw fatalError('bad-config', `${file}: ${found}; fetch the checkpoint's config.json again`);
+}
+
+/**
+ * FLOPs of a decoder. Matmul: 2 for each element of each matrix a token is multiplied with, the head included,
+ * embeddings, norms and biases not. Attention at context T: scores and mixing take 2·heads·headSize each for
+ * every visible token, and a causal token of a row of T sees (T + 1)/2 of them on average, counted as T/2;
+ * sliding windows are counted as if they were full.
+ */
+export function tokenFlops(matrixElements: number, layers: number, queryWidth: number): TokenFlops {
+  return { matmul: 2 * matrixElements, attentionPerContextToken: 2 * queryWidth * layers };
+}

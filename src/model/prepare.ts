@@ -1,0 +1,114 @@
+/** From a checkpoint folder to a scoring graph on disk. */
+import { createHash, randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { dirname, join, relative, sep } from 'node:path';
+import { type Graph, GraphBuilder } from '../onnx/graph.js';
+import { chunkedLossHead } from '../onnx/ops/head.js';
+import { encodeModel, toModelProto } from '../onnx/proto.js';
+import { type Checkpoint, openCheckpoint } from './checkpoint.js';
+import { hashModel } from './hash.js';
+import type { GraphSettings, ModelInfo, PreparedModel } from './prepared-model.js';
+import type { TensorEntry } from './safetensors.js';
+import { Weights } from './weights.js';
+
+/** Part of every cached graph's key: to be raised whenever the graphs we build change. */
+const graphVersion = 1;
+
+type BuildSettings = Pick<GraphSettings, 'attention' | 'entropy'>;
+
+interface BuiltGraph {
+  readonly graph: Graph;
+  readonly used: readonly TensorEntry[];
+  /** Folder that the graph's weight locations are relative to. */
+  readonly weightsFolder: string;
+}
+
+/** The deepest folder that holds every file. ONNX Runtime reads no weights from outside of one folder. */
+function commonFolder(paths: readonly string[]): string {
+  const [first = [], ...others] = paths.map((path) => dirname(path).split(sep));
+  const length = first.findIndex((part, depth) => others.some((other) => other[depth] !== part));
+  return (length === -1 ? first : first.slice(0, length)).join(sep) || sep;
+}
+
+/** The graph of a checkpoint by the calling convention of `PreparedModel`. */
+export function buildGraph(checkpoint: Checkpoint, settings: BuildSettings): BuiltGraph {
+  const { decoder, tensors } = checkpoint;
+  const weightsFolder = commonFolder([...tensors.values()].map(({ file }) => file));
+  const g = new GraphBuilder('tokensieve');
+  const weights = new Weights(g, tensors, (file) => relative(weightsFolder, file).split(sep).join('/'));
+  const shape = ['batch', 'length'];
+  const ids = g.input('input_ids', 'int32', shape);
+  const within = settings.attention === 'within';
+  const positionIds = within ? g.input('position_ids', 'int32', shape) : null;
+  const documentIds = within ? g.input('document_ids', 'int32', shape) : null;
+  const hidden = decoder.body(g, weights, { ids, positionIds, documentIds });
+  const head = {
+    weight: decoder.head(weights),
+    bias: null,
+    hiddenSize: decoder.hiddenSize,
+    vocabularySize: decoder.vocabularySize,
+  };
+  const { loss, entropy } = chunkedLossHead(g, hidden, ids, head, settings.entropy);
+  g.output(loss, 'loss', 'float32', ['batch', 'targets']);
+  if (entropy !== null) g.output(entropy, 'entropy', 'float32', ['batch', 'targets']);
+  return { graph: g.build(), used: weights.used, weightsFolder };
+}
+
+function infoOf(checkpoint: Checkpoint, used: readonly TensorEntry[], hash: string): ModelInfo {
+  const bytesByType = new Map<string, number>();
+  for (const { type, length } of used) bytesByType.set(type, (bytesByType.get(type) ?? 0) + length);
+  const [mostBytes] = [...bytesByType].sort((a, b) => b[1] - a[1]);
+  const { decoder } = checkpoint;
+  return {
+    folder: checkpoint.folder,
+    hash,
+    architecture: checkpoint.architecture,
+    vocabularySize: decoder.vocabularySize,
+    maxPositions: decoder.maxPositions,
+    parameters: used.reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1), 0),
+    flopsPerToken: decoder.flopsPerToken,
+    weightType: mostBytes?.[0] ?? 'F32',
+    weightBytes: used.reduce((sum, { length }) => sum + length, 0),
+  };
+}
+
+/**
+ * What a checkpoint is, checked as far as its configuration and headers go (missing tensors, wrong shapes).
+ * The weights are read once, for the hash; `cacheFolder` remembers it.
+ * @throws fatal errors of `openCheckpoint`; `missing-tensor`, `wrong-shape`, `unknown-weight-type`.
+ */
+export async function describeModel(folder: string, cacheFolder: string | null = null): Promise<ModelInfo> {
+  const checkpoint = await openCheckpoint(folder);
+  const { used } = buildGraph(checkpoint, { attention: 'across', entropy: false });
+  return infoOf(checkpoint, used, await hashModel(checkpoint.files, cacheFolder));
+}
+
+/**
+ * Builds the scoring graph of a checkpoint, or finds it in the cache. Safe to call from several processes.
+ * @throws fatal errors of `describeModel`.
+ */
+export async function prepareModel(folder: string, settings: GraphSettings): Promise<PreparedModel> {
+  const checkpoint = await openCheckpoint(folder);
+  const { graph, used, weightsFolder } = buildGraph(checkpoint, settings);
+  const hash = await hashModel(checkpoint.files, settings.cacheFolder);
+  const locations = checkpoint.files.map(({ path }) => relative(weightsFolder, path));
+  const key = JSON.stringify([graphVersion, settings.device, settings.attention, settings.entropy, locations]);
+  const settingsHash = createHash('sha256').update(key).digest('hex');
+  const graphFolder = join(settings.cacheFolder, `${hash.slice(0, 24)}-${settingsHash.slice(0, 12)}`);
+  const graphPath = join(graphFolder, 'model.onnx');
+  if (!existsSync(graphPath)) await commitGraph(graph, graphFolder, graphPath);
+  return { graphPath, weightsFolder, info: infoOf(checkpoint, used, hash) };
+}
+
+/** Writes under a staging name, then renames: a second builder replaces the same bytes with the same bytes. */
+async function commitGraph(graph: Graph, folder: string, path: string): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  const staging = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`;
+  try {
+    await writeFile(staging, encodeModel(toModelProto(graph)));
+    await rename(staging, path);
+  } finally {
+    await rm(staging, { force: true });
+  }
+}

@@ -1,0 +1,136 @@
+/**
+ * Headers of .safetensors files: eight bytes of length, JSON that places each tensor, then the tensors.
+ * https://github.com/huggingface/safetensors#format. Nothing in a file is trusted before it is checked.
+ */
+import { type FileHandle, open } from 'node:fs/promises';
+import { z } from 'zod';
+import { fatalError } from '../errors.js';
+
+/** Bytes an element. */
+export const elementBytes = {
+  BOOL: 1,
+  U8: 1,
+  I8: 1,
+  F8_E4M3: 1,
+  F8_E5M2: 1,
+  U16: 2,
+  I16: 2,
+  F16: 2,
+  BF16: 2,
+  U32: 4,
+  I32: 4,
+  F32: 4,
+  U64: 8,
+  I64: 8,
+  F64: 8,
+} as const;
+
+export type ElementType = keyof typeof elementBytes;
+
+/** A tensor's place: bytes [offset, offset + length) of `file`. */
+export interface TensorEntry {
+  readonly name: string;
+  readonly type: string;
+  readonly shape: readonly number[];
+  readonly file: string;
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** The format's own bound on the header, and one on what a checkpoint of any real model holds. */
+export const maxHeaderBytes = 100_000_000;
+const maxRank = 32;
+
+const entrySchema = z.object({
+  dtype: z.string().max(32),
+  shape: z.array(z.number().int().min(0).max(Number.MAX_SAFE_INTEGER)).max(maxRank),
+  data_offsets: z.tuple([z.number().int().min(0), z.number().int().min(0)]),
+});
+
+const broken = (file: string, found: string) =>
+  fatalError(
+    'broken-safetensors',
+    `${file}: ${found}; expected a whole .safetensors file: fetch or save the checkpoint again`,
+  );
+
+/**
+ * Reads the header of one file. Tensors come in the order of their bytes.
+ * @throws fatal `broken-safetensors` naming the file and what is wrong with it.
+ */
+export async function readSafetensorsHeader(file: string): Promise<TensorEntry[]> {
+  const handle = await open(file, 'r').catch((error: unknown) => {
+    throw fatalError('unreadable-weights', `${file}: cannot be opened; check the path and permissions`, {
+      cause: error,
+    });
+  });
+  try {
+    const { size } = await handle.stat();
+    const text = await readHeaderText(handle, file, size);
+    const headerEnd = 8 + text.length;
+    const entries = parseHeader(text, file, headerEnd);
+    checkLayout(entries, file, headerEnd, size);
+    return entries;
+  } finally {
+    await handle.close();
+  }
+}
+
+async function readHeaderText(handle: FileHandle, file: string, size: number): Promise<Buffer> {
+  if (size < 8) throw broken(file, `has ${size} bytes, fewer than the 8 that hold the header's length`);
+  const prefix = Buffer.alloc(8);
+  await handle.read(prefix, 0, 8, 0);
+  const length = prefix.readBigUInt64LE();
+  if (length > BigInt(maxHeaderBytes)) {
+    throw broken(file, `claims a header of ${length} bytes, more than the format's ${maxHeaderBytes}`);
+  }
+  if (length + 8n > BigInt(size)) {
+    throw broken(file, `claims a header of ${length} bytes but has only ${size} bytes in all`);
+  }
+  const text = Buffer.alloc(Number(length));
+  await handle.read(text, 0, text.length, 8);
+  return text;
+}
+
+function parseHeader(text: Buffer, file: string, headerEnd: number): TensorEntry[] {
+  let json: unknown;
+  try {
+    json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(text));
+  } catch (error) {
+    throw fatalError('broken-safetensors', `${file}: its header is not JSON; fetch the checkpoint again`, {
+      cause: error,
+    });
+  }
+  if (typeof json !== 'object' || json === null || Array.isArray(json)) {
+    throw broken(file, 'has a header that is not an object');
+  }
+  const entries: TensorEntry[] = [];
+  for (const [name, value] of Object.entries(json)) {
+    if (name === '__metadata__') continue;
+    const parsed = entrySchema.safeParse(value);
+    if (!parsed.success) throw broken(file, `tensor ${JSON.stringify(name)} has no valid dtype, shape, data_offsets`);
+    const { dtype, shape, data_offsets: [start, end] } = parsed.data;
+    const bytes = byteLength(dtype, shape);
+    if (bytes === null) throw broken(file, `tensor ${name} has unknown dtype ${JSON.stringify(dtype)}`);
+    if (end - start !== bytes) {
+      throw broken(file, `tensor ${name} is ${dtype} [${shape}], ${bytes} bytes, but takes ${end - start}`);
+    }
+    entries.push({ name, type: dtype, shape, file, offset: headerEnd + start, length: bytes });
+  }
+  return entries.sort((a, b) => a.offset - b.offset || a.length - b.length);
+}
+
+function byteLength(dtype: string, shape: readonly number[]): number | null {
+  if (!Object.hasOwn(elementBytes, dtype)) return null;
+  return shape.reduce((product, size) => product * size, elementBytes[dtype as ElementType]);
+}
+
+function checkLayout(entries: readonly TensorEntry[], file: string, start: number, size: number): void {
+  let end = start;
+  for (const entry of entries) {
+    if (entry.offset < end) throw broken(file, `tensor ${entry.name} overlaps the one before it`);
+    end = entry.offset + entry.length;
+    if (end > size) {
+      throw broken(file, `tensor ${entry.name} ends at byte ${end} but the file has ${size}`);
+    }
+  }
+}

@@ -1,0 +1,57 @@
+/** Rotary position embedding (Su et al. 2021), halves layout. */
+import { contrib, type GraphBuilder, int, type Value } from '../graph.js';
+
+/** cos and sin, float32 [T, dimensions/2]; `positions` int64 [B, T]. */
+export interface RotaryTables {
+  readonly cos: Value;
+  readonly sin: Value;
+  readonly positions: Value;
+}
+
+/**
+ * Tables for positions 0..T−1, computed in float64 inside the graph: position times frequency loses up to
+ * 1e-4 rad at position 2048 in float32. `frequencies` are radians a position, `scale` multiplies both tables.
+ * ids [B, T]; `positionIds` [B, T] int32 where positions restart, else null.
+ */
+export function rotaryTables(
+  g: GraphBuilder,
+  ids: Value,
+  positionIds: Value | null,
+  frequencies: Float64Array,
+  scale: number,
+): RotaryTables {
+  const shape = g.node('Shape', [ids]);
+  const length = g.node('Gather', [shape, g.int64(1)]);
+  const range = g.node('Range', [g.int64(0), length, g.int64(1)]);
+  const column = g.node('Unsqueeze', [g.node('Cast', [range], { attributes: { to: int(11) } }), g.int64s([1])]);
+  const angles = g.node('Mul', [column, g.float64s('rotary.frequencies', frequencies, [1, frequencies.length])]);
+  const table = (op: 'Cos' | 'Sin'): Value => {
+    const exact = g.node(op, [angles]);
+    const scaled = scale === 1 ? exact : g.node('Mul', [exact, g.float64(scale)]);
+    return g.node('Cast', [scaled], { attributes: { to: int(1) } });
+  };
+  const positions =
+    positionIds === null
+      ? g.node('Expand', [range, shape])
+      : g.node('Cast', [positionIds], { attributes: { to: int(7) } });
+  return { cos: table('Cos'), sin: table('Sin'), positions };
+}
+
+/** Rotates x [B, T, heads·headSize]; only the first 2·frequencies entries of each head when partial. */
+export function rotate(
+  g: GraphBuilder,
+  x: Value,
+  tables: RotaryTables,
+  heads: number,
+  headSize: number,
+  rotaryDimensions: number,
+): Value {
+  const partial =
+    rotaryDimensions === headSize
+      ? {}
+      : { num_heads: int(heads), rotary_embedding_dim: int(rotaryDimensions) };
+  return g.node('RotaryEmbedding', [x, tables.positions, tables.cos, tables.sin], {
+    domain: contrib,
+    attributes: partial,
+  });
+}
