@@ -1,0 +1,39 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Tokenizer } from '@huggingface/tokenizers';
+import { describe, expect, it } from 'vitest';
+import { readCheckpoint } from '../support/oracle/checkpoint.js';
+import { linear } from '../support/oracle/layers.js';
+import { llama2c, llama2cTokens } from '../support/oracle/llama2c.js';
+import { lossesAcross, tokenLoss } from '../support/oracle/oracle.js';
+import { hasSharedData, sharedData } from '../support/report-skips.js';
+
+const STORY =
+  'Once upon a time, there was a little girl named Lily. She loved to play outside in the park. One day, ' +
+  'she saw a big red ball near a tree. Lily wanted to play with the ball, but it was too high. Her mom ' +
+  'came to help her. "Thank you, mom!" said Lily. They played with the ball all day and were very happy.';
+
+describe.skipIf(!hasSharedData)('a pretrained Llama in two formats', () => {
+  const original = join(sharedData, 'models/stories260K');
+  const converted = join(sharedData, 'models/stories260K-hf');
+
+  it('has the same tokens', () => {
+    const json = (name: string): object => JSON.parse(readFileSync(join(converted, name), 'utf8'));
+    const tokenizer = new Tokenizer(json('tokenizer.json'), json('tokenizer_config.json'));
+    const text = `${STORY} Ça coûte 3 €.`;
+    expect(tokenizer.encode(text).ids).toEqual(llama2cTokens(join(original, 'tok512.bin'), text));
+  });
+
+  it('has the same losses, and they are those of a model that knows stories', () => {
+    const ids = llama2cTokens(join(original, 'tok512.bin'), STORY);
+    const { states, head } = llama2c(join(original, 'stories260K.bin'), ids);
+    const { loss } = lossesAcross(readCheckpoint(converted), ids);
+    ids.slice(1).forEach((id, t) => {
+      expect(
+        Math.abs(loss[t]! - tokenLoss(linear(states[t]!, head), id).loss),
+        `token ${t + 1}`,
+      ).toBeLessThan(1e-9);
+    });
+    expect(loss.reduce((a, b) => a + b, 0) / loss.length).toBeLessThan(1.5); // ln 512 = 6.2 knows nothing
+  });
+});
