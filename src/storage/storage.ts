@@ -6,6 +6,11 @@ export interface ObjectStat {
   readonly etag?: string;
 }
 
+export interface ListOptions {
+  /** Only the objects directly in the folder. Default: everything below it. */
+  readonly shallow?: boolean;
+}
+
 /** Bytes written under a staging name. Nothing is visible under `path` until `commit` returns. */
 export interface StagedFile {
   readonly path: string;
@@ -25,8 +30,11 @@ export interface Storage {
   stat(path: string): Promise<ObjectStat>;
   /** Bytes [start, end) of the object; fewer are an error. */
   readRange(path: string, start: number, end: number): Promise<Uint8Array>;
-  /** Every object below `folder`, as paths that begin with `folder`, sorted by code unit. Empty when there is no such folder. */
-  list(folder: string): Promise<readonly string[]>;
+  /**
+   * Every object below `folder`, as paths that begin with `folder`, sorted by code unit; staging files are left
+   * out. Empty when there is no such folder.
+   */
+  list(folder: string, options?: ListOptions): Promise<readonly string[]>;
   /** Opens a staging file for `path`, making parent folders as needed. */
   stage(path: string): Promise<StagedFile>;
   /** Removes an object; not an error when it is absent. */

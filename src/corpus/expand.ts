@@ -1,0 +1,142 @@
+/** From what a user names (globs, files, folders) to the shards of a corpus. */
+import { posix } from 'node:path';
+import picomatch from 'picomatch';
+import { TokensieveError, usageError } from '../errors.js';
+import type { Storage } from '../storage/storage.js';
+import type { Shard, ShardFormat } from './shard.js';
+
+const FORMATS: readonly (readonly [RegExp, ShardFormat])[] = [
+  [/\.parquet$/i, 'parquet'],
+  [/\.(jsonl|ndjson)$/i, 'jsonl'],
+  [/\.(jsonl|ndjson|json)\.gz$/i, 'jsonl.gz'],
+  [/\.(jsonl|ndjson|json)\.zst$/i, 'jsonl.zst'],
+];
+const KNOWN = '.parquet, .jsonl, .ndjson, .jsonl.gz, .json.gz, .jsonl.zst, .json.zst';
+
+/** The format that a file's extension says, or null. */
+export const formatOf = (path: string): ShardFormat | null =>
+  FORMATS.find(([extension]) => extension.test(path))?.[1] ?? null;
+
+/** A file as found, with the folder that its name is relative to. */
+interface Found {
+  readonly path: string;
+  readonly base: string;
+  readonly pattern: string;
+}
+
+/**
+ * The shards that globs, file paths and folders name, sorted by name in code unit order.
+ *
+ * A shard's name is its path relative to the glob's fixed part, to the named folder, or, for files named
+ * outright, to the folder that all of these have in common: never absolute, never with `..`. A folder stands for
+ * the files of known formats below it. Hidden files are left out unless they are named outright.
+ * @throws TokensieveError (usage): nothing matched, unknown extension, two shards with one name, or one file under two names.
+ */
+export async function expandShards(storage: Storage, patterns: readonly string[]): Promise<readonly Shard[]> {
+  const files: Found[] = [];
+  const plain: string[] = [];
+  for (const pattern of patterns) {
+    const kind = await kindOf(storage, pattern);
+    if (kind === 'file') plain.push(pattern);
+    else files.push(...(kind === 'glob' ? await glob(storage, pattern) : await folder(storage, pattern)));
+  }
+  const base = commonFolder(plain.map(normalize));
+  for (const path of plain) files.push({ path, base, pattern: path });
+  if (patterns.length === 0)
+    throw usageError('no-shards', 'no shards were named. Give files, folders or globs.');
+  return distinct(files.map(shardOf)).sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+}
+
+/** An existing file is a file even when its name looks like a glob. */
+async function kindOf(storage: Storage, pattern: string): Promise<'file' | 'glob' | 'folder'> {
+  try {
+    await storage.stat(pattern);
+    return 'file';
+  } catch (error) {
+    if (!(error instanceof TokensieveError && (error.code === 'not-found' || error.code === 'not-a-file')))
+      throw error;
+    return picomatch.scan(pattern).isGlob ? 'glob' : 'folder';
+  }
+}
+
+async function glob(storage: Storage, pattern: string): Promise<readonly Found[]> {
+  const { base, glob: rest } = picomatch.scan(pattern);
+  const folder = base === '' ? (pattern.startsWith('/') ? '/' : '.') : base;
+  const matches = picomatch(rest);
+  const shallow = !rest.includes('/') && !rest.includes('**');
+  const found = (await storage.list(folder, { shallow }))
+    .filter((path) => matches(below(folder, path)))
+    .map((path) => ({ path, base: folder, pattern }));
+  if (found.length === 0)
+    throw usageError('no-shards', `${pattern}: no file matches. Check the path and the quotes around it.`);
+  return found;
+}
+
+async function folder(storage: Storage, path: string): Promise<readonly Found[]> {
+  const listed = await storage.list(path);
+  const found = listed
+    .filter((file) => formatOf(file) !== null && !/(^|\/)\./.test(below(path, file)))
+    .map((file) => ({ path: file, base: path, pattern: path }));
+  if (found.length > 0) return found;
+  throw usageError(
+    'no-shards',
+    listed.length === 0
+      ? `${path}: no such file or folder, or nothing in it. Check the path.`
+      : `${path}: none of its ${listed.length} files has a known extension (${KNOWN}).`,
+  );
+}
+
+function shardOf({ path, base, pattern }: Found): Shard {
+  const format = formatOf(path);
+  if (format === null) {
+    const through = pattern === path ? '' : ` (matched by ${pattern})`;
+    throw usageError(
+      'unknown-format',
+      `${path}${through}: unknown extension, expected one of ${KNOWN}. Narrow the pattern or rename the file.`,
+    );
+  }
+  return { path, name: posix.relative(normalize(base), normalize(path)), format };
+}
+
+function distinct(shards: readonly Shard[]): Shard[] {
+  const byName = new Map<string, Shard>();
+  const byPath = new Map<string, Shard>();
+  for (const shard of shards) {
+    const path = normalize(shard.path);
+    const same = byName.get(shard.name);
+    if (same && normalize(same.path) !== path) {
+      throw usageError(
+        'same-name',
+        `${same.path} and ${shard.path} would both be named ${shard.name} in the output. Name their common folder instead, as in 'folder/**/*.parquet'.`,
+      );
+    }
+    const twice = byPath.get(path);
+    if (twice && twice.name !== shard.name) {
+      throw usageError(
+        'shard-twice',
+        `${shard.path} is named twice, as ${twice.name} and as ${shard.name}: its text would count twice. Drop one of the patterns.`,
+      );
+    }
+    byName.set(shard.name, shard);
+    byPath.set(path, shard);
+  }
+  return [...byName.values()];
+}
+
+/** An absolute path without `.` and `..`; a URL as it is. */
+const normalize = (path: string): string =>
+  /^[a-z][a-z0-9+.-]+:\/\//i.test(path) ? path : posix.resolve(path);
+
+const below = (folder: string, path: string): string =>
+  path.slice(folder.endsWith('/') ? folder.length : folder.length + 1);
+
+/** The deepest folder that holds all of the (normalized) files. */
+function commonFolder(paths: readonly string[]): string {
+  const [first = [], ...others] = paths.map((path) => path.split('/').slice(0, -1));
+  const common = [...first];
+  for (const other of others) {
+    const differs = common.findIndex((part, i) => part !== other[i]);
+    if (differs >= 0) common.length = differs;
+  }
+  return common.join('/') || '/';
+}

@@ -1,0 +1,38 @@
+/**
+ * Names of staging files: `.<name>.<host>-<pid>-<random>.staging`, in the folder of the file they become, so
+ * that the final rename never crosses file systems. Host and pid say whose they are: a file may be swept when
+ * its process is dead, and only on its own host (another host's pids mean nothing here).
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
+
+const SUFFIX = '.staging';
+const PATTERN = /^\..*\.([0-9a-f]{8})-(\d+)-[0-9a-f]{12}\.staging$/su;
+/** Characters of the final name kept in the staging name, so that long names stay within 255 bytes. */
+const NAME_CHARACTERS = 24;
+
+const hostTag = (): string => createHash('sha256').update(hostname()).digest('hex').slice(0, 8);
+
+export function stagingName(name: string): string {
+  const stem = Array.from(name).slice(0, NAME_CHARACTERS).join('');
+  return `.${stem}.${hostTag()}-${process.pid}-${randomBytes(6).toString('hex')}${SUFFIX}`;
+}
+
+export const isStagingName = (name: string): boolean => name.endsWith(SUFFIX) && PATTERN.test(name);
+
+/** True when the name is a staging file of this host whose process is no more. */
+export function isAbandoned(name: string): boolean {
+  const [, host, pid] = PATTERN.exec(name) ?? [];
+  if (host !== hostTag() || pid === undefined) return false;
+  return !isAlive(Number(pid));
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    // EPERM: alive, another user's.
+    return !(error instanceof Error && 'code' in error && error.code === 'ESRCH');
+  }
+}
