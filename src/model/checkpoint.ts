@@ -56,7 +56,9 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
   const decoder = build(config, configPath);
   const { names, tensors } = await findTensors(folder);
   const files = await Promise.all(
-    ['config.json', ...names].sort().map(async (name) => ({ name, path: await realpath(join(folder, name)) })),
+    ['config.json', ...names]
+      .sort()
+      .map(async (name) => ({ name, path: await realpath(join(folder, name)) })),
   );
   return { folder, architecture, decoder, tensors, files };
 }
@@ -93,7 +95,10 @@ async function findTensors(
     return { names: [weightsName], tensors: new Map(entries.map((entry) => [entry.name, entry])) };
   }
   if (existsSync(join(folder, indexName))) return findShardedTensors(folder);
-  if (existsSync(join(folder, 'pytorch_model.bin')) || existsSync(join(folder, 'pytorch_model.bin.index.json'))) {
+  if (
+    existsSync(join(folder, 'pytorch_model.bin')) ||
+    existsSync(join(folder, 'pytorch_model.bin.index.json'))
+  ) {
     throw fatalError(
       'pickle-checkpoint',
       `${folder}: holds its weights as pickle (pytorch_model.bin), which can run code when it is read; expected ${weightsName}: save it with transformers' save_pretrained(safe_serialization=True)`,
@@ -143,7 +148,10 @@ async function readShard(folder: string, indexPath: string, shard: string): Prom
   }
   const path = join(folder, shard);
   if (!existsSync(path)) {
-    throw fatalError('missing-shard', `${path}: is missing but ${indexName} names it; fetch the whole checkpoint`);
+    throw fatalError(
+      'missing-shard',
+      `${path}: is missing but ${indexName} names it; fetch the whole checkpoint`,
+    );
   }
   return readSafetensorsHeader(await realpath(path));
 }

@@ -35,7 +35,11 @@ export interface Decoder {
 /** One family of checkpoints: `config.json`'s object (already JSON) and its path, for messages → decoder. */
 export type Architecture = (config: unknown, file: string) => Decoder;
 
-export const size = z.number().int().min(1).max(2 ** 31 - 1);
+export const size = z
+  .number()
+  .int()
+  .min(1)
+  .max(2 ** 31 - 1);
 export const epsilon = z.number().positive().max(1);
 
 /**

@@ -14,7 +14,10 @@ const sha256 = (text: string): string => createHash('sha256').update(text).diges
  * sha256 over the names and bytes of `files`: of the lines `name TAB sha256-of-bytes`, in order of name.
  * A file's own hash is remembered in `cacheFolder` (null: not at all) under its path, size, times and inode.
  */
-export async function hashModel(files: readonly CheckpointFile[], cacheFolder: string | null): Promise<string> {
+export async function hashModel(
+  files: readonly CheckpointFile[],
+  cacheFolder: string | null,
+): Promise<string> {
   const lines: string[] = [];
   for (const { name, path } of [...files].sort((a, b) => (a.name < b.name ? -1 : 1))) {
     lines.push(`${name}\t${await hashFile(path, cacheFolder)}\n`);

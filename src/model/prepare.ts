@@ -93,7 +93,13 @@ export async function prepareModel(folder: string, settings: GraphSettings): Pro
   const { graph, used, weightsFolder } = buildGraph(checkpoint, settings);
   const hash = await hashModel(checkpoint.files, settings.cacheFolder);
   const locations = checkpoint.files.map(({ path }) => relative(weightsFolder, path));
-  const key = JSON.stringify([graphVersion, settings.device, settings.attention, settings.entropy, locations]);
+  const key = JSON.stringify([
+    graphVersion,
+    settings.device,
+    settings.attention,
+    settings.entropy,
+    locations,
+  ]);
   const settingsHash = createHash('sha256').update(key).digest('hex');
   const graphFolder = join(settings.cacheFolder, `${hash.slice(0, 24)}-${settingsHash.slice(0, 12)}`);
   const graphPath = join(graphFolder, 'model.onnx');

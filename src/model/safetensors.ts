@@ -107,8 +107,13 @@ function parseHeader(text: Buffer, file: string, headerEnd: number): TensorEntry
   for (const [name, value] of Object.entries(json)) {
     if (name === '__metadata__') continue;
     const parsed = entrySchema.safeParse(value);
-    if (!parsed.success) throw broken(file, `tensor ${JSON.stringify(name)} has no valid dtype, shape, data_offsets`);
-    const { dtype, shape, data_offsets: [start, end] } = parsed.data;
+    if (!parsed.success)
+      throw broken(file, `tensor ${JSON.stringify(name)} has no valid dtype, shape, data_offsets`);
+    const {
+      dtype,
+      shape,
+      data_offsets: [start, end],
+    } = parsed.data;
     const bytes = byteLength(dtype, shape);
     if (bytes === null) throw broken(file, `tensor ${name} has unknown dtype ${JSON.stringify(dtype)}`);
     if (end - start !== bytes) {

@@ -21,7 +21,11 @@ export class Weights {
   readonly #used = new Map<string, TensorEntry>();
 
   /** `locate` gives the location that the graph names a weight file by. */
-  constructor(graph: GraphBuilder, tensors: ReadonlyMap<string, TensorEntry>, locate: (file: string) => string) {
+  constructor(
+    graph: GraphBuilder,
+    tensors: ReadonlyMap<string, TensorEntry>,
+    locate: (file: string) => string,
+  ) {
     this.#graph = graph;
     this.#tensors = tensors;
     this.#locate = locate;
@@ -85,7 +89,11 @@ export class Weights {
     const known = this.#stored.get(name);
     if (known !== undefined) return known;
     const { offset, length } = entry;
-    const value = this.#graph.external(name, type, shape, { location: this.#locate(entry.file), offset, length });
+    const value = this.#graph.external(name, type, shape, {
+      location: this.#locate(entry.file),
+      offset,
+      length,
+    });
     this.#stored.set(name, value);
     this.#used.set(name, entry);
     return value;

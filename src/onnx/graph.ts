@@ -131,14 +131,25 @@ export class GraphBuilder {
   }
 
   /** Adds a node with several outputs; a false entry is an optional output that nobody wants. */
-  nodes(op: string, inputs: readonly Value[], wanted: readonly boolean[], options: NodeOptions = {}): Value[] {
+  nodes(
+    op: string,
+    inputs: readonly Value[],
+    wanted: readonly boolean[],
+    options: NodeOptions = {},
+  ): Value[] {
     const outputs = wanted.map((want, index) => (want ? this.fresh(`${op}.${index}`) : ''));
     this.#push(op, inputs, outputs, options);
     return outputs;
   }
 
   #push(op: string, inputs: readonly Value[], outputs: readonly Value[], options: NodeOptions): void {
-    this.#nodes.push({ op, domain: options.domain ?? '', inputs, outputs, attributes: options.attributes ?? {} });
+    this.#nodes.push({
+      op,
+      domain: options.domain ?? '',
+      inputs,
+      outputs,
+      attributes: options.attributes ?? {},
+    });
   }
 
   /** A tensor whose bytes lie in a file beside the graph. */

@@ -2,8 +2,8 @@
 import { create, toBinary } from '@bufbuild/protobuf';
 import {
   type AttributeProto,
-  AttributeProto_AttributeType as AttributeType,
   AttributeProtoSchema,
+  AttributeProto_AttributeType as AttributeType,
   TensorProto_DataLocation as DataLocation,
   TensorProto_DataType as DataType,
   type GraphProto,
@@ -58,7 +58,11 @@ function toAttributeProto(name: string, attribute: Attribute): AttributeProto {
     case 'string':
       return create(AttributeProtoSchema, { name, type: AttributeType.STRING, s: utf8(attribute.value) });
     case 'ints':
-      return create(AttributeProtoSchema, { name, type: AttributeType.INTS, ints: attribute.value.map(BigInt) });
+      return create(AttributeProtoSchema, {
+        name,
+        type: AttributeType.INTS,
+        ints: attribute.value.map(BigInt),
+      });
     case 'graph':
       return create(AttributeProtoSchema, {
         name,

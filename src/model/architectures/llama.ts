@@ -139,10 +139,18 @@ function attention(
     return linear(g, x, weight, bias);
   };
   const rows = (value: Value, width: number): Value =>
-    g.node('Reshape', [value, g.node('Concat', [batchShape, g.int64s([width])], { attributes: { axis: axis0 } })]);
+    g.node('Reshape', [
+      value,
+      g.node('Concat', [batchShape, g.int64s([width])], { attributes: { axis: axis0 } }),
+    ]);
   const headNorm = (value: Value, name: string): Value =>
     shape.headNorms
-      ? rmsNorm(g, reshape(g, value, [-1, headSize]), weights.float32(`${prefix}${name}.weight`, [headSize]), shape.epsilon)
+      ? rmsNorm(
+          g,
+          reshape(g, value, [-1, headSize]),
+          weights.float32(`${prefix}${name}.weight`, [headSize]),
+          shape.epsilon,
+        )
       : value;
   const turned = (value: Value, norm: string, count: number): Value =>
     rotate(g, rows(headNorm(value, norm), count * headSize), shared.rotary, count, headSize, headSize);
@@ -200,7 +208,9 @@ function body(g: GraphBuilder, weights: Weights, shape: Shape, inputs: BodyInput
       shape.epsilon,
     );
     const next =
-      layer + 1 < shape.windows.length ? `model.layers.${layer + 1}.input_layernorm.weight` : 'model.norm.weight';
+      layer + 1 < shape.windows.length
+        ? `model.layers.${layer + 1}.input_layernorm.weight`
+        : 'model.norm.weight';
     ({ normed, sum } = skipRmsNorm(
       g,
       gatedMlp(g, weights, shape, layer, middle.normed),
@@ -220,20 +230,18 @@ function decoder(config: unknown, file: string, variant: Variant): Decoder {
   const shape = shapeOf(parseConfig(schema, config, file), variant, file);
   const { vocabularySize, hiddenSize, intermediateSize, heads, kvHeads, headSize } = shape;
   const layers = shape.windows.length;
-  const layerElements =
-    hiddenSize * headSize * (2 * heads + 2 * kvHeads) + 3 * hiddenSize * intermediateSize;
+  const layerElements = hiddenSize * headSize * (2 * heads + 2 * kvHeads) + 3 * hiddenSize * intermediateSize;
   return {
     vocabularySize,
     hiddenSize,
     maxPositions: shape.maxPositions,
-    flopsPerToken: tokenFlops(
-      layers * layerElements + vocabularySize * hiddenSize,
-      layers,
-      heads * headSize,
-    ),
+    flopsPerToken: tokenFlops(layers * layerElements + vocabularySize * hiddenSize, layers, heads * headSize),
     body: (g, weights, inputs) => body(g, weights, shape, inputs),
     head: (weights) =>
-      weights.float32(shape.tied ? 'model.embed_tokens.weight' : 'lm_head.weight', [vocabularySize, hiddenSize]),
+      weights.float32(shape.tied ? 'model.embed_tokens.weight' : 'lm_head.weight', [
+        vocabularySize,
+        hiddenSize,
+      ]),
   };
 }
 

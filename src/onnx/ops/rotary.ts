@@ -23,8 +23,14 @@ export function rotaryTables(
   const shape = g.node('Shape', [ids]);
   const length = g.node('Gather', [shape, g.int64(1)]);
   const range = g.node('Range', [g.int64(0), length, g.int64(1)]);
-  const column = g.node('Unsqueeze', [g.node('Cast', [range], { attributes: { to: int(11) } }), g.int64s([1])]);
-  const angles = g.node('Mul', [column, g.float64s('rotary.frequencies', frequencies, [1, frequencies.length])]);
+  const column = g.node('Unsqueeze', [
+    g.node('Cast', [range], { attributes: { to: int(11) } }),
+    g.int64s([1]),
+  ]);
+  const angles = g.node('Mul', [
+    column,
+    g.float64s('rotary.frequencies', frequencies, [1, frequencies.length]),
+  ]);
   const table = (op: 'Cos' | 'Sin'): Value => {
     const exact = g.node(op, [angles]);
     const scaled = scale === 1 ? exact : g.node('Mul', [exact, g.float64(scale)]);
