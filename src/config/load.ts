@@ -1,0 +1,96 @@
+import { readFile } from 'node:fs/promises';
+import { parse } from 'yaml';
+import { z } from 'zod';
+import { firstLine, usageError } from '../errors.js';
+import { type Pipeline, pipelineSchema } from './pipeline.js';
+
+/** Longest pipeline file that is read, in bytes. */
+const MAX_FILE_BYTES = 1 << 20;
+
+/** Settings as they come from a file or a command line: nested plain objects. */
+export type Settings = { readonly [key: string]: unknown };
+
+/**
+ * Reads a pipeline file (YAML or JSON) without judging its fields.
+ * @throws TokensieveError `pipeline-unreadable` (usage)
+ */
+export async function readPipelineFile(path: string): Promise<Settings> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    throw usageError('pipeline-unreadable', `${path}: cannot read the pipeline file: ${firstLine(error)}`, { cause: error });
+  }
+  if (text.length > MAX_FILE_BYTES) {
+    throw usageError('pipeline-unreadable', `${path}: ${text.length} characters, expected a pipeline file of at most 1 MiB`);
+  }
+  let value: unknown;
+  try {
+    value = parse(text, { maxAliasCount: 100 });
+  } catch (error) {
+    throw usageError('pipeline-unreadable', `${path}: not YAML: ${firstLine(error)}`, { cause: error });
+  }
+  if (!isSettings(value)) {
+    throw usageError('pipeline-unreadable', `${path}: holds ${describe(value)}, expected a mapping of settings`);
+  }
+  return value;
+}
+
+/**
+ * Checks settings against the schema and fills in the defaults.
+ * @param source where the settings come from, for messages
+ * @throws TokensieveError `bad-settings` (usage): every wrong field with what was found and expected
+ */
+export function parsePipeline(settings: Settings, source: string): Pipeline {
+  return parseSettings(pipelineSchema, settings, source);
+}
+
+/** The same for any section of the pipeline. */
+export function parseSettings<T extends z.ZodType>(schema: T, settings: unknown, source: string): z.output<T> {
+  const result = schema.safeParse(settings);
+  if (result.success) return result.data;
+  const problems = result.error.issues.map((issue) => {
+    const path = issue.path.join('.');
+    return path === '' ? issue.message : `${path}: ${issue.message}`;
+  });
+  throw usageError('bad-settings', `${source}: ${problems.join('; ')}`);
+}
+
+/** `patch` laid over `base`; objects merge, everything else replaces. */
+export function mergeSettings(base: Settings, patch: Settings): Settings {
+  const merged: Record<string, unknown> = { ...base };
+  for (const [key, value] of Object.entries(patch)) {
+    if (value === undefined) continue;
+    const below = merged[key];
+    merged[key] = isSettings(value) && isSettings(below) ? mergeSettings(below, value) : value;
+  }
+  return merged;
+}
+
+/**
+ * One `a.b=value` of `--set` as nested settings. The value is read as YAML, so numbers, lists and true/false work.
+ * @throws TokensieveError `bad-set` (usage)
+ */
+export function parseAssignment(assignment: string): Settings {
+  const equals = assignment.indexOf('=');
+  const path = assignment.slice(0, equals).split('.');
+  if (equals < 1 || path.some((key) => !/^[a-z][a-z0-9_]*$/i.test(key) || key === 'constructor')) {
+    throw usageError('bad-set', `--set ${assignment}: expected name.of.setting=value, such as --set sequence.length=1024`);
+  }
+  let value: unknown;
+  try {
+    value = parse(assignment.slice(equals + 1), { maxAliasCount: 0 });
+  } catch (error) {
+    throw usageError('bad-set', `--set ${assignment}: the value is not YAML: ${firstLine(error)}`, { cause: error });
+  }
+  return path.reduceRight<unknown>((inner, key) => ({ [key]: inner }), value) as Settings;
+}
+
+function isSettings(value: unknown): value is Settings {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function describe(value: unknown): string {
+  if (value === null || value === undefined) return 'nothing';
+  return Array.isArray(value) ? 'a list' : `a ${typeof value}`;
+}

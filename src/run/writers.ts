@@ -1,0 +1,103 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { usageError } from '../errors.js';
+
+/**
+ * Who writes into an output folder. Writers with one recipe may share a folder: each part they both make is the
+ * same bytes, committed by rename, so the worst outcome is work done twice. Writers with different recipes
+ * would leave one's data under the other's manifest, so the later one is refused.
+ *
+ * Each writer keeps a file of its own, touched while it lives; it is read by the others, never shared, so
+ * there is nothing to corrupt. A writer announces itself before it looks at the others: of two that start at
+ * once at least one sees the other.
+ */
+const HEARTBEAT_MS = 10_000;
+/** A writer on another host whose file is older than this is taken for dead. */
+const SILENT_MS = 60_000;
+
+const writerSchema = z.object({
+  host: z.string(),
+  pid: z.int(),
+  /** Start time of the process in clock ticks, where the system tells: a pid alone may have been reused. */
+  started: z.string(),
+  recipe: z.string(),
+});
+type Writer = z.infer<typeof writerSchema>;
+
+export interface WriterClaim {
+  release(): Promise<void>;
+}
+
+/**
+ * Announces this process as a writer of `folder`.
+ * @param recipe hash of everything that determines the bytes written
+ * @throws TokensieveError `folder-busy` (usage) when a live writer has another recipe
+ */
+export async function claimFolder(folder: string, recipe: string): Promise<WriterClaim> {
+  const writers = join(folder, '.writers');
+  await mkdir(writers, { recursive: true });
+  const name = `${hostname()}-${process.pid}-${randomBytes(4).toString('hex')}.json`;
+  const path = join(writers, name);
+  const self: Writer = { host: hostname(), pid: process.pid, started: await startOf(process.pid), recipe };
+  await writeFile(path, JSON.stringify(self));
+  const heartbeat = setInterval(() => {
+    const now = new Date();
+    utimes(path, now, now).catch(() => undefined);
+  }, HEARTBEAT_MS);
+  heartbeat.unref();
+  const release = async (): Promise<void> => {
+    clearInterval(heartbeat);
+    await rm(path, { force: true });
+  };
+  for (const other of await readdir(writers)) {
+    if (other === name) continue;
+    const writer = await liveWriter(join(writers, other));
+    if (writer === null || writer.recipe === recipe) continue;
+    await release();
+    throw usageError(
+      'folder-busy',
+      `${folder}: process ${writer.pid} on ${writer.host} is writing here with other settings; wait for it, stop it, or choose another --out`,
+    );
+  }
+  return { release };
+}
+
+/** The writer that a file announces, or null after removing the file of a dead one. */
+async function liveWriter(path: string): Promise<Writer | null> {
+  let writer: Writer;
+  let silentMs: number;
+  try {
+    writer = writerSchema.parse(JSON.parse(await readFile(path, 'utf8')));
+    silentMs = Date.now() - (await stat(path)).mtimeMs;
+  } catch {
+    // Half-written by a process that is just starting, or died while it did: it has not begun to write parts.
+    return null;
+  }
+  const alive = writer.host === hostname() ? await isAlive(writer) : silentMs < SILENT_MS;
+  if (alive) return writer;
+  await rm(path, { force: true });
+  return null;
+}
+
+async function isAlive(writer: Writer): Promise<boolean> {
+  try {
+    process.kill(writer.pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+  const started = await startOf(writer.pid);
+  return started === '' || writer.started === '' || started === writer.started;
+}
+
+/** The process's start time from /proc (field 22 of stat), or '' on systems without it. */
+async function startOf(pid: number): Promise<string> {
+  try {
+    const line = await readFile(`/proc/${pid}/stat`, 'utf8');
+    return line.slice(line.lastIndexOf(')') + 2).split(' ')[19] ?? '';
+  } catch {
+    return '';
+  }
+}

@@ -1,0 +1,105 @@
+import { fatalError } from '../errors.js';
+import type { Device, PreparedModel } from '../model/prepared-model.js';
+import type { Sequence } from '../sequence/sequence.js';
+import type { Batch } from './batches.js';
+import { type BatchLosses, type ModelSession, openSession } from './session.js';
+
+export type ModelRole = 'reference' | 'current';
+
+/** What one model says of one sequence: [length] each, nats, NaN where the token is not a target. */
+export interface TokenLosses {
+  readonly loss: Float32Array;
+  readonly entropy?: Float32Array;
+}
+
+export interface ScoredSequence {
+  readonly sequence: Sequence;
+  readonly reference?: TokenLosses;
+  readonly current?: TokenLosses;
+}
+
+/** The models of a run, each in a thread of its own. Both always run: two copies of one model are two models. */
+export interface Scorer {
+  /** Scores one batch under every model. The result has one entry for each of the batch's sequences. */
+  score(batch: Batch): Promise<ScoredSequence[]>;
+  close(): Promise<void>;
+}
+
+export interface ScorerSettings {
+  readonly models: Readonly<Partial<Record<ModelRole, PreparedModel>>>;
+  readonly device: Device;
+  /** Threads within an operator, for each model's session. */
+  readonly threads: number;
+}
+
+/** Opens a session for each model. Sessions load at the same time; if one fails, none is left open. */
+export async function openScorer(settings: ScorerSettings): Promise<Scorer> {
+  const { reference, current } = settings.models;
+  const open = (role: ModelRole, model: PreparedModel | undefined): Promise<ModelSession> | undefined =>
+    model && openSession(model, { device: settings.device, threads: settings.threads, role: `${role} model` });
+  const opening = [open('reference', reference), open('current', current)];
+  const settled = await Promise.allSettled(opening);
+  const sessions = settled.map((result) => (result.status === 'fulfilled' ? result.value : undefined));
+  const close = async (): Promise<void> => {
+    await Promise.all(sessions.map((session) => session?.close()));
+  };
+  const failed = settled.find((result) => result.status === 'rejected');
+  if (failed) {
+    await close();
+    throw failed.reason;
+  }
+  const [referenceSession, currentSession] = sessions;
+
+  return {
+    close,
+    async score(batch) {
+      const [referenceLosses, currentLosses] = await Promise.all([
+        referenceSession?.score(batch),
+        currentSession?.score(batch),
+      ]);
+      return batch.sequences.map((sequence, row) => ({
+        sequence,
+        ...(referenceLosses && { reference: lossesOfRow(batch, row, sequence, referenceLosses, 'reference') }),
+        ...(currentLosses && { current: lossesOfRow(batch, row, sequence, currentLosses, 'current') }),
+      }));
+    },
+  };
+}
+
+/** A sequence without a target: no model is asked. */
+export function unscored(sequence: Sequence, roles: readonly ModelRole[], entropy: boolean): ScoredSequence {
+  const nothing = (): TokenLosses => {
+    const empty = new Float32Array(sequence.ids.length).fill(Number.NaN);
+    return entropy ? { loss: empty, entropy: empty } : { loss: empty };
+  };
+  return {
+    sequence,
+    ...(roles.includes('reference') && { reference: nothing() }),
+    ...(roles.includes('current') && { current: nothing() }),
+  };
+}
+
+function lossesOfRow(batch: Batch, row: number, sequence: Sequence, losses: BatchLosses, role: ModelRole): TokenLosses {
+  const from = row * (batch.length - 1);
+  const pick = (values: Float32Array, what: string): Float32Array => {
+    const picked = new Float32Array(sequence.ids.length).fill(Number.NaN);
+    for (let i = 1; i < picked.length; i++) {
+      if (sequence.eligible[i] === 0) continue;
+      const value = values[from + i - 1] ?? Number.NaN;
+      if (!Number.isFinite(value)) throw notFinite(sequence, i, value, `${role} ${what}`);
+      picked[i] = value;
+    }
+    return picked;
+  };
+  const loss = pick(losses.loss, 'loss');
+  return losses.entropy ? { loss, entropy: pick(losses.entropy, 'entropy') } : { loss };
+}
+
+function notFinite(sequence: Sequence, position: number, value: number, what: string): Error {
+  const segment = sequence.segments.find((s) => position < s.tokenStart + s.tokenCount);
+  return fatalError(
+    'loss-not-finite',
+    `sequence ${sequence.id}, position ${position} (document row ${segment?.document ?? '?'}, token id ${sequence.ids[position]}): ` +
+      `the ${what} is ${value}, expected a finite number of nats; the checkpoint is damaged or its precision overflows`,
+  );
+}

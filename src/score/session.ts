@@ -1,0 +1,110 @@
+import { Worker } from 'node:worker_threads';
+import { fatalError } from '../errors.js';
+import type { Device, PreparedModel } from '../model/prepared-model.js';
+import type { Batch } from './batches.js';
+
+/** Losses of one batch under one model. [rows · (length − 1)], nats; entry (r, t) belongs to token t + 1 of row r. */
+export interface BatchLosses {
+  readonly loss: Float32Array;
+  readonly entropy?: Float32Array;
+}
+
+/** One model in one worker thread, for the process's life: `session.run()` blocks the thread it is called on. */
+export interface ModelSession {
+  score(batch: Batch): Promise<BatchLosses>;
+  close(): Promise<void>;
+}
+
+export interface SessionSettings {
+  readonly device: Device;
+  /** Threads within an operator, at least 1. */
+  readonly threads: number;
+  /** Words for error messages: `reference model`, `current model`. */
+  readonly role: string;
+}
+
+/** What is posted to the worker, and what comes back. */
+export interface SessionRequest {
+  readonly id: number;
+  readonly rows: number;
+  readonly length: number;
+  readonly ids: Int32Array;
+  readonly positions?: Int32Array;
+  readonly documents?: Int32Array;
+}
+export type SessionReply =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'losses'; readonly id: number; readonly loss: Float32Array; readonly entropy?: Float32Array }
+  | { readonly kind: 'failed'; readonly id: number | null; readonly message: string };
+
+export interface SessionStart {
+  readonly graphPath: string;
+  readonly weightsFolder: string;
+  readonly device: Device;
+  readonly threads: number;
+}
+
+interface Waiting {
+  resolve(losses: BatchLosses): void;
+  reject(error: Error): void;
+}
+
+/**
+ * Loads the model's graph in a new worker thread.
+ * @throws TokensieveError `session-failed` (fatal) when the runtime refuses the graph or the device.
+ */
+export async function openSession(model: PreparedModel, settings: SessionSettings): Promise<ModelSession> {
+  const { graphPath, weightsFolder } = model;
+  const start: SessionStart = { graphPath, weightsFolder, device: settings.device, threads: settings.threads };
+  const worker = new Worker(new URL('./session.worker.js', import.meta.url), { workerData: start });
+  const waiting = new Map<number, Waiting>();
+  let nextId = 0;
+  let ended: Error | null = null;
+
+  const fail = (reason: string): Error =>
+    fatalError(
+      'session-failed',
+      `${settings.role} ${model.info.folder}: ${reason} (device ${settings.device}); run \`tokensieve doctor\` to see what loads here`,
+    );
+
+  const ready = new Promise<void>((resolve, reject) => {
+    const end = (error: Error): void => {
+      ended ??= error;
+      reject(error);
+      for (const { reject: rejectOne } of waiting.values()) rejectOne(error);
+      waiting.clear();
+    };
+    worker.on('message', (reply: SessionReply) => {
+      if (reply.kind === 'ready') resolve();
+      else if (reply.kind === 'losses') {
+        waiting.get(reply.id)?.resolve(reply);
+        waiting.delete(reply.id);
+      } else end(fail(reply.message));
+    });
+    worker.on('error', (error) => end(fail(error instanceof Error ? error.message : String(error))));
+    worker.on('exit', (code) => end(fail(`the session's thread ended with code ${code}`)));
+  });
+  await ready;
+
+  return {
+    score(batch) {
+      if (ended !== null) return Promise.reject(ended);
+      const request: SessionRequest = {
+        id: nextId++,
+        rows: batch.rows,
+        length: batch.length,
+        ids: batch.ids,
+        ...(batch.positions && { positions: batch.positions }),
+        ...(batch.documents && { documents: batch.documents }),
+      };
+      return new Promise((resolve, reject) => {
+        waiting.set(request.id, { resolve, reject });
+        worker.postMessage(request);
+      });
+    },
+    async close() {
+      ended ??= fail('closed');
+      await worker.terminate();
+    },
+  };
+}
