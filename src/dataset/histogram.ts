@@ -1,0 +1,109 @@
+import { fatalError } from '../errors.js';
+
+/**
+ * Counts of values in bins of one fixed layout, so that histograms of any parts can be added.
+ * Bin i holds values in [lower + i·width, lower + (i + 1)·width). NaN is not a value and not counted.
+ */
+export interface Histogram {
+  readonly lower: number;
+  readonly width: number;
+  readonly bins: readonly number[];
+  /** Values below the first bin and from the end of the last one on. */
+  readonly below: number;
+  readonly above: number;
+  readonly count: number;
+  /** fp64, added in file order. */
+  readonly sum: number;
+  /** null when there is no value. */
+  readonly min: number | null;
+  readonly max: number | null;
+}
+
+export interface HistogramLayout {
+  readonly lower: number;
+  readonly width: number;
+  readonly bins: number;
+}
+
+/** Losses and entropies: 256 bins of 1/8 nat over [0, 32). Powers of two, so that binning is exact. */
+export const LOSS_LAYOUT: HistogramLayout = { lower: 0, width: 0.125, bins: 256 };
+/** Excess losses: 256 bins of 1/8 nat over [−16, 16). */
+export const EXCESS_LAYOUT: HistogramLayout = { lower: -16, width: 0.125, bins: 256 };
+
+export interface HistogramAccumulator {
+  /** Adds [n] values in order. The result does not depend on how they are cut into calls. */
+  add(values: Float32Array): void;
+  result(): Histogram;
+}
+
+export function createHistogram(layout: HistogramLayout): HistogramAccumulator {
+  const { lower, width } = layout;
+  const last = layout.bins - 1;
+  const bins = new Float64Array(layout.bins);
+  const scale = 1 / width;
+  let below = 0;
+  let above = 0;
+  let count = 0;
+  let sum = 0;
+  let min = Number.POSITIVE_INFINITY;
+  let max = Number.NEGATIVE_INFINITY;
+  return {
+    add(values) {
+      for (let i = 0; i < values.length; i++) {
+        const value = values[i] as number;
+        if (Number.isNaN(value)) continue;
+        count++;
+        sum += value;
+        if (value < min) min = value;
+        if (value > max) max = value;
+        const bin = Math.floor((value - lower) * scale);
+        if (bin < 0) below++;
+        else if (bin > last) above++;
+        else bins[bin] = (bins[bin] as number) + 1;
+      }
+    },
+    result: () => ({
+      lower,
+      width,
+      bins: Array.from(bins),
+      below,
+      above,
+      count,
+      sum,
+      min: count === 0 ? null : min,
+      max: count === 0 ? null : max,
+    }),
+  };
+}
+
+/**
+ * The histogram of all the values together. Sums are added in the order of the list: give parts in the order
+ * of (shard, part) for one result everywhere. Throws a fatal error when layouts differ or the list is empty.
+ */
+export function mergeHistograms(histograms: readonly Histogram[]): Histogram {
+  const first = histograms[0];
+  if (first === undefined)
+    throw fatalError('histogram-merge', 'no histogram to merge; expected at least one');
+  return histograms.slice(1).reduce(addHistograms, first);
+}
+
+function addHistograms(a: Histogram, b: Histogram): Histogram {
+  if (a.lower !== b.lower || a.width !== b.width || a.bins.length !== b.bins.length) {
+    const layout = (h: Histogram) => `${h.bins.length} bins of ${h.width} from ${h.lower}`;
+    throw fatalError(
+      'histogram-merge',
+      `histograms to merge have ${layout(a)} and ${layout(b)}; expected one layout`,
+    );
+  }
+  return {
+    lower: a.lower,
+    width: a.width,
+    bins: a.bins.map((n, i) => n + (b.bins[i] ?? 0)),
+    below: a.below + b.below,
+    above: a.above + b.above,
+    count: a.count + b.count,
+    sum: a.sum + b.sum,
+    min: a.min === null || (b.min !== null && b.min < a.min) ? b.min : a.min,
+    max: a.max === null || (b.max !== null && b.max > a.max) ? b.max : a.max,
+  };
+}

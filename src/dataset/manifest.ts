@@ -1,0 +1,179 @@
+import { z } from 'zod';
+import { fatalError, inputError } from '../errors.js';
+import type { StagedFile, Storage } from '../storage/storage.js';
+import { canonicalJson, hashJson, isJsonObject, type JsonObject } from './canonical-json.js';
+
+/**
+ * The manifest of a part: one JSON file beside its outputs, written last and by rename. A part is done if and
+ * only if its manifest is there and its fingerprint is the one that the run would write. It holds nothing that
+ * depends on the run (no times, hosts, absolute paths), so equal runs give equal bytes.
+ */
+export const MANIFEST_VERSION = 1;
+export const MANIFEST_SUFFIX = '.manifest.json';
+
+const count = z.int().min(0);
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'expected 64 hex digits');
+
+const histogram = z.strictObject({
+  lower: z.number(),
+  width: z.number().positive(),
+  bins: z.array(count).readonly(),
+  below: count,
+  above: count,
+  count,
+  sum: z.number(),
+  min: z.number().nullable(),
+  max: z.number().nullable(),
+});
+
+const output = z.strictObject({
+  kind: z.enum(['sequences', 'documents', 'quarantine']).meta({
+    description: 'Scored or weighted Arrow file, documents Arrow file, or rows set aside as JSON lines',
+  }),
+  name: z
+    .string()
+    .regex(/^[^/\\]+$/, 'expected a file name without a folder')
+    .meta({ description: "File name in the manifest's folder" }),
+  bytes: count,
+  sha256,
+  rows: count,
+});
+
+export const manifestSchema = z
+  .strictObject({
+    version: z.literal(MANIFEST_VERSION),
+    kind: z.enum(['scored', 'weighted']),
+    shard: z
+      .string()
+      .min(1)
+      .meta({ description: 'Name of the shard, relative to the pattern that found it' }),
+    part: count,
+    input: z
+      .strictObject({
+        name: z.string(),
+        size: count.meta({ description: 'Bytes of the shard' }),
+        etag: z.string().optional(),
+        footerSha256: sha256.optional().meta({ description: "Digest of a parquet shard's footer" }),
+        rowStart: count,
+        rowEnd: count.meta({ description: 'Rows [rowStart, rowEnd) of the shard' }),
+        textSha256: sha256.meta({ description: 'Digest of the text that was read' }),
+      })
+      .meta({ description: 'What was read' }),
+    fingerprint: sha256.meta({ description: "Digest of the recipe and of the input's identity" }),
+    recipe: z
+      .record(z.string(), z.unknown())
+      .meta({ description: 'Everything but the input that decides the bytes of the outputs' }),
+    counts: z.strictObject({
+      documents: count,
+      textBytes: count,
+      quarantinedRows: count,
+      quarantined: z.record(z.string(), count).meta({ description: 'Rows set aside, by reason' }),
+      sequences: count,
+      tokens: count,
+      eligible: count.optional().meta({ description: 'Tokens with a loss' }),
+      kept: count.optional().meta({ description: 'Tokens of weight above 0' }),
+      weightSum: z.number().min(0).optional(),
+    }),
+    histograms: z
+      .record(z.string(), histogram)
+      .meta({ description: 'By column, and `excess` (current − reference), in nats' }),
+    outputs: z.array(output).readonly(),
+  })
+  .meta({ title: 'tokensieve manifest', description: 'One part of a scored or weighted data set' });
+
+type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T;
+
+export type Manifest = DeepReadonly<z.infer<typeof manifestSchema>>;
+export type ManifestOutput = Manifest['outputs'][number];
+
+/** Longest manifest that is read: a hundred times the size of a real one. */
+const MAX_MANIFEST_BYTES = 1 << 22;
+
+/** The bytes of a manifest: canonical JSON and a newline. Throws a fatal error when it breaks the schema. */
+export function manifestBytes(manifest: Manifest): Uint8Array {
+  const problem = problemOf(manifestSchema.safeParse(manifest));
+  if (problem !== undefined) throw fatalError('bad-manifest', `a manifest to be written has ${problem}`);
+  return Buffer.from(`${canonicalJson(manifest)}\n`, 'utf8');
+}
+
+/** Writes a manifest under a staging name; its `commit` makes the part done. */
+export async function stageManifest(storage: Storage, path: string, manifest: Manifest): Promise<StagedFile> {
+  const bytes = manifestBytes(manifest);
+  const file = await storage.stage(path);
+  try {
+    await file.write(bytes);
+  } catch (error) {
+    await file.abort();
+    throw error;
+  }
+  return file;
+}
+
+/** Reads and checks a manifest. Throws an input error that names the file and the field. */
+export async function readManifest(storage: Storage, path: string): Promise<Manifest> {
+  const { size } = await storage.stat(path);
+  if (size > MAX_MANIFEST_BYTES) {
+    throw inputError('bad-manifest', `${path}: ${size} bytes; a manifest has at most ${MAX_MANIFEST_BYTES}`);
+  }
+  return parseManifest(Buffer.from(await storage.readRange(path, 0, size)).toString('utf8'), path);
+}
+
+/** The manifest in a JSON text. `path` is named in errors. Throws an input error. */
+export function parseManifest(text: string, path: string): Manifest {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    throw inputError('bad-manifest', `${path}: not JSON; remove it and the part will be made again`);
+  }
+  const version = isJsonObject(json) ? json.version : undefined;
+  if (typeof version === 'number' && version > MANIFEST_VERSION) {
+    throw inputError(
+      'bad-manifest',
+      `${path}: manifest version ${version}; this package reads ${MANIFEST_VERSION}: use a newer one`,
+    );
+  }
+  const parsed = manifestSchema.safeParse(json);
+  if (parsed.success) return parsed.data;
+  throw inputError(
+    'bad-manifest',
+    `${path}: ${problemOf(parsed)}; remove it and the part will be made again`,
+  );
+}
+
+function problemOf(parsed: z.ZodSafeParseResult<unknown>): string | undefined {
+  const issue = parsed.error?.issues[0];
+  return issue && `field ${issue.path.join('.') || '(whole)'}: ${issue.message}`;
+}
+
+/** What identifies the input of a part before its text is read. */
+export interface InputIdentity {
+  readonly name: string;
+  readonly size: number;
+  readonly etag?: string;
+  readonly footerSha256?: string;
+  readonly part: number;
+}
+
+/** The fingerprint of a part: sha256 over the canonical JSON of its recipe and its input's identity. */
+export const fingerprintOf = (recipe: JsonObject, input: InputIdentity): string =>
+  hashJson({ input, recipe });
+
+/**
+ * One line for each field that differs between two recipes (`sequence.length: 512 → 1024`), in the order of
+ * field names. Empty when they are equal.
+ */
+export function explainDifference(before: unknown, after: unknown, path = ''): string[] {
+  if (isJsonObject(before) && isJsonObject(after)) {
+    const keys = [...new Set([...Object.keys(before), ...Object.keys(after)])].sort();
+    return keys.flatMap((key) =>
+      explainDifference(before[key], after[key], path === '' ? key : `${path}.${key}`),
+    );
+  }
+  const show = (value: unknown) => (value === undefined ? 'absent' : canonicalJson(value));
+  const [a, b] = [show(before), show(after)];
+  return a === b ? [] : [`${path || 'all'}: ${shorten(a)} → ${shorten(b)}`];
+}
+
+/** Long values (hashes, lists) cut to what a line can show. */
+const shorten = (text: string): string => (text.length <= 48 ? text : `${text.slice(0, 45)}…`);

@@ -1,0 +1,75 @@
+import { createHistogram, EXCESS_LAYOUT, type Histogram, LOSS_LAYOUT } from './histogram.js';
+import { LOSS_COLUMNS } from './schema.js';
+import { rowsOf, type SequenceBatch, type TokenColumn, tokensOf } from './sequence-batch.js';
+
+/** What a manifest says about a sequence file's rows; recomputed from the file by `verify`. */
+export interface SequenceStatistics {
+  readonly sequences: number;
+  readonly tokens: number;
+  /** Tokens with a loss, where the file has a loss or entropy column. */
+  readonly eligible?: number;
+  /** Tokens of weight above 0, and the fp64 sum of weights in file order, where the file has weights. */
+  readonly kept?: number;
+  readonly weightSum?: number;
+  /** By column name; `excess` is fp32(current) − fp32(reference), where the file has both. */
+  readonly histograms: Readonly<Record<string, Histogram>>;
+}
+
+export interface StatisticsAccumulator {
+  /** Batches in file order; where they are cut does not matter. */
+  add(batch: SequenceBatch): void;
+  result(): SequenceStatistics;
+}
+
+export function createStatistics(columns: readonly TokenColumn[]): StatisticsAccumulator {
+  const losses = LOSS_COLUMNS.filter((name) => columns.includes(name));
+  const histograms = losses.map((name) => ({ name, histogram: createHistogram(LOSS_LAYOUT) }));
+  const excess =
+    columns.includes('reference_loss') && columns.includes('current_loss')
+      ? createHistogram(EXCESS_LAYOUT)
+      : undefined;
+  const weighted = columns.includes('weight');
+  let sequences = 0;
+  let tokens = 0;
+  let kept = 0;
+  let weightSum = 0;
+  return {
+    add(batch) {
+      sequences += rowsOf(batch);
+      tokens += tokensOf(batch);
+      for (const { name, histogram } of histograms) histogram.add(batch.columns[name] ?? new Float32Array(0));
+      const { reference_loss: reference, current_loss: current, weight } = batch.columns;
+      if (excess !== undefined && reference !== undefined && current !== undefined) {
+        excess.add(excessOf(current, reference));
+      }
+      if (weighted && weight !== undefined) {
+        for (let i = 0; i < weight.length; i++) {
+          const value = weight[i] as number;
+          if (value > 0) kept++;
+          weightSum += value;
+        }
+      }
+    },
+    result() {
+      const results = histograms.map(({ name, histogram }) => [name, histogram.result()] as const);
+      const eligible = results[0]?.[1].count;
+      return {
+        sequences,
+        tokens,
+        ...(eligible === undefined ? {} : { eligible }),
+        ...(weighted ? { kept, weightSum } : {}),
+        histograms: {
+          ...Object.fromEntries(results),
+          ...(excess === undefined ? {} : { excess: excess.result() }),
+        },
+      };
+    },
+  };
+}
+
+/** [n] excess losses fp32(current) − fp32(reference), rounded to fp32. NaN where either is. */
+export function excessOf(current: Float32Array, reference: Float32Array): Float32Array {
+  const excess = new Float32Array(current.length);
+  for (let i = 0; i < excess.length; i++) excess[i] = (current[i] as number) - (reference[i] as number);
+  return excess;
+}
