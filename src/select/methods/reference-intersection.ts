@@ -1,0 +1,14 @@
+import type { Method, WeightKernel } from '../method.js';
+import { topPlan } from '../plans.js';
+
+const both: WeightKernel = (_tokens, [loss, entropy], out) => {
+  for (let i = 0; i < out.length; i++) out[i] = (loss?.kept[i] ?? 0) & (entropy?.kept[i] ?? 0);
+};
+
+export const referenceIntersection: Method = {
+  name: 'reference-intersection',
+  version: 1,
+  summary: 'Keep what reference-loss and reference-entropy both keep, k each: at most k in all.',
+  source: 'Rho-1 (arXiv 2404.07965), self-reference',
+  plan: (settings) => topPlan(['reference-loss', 'reference-entropy'], settings, { weigh: both }),
+};

@@ -1,0 +1,44 @@
+import type { ScoreKernel } from './method.js';
+import type { ScoreName } from './settings.js';
+import { columnOf, type LossColumn } from './tokens.js';
+
+interface NamedScore {
+  readonly columns: readonly LossColumn[];
+  readonly kernel: ScoreKernel;
+  readonly formula: string;
+}
+
+const plain = (column: LossColumn): NamedScore => ({
+  columns: [column],
+  kernel: (tokens, out) => out.set(columnOf(tokens, column)),
+  formula: column,
+});
+
+/** Low values are kept first: a self-reference method trusts what the reference finds easy. */
+const negated = (column: LossColumn): NamedScore => ({
+  columns: [column],
+  kernel: (tokens, out) => {
+    const values = columnOf(tokens, column);
+    for (let i = 0; i < out.length; i++) out[i] = -(values[i] ?? Number.NaN);
+  },
+  formula: `-${column}`,
+});
+
+/** L_Δ = L_θ − L_RM (Rho-1, section 2.2). The fp64 difference of two fp32 numbers, rounded once, is the fp32 one. */
+export const excess: NamedScore = {
+  columns: ['current_loss', 'reference_loss'],
+  kernel: (tokens, out) => {
+    const current = columnOf(tokens, 'current_loss');
+    const reference = columnOf(tokens, 'reference_loss');
+    for (let i = 0; i < out.length; i++) out[i] = (current[i] ?? Number.NaN) - (reference[i] ?? Number.NaN);
+  },
+  formula: 'fp32(current_loss) - fp32(reference_loss)',
+};
+
+export const scoreBy: Readonly<Record<ScoreName, NamedScore>> = {
+  excess,
+  'current-loss': plain('current_loss'),
+  'current-entropy': plain('current_entropy'),
+  'reference-loss': negated('reference_loss'),
+  'reference-entropy': negated('reference_entropy'),
+};

@@ -1,0 +1,156 @@
+import { fatalError, usageError } from '../errors.js';
+import { type Conventions, conventionsOf, scopeOf } from './conventions.js';
+import type { Method, Plan } from './method.js';
+import { methodNamed } from './methods.js';
+import type { PartSource } from './part-source.js';
+import { cutGroup, eachPart } from './passes.js';
+import type { RankingCuts } from './ranking.js';
+import type { Scope } from './scope.js';
+import type { SelectionSettings } from './settings.js';
+import { findConstantScore } from './spread.js';
+import { newTally, type SelectionStatistics } from './statistics.js';
+import { readTokens } from './tokens.js';
+import { type Weighted, weighTokens, weighUnits } from './weigh.js';
+
+/**
+ * What must be known of the whole data set before any part is weighed. Plain data: it may cross to another
+ * thread or process (structured clone), and parts may then be weighed there in any order.
+ */
+export interface Prepared {
+  /** Cuts of each part where the scope is wider than a part, by `partKey`; null otherwise. */
+  readonly cuts: ReadonlyMap<string, readonly RankingCuts[]> | null;
+  /** What the method fitted; undefined where it fits nothing. */
+  readonly fitted: unknown;
+}
+
+/** Weights of one part. */
+export interface Weighing {
+  /** The part's batches in order, each once, with their weights. To be read once. */
+  readonly batches: AsyncIterable<Weighted>;
+  /** Counts so far: complete when `batches` is used up. */
+  statistics(): SelectionStatistics;
+}
+
+/** A method with its settings, ready to be applied. Holds no state: the same parts give the same weights. */
+export interface Selection {
+  readonly method: Method;
+  readonly plan: Plan;
+  readonly scope: Scope;
+  readonly conventions: Conventions;
+  /**
+   * Reads what the method needs to know beforehand: the cuts of `shard` and `dataset` scope (two or three
+   * passes), what the method fits, and that there is something to select by (one batch, as a rule).
+   * `parts` stand in global order: it decides ties.
+   * @throws fatal `constant-scores`; whatever reading the parts throws.
+   */
+  prepare(parts: readonly PartSource[], options?: { readonly concurrency?: number }): Promise<Prepared>;
+  /** Weights of a part that was among those prepared. */
+  weigh(part: PartSource, prepared: Prepared): Weighing;
+}
+
+export const partKey = (part: Pick<PartSource, 'shard' | 'part'>): string => `${part.part} ${part.shard}`;
+
+/** @throws usage errors for settings that the method lacks or that do not apply to it. */
+export function createSelection(
+  settings: SelectionSettings,
+  method: Method = methodNamed(settings.method),
+): Selection {
+  const plan = method.plan(settings);
+  const scope = scopeOf(settings, method);
+  return {
+    method,
+    plan,
+    scope,
+    conventions: conventionsOf(settings, method, plan),
+
+    async prepare(parts, { concurrency = 1 } = {}) {
+      checkDistinct(parts);
+      if (!settings.allow_constant) await refuseConstant(parts, plan, method);
+      return {
+        cuts: await cutParts(parts, plan, scope, method, concurrency),
+        fitted: await fitParts(parts, plan, method, concurrency),
+      };
+    },
+
+    weigh(source, prepared) {
+      const tally = newTally(plan.unit === 'token' ? plan.rankings.length : 1);
+      const cuts = prepared.cuts?.get(partKey(source)) ?? null;
+      if (prepared.cuts !== null && cuts === null) {
+        throw usageError(
+          'part-not-prepared',
+          `${source.shard} part ${source.part} was not among the parts that were prepared; prepare all parts of the data set together`,
+        );
+      }
+      const job = { source, method: method.name, scope, cuts, fitted: prepared.fitted, tally };
+      const batches = plan.unit === 'token' ? weighTokens({ ...job, plan }) : weighUnits({ ...job, plan });
+      return { batches, statistics: () => ({ ...tally, cutoffs: [...tally.cutoffs] }) };
+    },
+  };
+}
+
+function checkDistinct(parts: readonly PartSource[]): void {
+  const seen = new Set<string>();
+  for (const part of parts) {
+    const key = partKey(part);
+    if (seen.has(key)) {
+      throw usageError(
+        'part-twice',
+        `${part.shard} part ${part.part} is named twice; name each scored folder once`,
+      );
+    }
+    seen.add(key);
+  }
+}
+
+async function refuseConstant(parts: readonly PartSource[], plan: Plan, method: Method): Promise<void> {
+  const constant = await findConstantScore(parts, plan, method.name);
+  if (constant === null) return;
+  const what = plan.unit === 'token' ? 'eligible tokens' : `${plan.unit}s`;
+  throw fatalError(
+    'constant-scores',
+    `all ${constant.eligible} ${what} have the same score ${constant.value} (${plan.score}): nothing to select by; use two different models, or --allow-constant to go on`,
+  );
+}
+
+/** Parts that are ranked together: those of a shard, or all. */
+function groupsOf(parts: readonly PartSource[], scope: Scope): readonly (readonly PartSource[])[] {
+  if (scope.kind !== 'shard') return [parts];
+  const shards = new Map<string, PartSource[]>();
+  for (const part of parts) {
+    const group = shards.get(part.shard);
+    if (group === undefined) shards.set(part.shard, [part]);
+    else group.push(part);
+  }
+  return [...shards.values()];
+}
+
+async function cutParts(
+  parts: readonly PartSource[],
+  plan: Plan,
+  scope: Scope,
+  method: Method,
+  concurrency: number,
+): Promise<Prepared['cuts']> {
+  if (scope.kind !== 'shard' && scope.kind !== 'dataset') return null;
+  const cuts = new Map<string, readonly RankingCuts[]>();
+  for (const group of groupsOf(parts, scope)) {
+    const found = await cutGroup(group, plan, method.name, concurrency);
+    group.forEach((part, index) => {
+      cuts.set(partKey(part), found.parts[index] ?? []);
+    });
+  }
+  return cuts;
+}
+
+async function fitParts(
+  parts: readonly PartSource[],
+  plan: Plan,
+  method: Method,
+  concurrency: number,
+): Promise<unknown> {
+  if (plan.unit !== 'token' || plan.fit === undefined) return undefined;
+  const { fit, columns } = plan;
+  return fit.conclude(
+    await eachPart(parts, concurrency, (part) => fit.observe(readTokens(part, columns, method.name))),
+  );
+}
