@@ -12,9 +12,6 @@ import type { GraphSettings, ModelInfo, PreparedModel } from './prepared-model.j
 import type { TensorEntry } from './safetensors.js';
 import { Weights } from './weights.js';
 
-/** Part of every cached graph's key: to be raised whenever the graphs we build change. */
-const graphVersion = 1;
-
 type BuildSettings = Pick<GraphSettings, 'attention' | 'entropy'>;
 
 interface BuiltGraph {
@@ -92,27 +89,21 @@ export async function prepareModel(folder: string, settings: GraphSettings): Pro
   const checkpoint = await openCheckpoint(folder);
   const { graph, used, weightsFolder } = buildGraph(checkpoint, settings);
   const hash = await hashModel(checkpoint.files, settings.cacheFolder);
-  const locations = checkpoint.files.map(({ path }) => relative(weightsFolder, path));
-  const key = JSON.stringify([
-    graphVersion,
-    settings.device,
-    settings.attention,
-    settings.entropy,
-    locations,
-  ]);
-  const settingsHash = createHash('sha256').update(key).digest('hex');
-  const graphFolder = join(settings.cacheFolder, `${hash.slice(0, 24)}-${settingsHash.slice(0, 12)}`);
+  // The graph's own hash is the key: whatever changes it, a setting or this code, makes another folder.
+  const bytes = encodeModel(toModelProto(graph));
+  const graphHash = createHash('sha256').update(bytes).digest('hex');
+  const graphFolder = join(settings.cacheFolder, `${hash.slice(0, 24)}-${graphHash.slice(0, 12)}`);
   const graphPath = join(graphFolder, 'model.onnx');
-  if (!existsSync(graphPath)) await commitGraph(graph, graphFolder, graphPath);
+  if (!existsSync(graphPath)) await commitGraph(bytes, graphFolder, graphPath);
   return { graphPath, weightsFolder, info: infoOf(checkpoint, used, hash) };
 }
 
 /** Writes under a staging name, then renames: a second builder replaces the same bytes with the same bytes. */
-async function commitGraph(graph: Graph, folder: string, path: string): Promise<void> {
+async function commitGraph(bytes: Uint8Array, folder: string, path: string): Promise<void> {
   await mkdir(folder, { recursive: true });
   const staging = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`;
   try {
-    await writeFile(staging, encodeModel(toModelProto(graph)));
+    await writeFile(staging, bytes);
     await rename(staging, path);
   } finally {
     await rm(staging, { force: true });

@@ -1,5 +1,7 @@
 /** The one place that knows which architectures there are. */
 import type { Architecture } from '../decoder.js';
+import { gptNeoX } from './gpt-neox.js';
+import { gpt2 } from './gpt2.js';
 import { llama, mistral, qwen2, qwen3 } from './llama.js';
 
 /** By the name that config.json gives in `architectures`. */
@@ -8,4 +10,6 @@ export const architectures: Readonly<Record<string, Architecture>> = {
   MistralForCausalLM: mistral,
   Qwen2ForCausalLM: qwen2,
   Qwen3ForCausalLM: qwen3,
+  GPTNeoXForCausalLM: gptNeoX,
+  GPT2LMHeadModel: gpt2,
 };

@@ -5,7 +5,7 @@
 import { z } from 'zod';
 import type { GraphBuilder, Value } from '../../onnx/graph.js';
 import { type AttentionContext, attentionContext, causalAttention } from '../../onnx/ops/attention.js';
-import { linear, multiply, reshape, silu } from '../../onnx/ops/dense.js';
+import { linear, multiply, reshape, silu, withBatch } from '../../onnx/ops/dense.js';
 import { rmsNorm, skipRmsNorm } from '../../onnx/ops/norm.js';
 import { type RotaryTables, rotaryTables, rotate } from '../../onnx/ops/rotary.js';
 import {
@@ -131,18 +131,13 @@ function attention(
 ): Value {
   const { hiddenSize, heads, kvHeads, headSize } = shape;
   const prefix = `model.layers.${layer}.self_attn.`;
-  const batchShape = g.node('Shape', [ids]);
   const project = (name: string, count: number): Value => {
     const width = count * headSize;
     const weight = weights.float32(`${prefix}${name}.weight`, [width, hiddenSize]);
     const bias = weights.optional(shape.qkvBias, `${prefix}${name}.bias`, [width]);
     return linear(g, x, weight, bias);
   };
-  const rows = (value: Value, width: number): Value =>
-    g.node('Reshape', [
-      value,
-      g.node('Concat', [batchShape, g.int64s([width])], { attributes: { axis: axis0 } }),
-    ]);
+  const rows = (value: Value, width: number): Value => withBatch(g, value, ids, width);
   const headNorm = (value: Value, name: string): Value =>
     shape.headNorms
       ? rmsNorm(
@@ -163,15 +158,13 @@ function attention(
     query,
     key,
     value,
-    { heads, kvHeads, headSize, window: shape.windows[layer] ?? null },
+    { heads, kvHeads, headSize, window: shape.windows[layer] ?? null, scale: 1 / Math.sqrt(headSize) },
     shared.attention,
   );
   const output = weights.float32(`${prefix}o_proj.weight`, [hiddenSize, heads * headSize]);
   const bias = weights.optional(shape.outputBias, `${prefix}o_proj.bias`, [hiddenSize]);
   return linear(g, reshape(g, mixed, [-1, heads * headSize]), output, bias);
 }
-
-const axis0 = { kind: 'int', value: 0 } as const;
 
 /** x [n, hidden] → down(silu(gate(x)) · up(x)) [n, hidden]. */
 function gatedMlp(g: GraphBuilder, weights: Weights, shape: Shape, layer: number, x: Value): Value {
@@ -219,11 +212,7 @@ function body(g: GraphBuilder, weights: Weights, shape: Shape, inputs: BodyInput
       shape.epsilon,
     ));
   }
-  const batchShape = g.node('Shape', [inputs.ids]);
-  return g.node('Reshape', [
-    normed,
-    g.node('Concat', [batchShape, g.int64s([hiddenSize])], { attributes: { axis: axis0 } }),
-  ]);
+  return withBatch(g, normed, inputs.ids, hiddenSize);
 }
 
 function decoder(config: unknown, file: string, variant: Variant): Decoder {

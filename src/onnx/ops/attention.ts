@@ -7,6 +7,8 @@ export interface AttentionShape {
   readonly headSize: number;
   /** Tokens that a token may see, itself included; null for all before it. */
   readonly window: number | null;
+  /** Multiplies the scores: 1/√headSize in most models. */
+  readonly scale: number;
 }
 
 /** What every layer's attention shares; made once a graph. */
@@ -59,10 +61,18 @@ export function causalAttention(
       attributes: {
         num_heads: int(shape.heads),
         kv_num_heads: int(shape.kvHeads),
-        scale: float(1 / Math.sqrt(shape.headSize)),
+        scale: float(shape.scale),
         ...(shape.window === null ? {} : { local_window_size: int(shape.window) }),
       },
     },
   );
   return output;
 }
+
+/** The same from query, key and value side by side: [B, T, (heads + 2·kvHeads)·headSize]. */
+export const packedCausalAttention = (
+  g: GraphBuilder,
+  packed: Value,
+  shape: AttentionShape,
+  context: AttentionContext,
+): Value => causalAttention(g, packed, '', '', shape, context);

@@ -38,6 +38,14 @@ export const reshape = (g: GraphBuilder, x: Value, shape: readonly number[]): Va
 export const transpose = (g: GraphBuilder, x: Value, permutation: readonly number[]): Value =>
   g.node('Transpose', [x], { attributes: { perm: ints(permutation) } });
 
+/** x [B·T, width] → [B, T, width], with B and T of `ids`. */
+export function withBatch(g: GraphBuilder, x: Value, ids: Value, width: number): Value {
+  const shape = g.node('Concat', [g.node('Shape', [ids]), g.int64s([width])], {
+    attributes: { axis: int(0) },
+  });
+  return g.node('Reshape', [x, shape]);
+}
+
 /** x[start:end] along one axis; negative indices count from the end. */
 export const slice = (g: GraphBuilder, x: Value, axis: number, start: number, end: number): Value =>
   g.node('Slice', [x, g.int64s([start]), g.int64s([end]), g.int64s([axis])]);

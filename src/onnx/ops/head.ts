@@ -90,9 +90,14 @@ export function chunkedLossHead(
   body.output(results.loss, 'chunk_loss', 'float32', ['rows']);
   if (results.entropy !== null) body.output(results.entropy, 'chunk_entropy', 'float32', ['rows']);
 
-  const [loss = '', entropies = ''] = g.nodes('Scan', [hiddenChunks, targetChunks], [true, entropy], {
-    attributes: { num_scan_inputs: int(2), body: subgraph(body.build()) },
-  });
+  const [loss = '', entropies = ''] = g.nodes(
+    'Scan',
+    [hiddenChunks, targetChunks],
+    entropy ? [true, true] : [true],
+    {
+      attributes: { num_scan_inputs: int(2), body: subgraph(body.build()) },
+    },
+  );
   const unchunk = (x: Value): Value =>
     g.node('Reshape', [g.node('Slice', [reshape(g, x, [-1]), zero, count]), shape]);
   return { loss: unchunk(loss), entropy: entropy ? unchunk(entropies) : null };

@@ -1,0 +1,179 @@
+/**
+ * GPT-NeoX (Pythia): partial rotary positions, query, key and value fused head by head, attention and MLP in
+ * parallel from one residual or in sequence.
+ */
+import { z } from 'zod';
+import type { GraphBuilder, Value } from '../../onnx/graph.js';
+import { type AttentionContext, attentionContext, causalAttention } from '../../onnx/ops/attention.js';
+import { add, linear, reshape, slice, withBatch } from '../../onnx/ops/dense.js';
+import { layerNorm, skipLayerNorm } from '../../onnx/ops/norm.js';
+import { type RotaryTables, rotaryTables, rotate } from '../../onnx/ops/rotary.js';
+import { activations } from '../activations.js';
+import {
+  type BodyInputs,
+  checkConfig,
+  type Decoder,
+  epsilon,
+  parseConfig,
+  size,
+  tokenFlops,
+} from '../decoder.js';
+import { type Rope, resolveRope, ropeFields } from '../rope.js';
+import type { Weights } from '../weights.js';
+
+const schema = z.looseObject({
+  vocab_size: size,
+  hidden_size: size,
+  intermediate_size: size,
+  num_hidden_layers: size,
+  num_attention_heads: size,
+  hidden_act: z.enum(activations.names).default('gelu'),
+  max_position_embeddings: size,
+  layer_norm_eps: epsilon.default(1e-5),
+  rotary_pct: z.number().positive().max(1).nullish(),
+  rotary_emb_base: z.number().positive().nullish(),
+  use_parallel_residual: z.boolean().default(true),
+  attention_bias: z.boolean().default(true),
+  tie_word_embeddings: z.boolean().default(false),
+  ...ropeFields,
+});
+
+interface Shape {
+  readonly config: z.infer<typeof schema>;
+  readonly headSize: number;
+  readonly rope: Rope;
+}
+
+interface Shared {
+  readonly attention: AttentionContext;
+  readonly rotary: RotaryTables;
+  readonly ids: Value;
+}
+
+const vectorOf = (weights: Weights, name: string, width: number): Value => weights.float32(name, [width]);
+
+function projection(
+  g: GraphBuilder,
+  weights: Weights,
+  name: string,
+  x: Value,
+  from: number,
+  to: number,
+): Value {
+  return linear(g, x, weights.float32(`${name}.weight`, [to, from]), vectorOf(weights, `${name}.bias`, to));
+}
+
+/** The fused weight is [heads, 3, headSize, hidden]; cutting it here is folded when the session is made. */
+function attention(
+  g: GraphBuilder,
+  weights: Weights,
+  { config, headSize, rope }: Shape,
+  shared: Shared,
+  layer: number,
+  x: Value,
+): Value {
+  const { hidden_size: hidden, num_attention_heads: heads, attention_bias: withBias } = config;
+  const prefix = `gpt_neox.layers.${layer}.attention`;
+  const fused = `${prefix}.query_key_value`;
+  const weight = reshape(g, weights.float32(`${fused}.weight`, [3 * hidden, hidden]), [
+    heads,
+    3,
+    headSize,
+    hidden,
+  ]);
+  const bias = withBias
+    ? reshape(g, vectorOf(weights, `${fused}.bias`, 3 * hidden), [heads, 3, headSize])
+    : null;
+  const project = (part: number): Value => {
+    const rows = reshape(g, slice(g, weight, 1, part, part + 1), [hidden, hidden]);
+    const shift = bias === null ? null : reshape(g, slice(g, bias, 1, part, part + 1), [hidden]);
+    return withBatch(g, linear(g, x, rows, shift), shared.ids, hidden);
+  };
+  const dimensions = 2 * rope.frequencies.length;
+  const turn = (value: Value): Value => rotate(g, value, shared.rotary, heads, headSize, dimensions);
+  const shape = { heads, kvHeads: heads, headSize, window: null, scale: 1 / Math.sqrt(headSize) };
+  const mixed = causalAttention(g, turn(project(0)), turn(project(1)), project(2), shape, shared.attention);
+  return linear(
+    g,
+    reshape(g, mixed, [-1, hidden]),
+    weights.float32(`${prefix}.dense.weight`, [hidden, hidden]),
+    weights.optional(withBias, `${prefix}.dense.bias`, [hidden]),
+  );
+}
+
+function mlp(g: GraphBuilder, weights: Weights, { config }: Shape, layer: number, x: Value): Value {
+  const { hidden_size: hidden, intermediate_size: inner } = config;
+  const prefix = `gpt_neox.layers.${layer}.mlp`;
+  const up = projection(g, weights, `${prefix}.dense_h_to_4h`, x, hidden, inner);
+  const active = activations.apply(g, config.hidden_act, up);
+  return projection(g, weights, `${prefix}.dense_4h_to_h`, active, inner, hidden);
+}
+
+function body(g: GraphBuilder, weights: Weights, shape: Shape, inputs: BodyInputs): Value {
+  const { config, rope } = shape;
+  const { hidden_size: hidden, layer_norm_eps: eps, num_hidden_layers: layers } = config;
+  const vectors = (name: string): readonly [Value, Value] => [
+    vectorOf(weights, `${name}.weight`, hidden),
+    vectorOf(weights, `${name}.bias`, hidden),
+  ];
+  const shared: Shared = {
+    attention: attentionContext(g, inputs.ids, inputs.documentIds),
+    rotary: rotaryTables(g, inputs.ids, inputs.positionIds, rope.frequencies, rope.scale),
+    ids: inputs.ids,
+  };
+  const flatIds = reshape(g, inputs.ids, [-1]);
+  let sum = weights.embed('gpt_neox.embed_in.weight', [config.vocab_size, hidden], flatIds);
+  let normed = layerNorm(g, sum, ...vectors('gpt_neox.layers.0.input_layernorm'), eps);
+  for (let layer = 0; layer < layers; layer++) {
+    const attended = attention(g, weights, shape, shared, layer, normed);
+    const mlpNorm = vectors(`gpt_neox.layers.${layer}.post_attention_layernorm`);
+    const next =
+      layer + 1 < layers ? `gpt_neox.layers.${layer + 1}.input_layernorm` : 'gpt_neox.final_layer_norm';
+    if (config.use_parallel_residual) {
+      const made = mlp(g, weights, shape, layer, layerNorm(g, sum, ...mlpNorm, eps));
+      ({ normed, sum } = skipLayerNorm(g, add(g, made, attended), sum, ...vectors(next), eps));
+    } else {
+      const middle = skipLayerNorm(g, attended, sum, ...mlpNorm, eps);
+      const made = mlp(g, weights, shape, layer, middle.normed);
+      ({ normed, sum } = skipLayerNorm(g, made, middle.sum, ...vectors(next), eps));
+    }
+  }
+  return withBatch(g, normed, inputs.ids, hidden);
+}
+
+export function gptNeoX(json: unknown, file: string): Decoder {
+  const config = parseConfig(schema, json, file);
+  const { hidden_size: hidden, num_attention_heads: heads, num_hidden_layers: layers } = config;
+  const headSize = hidden / heads;
+  checkConfig(Number.isInteger(headSize), file, `hidden_size ${hidden} does not divide among ${heads} heads`);
+  const parameters = config.rope_parameters ?? config.rope_scaling ?? {};
+  const share = parameters.partial_rotary_factor ?? config.rotary_pct ?? 0.25;
+  const dimensions = Math.trunc(headSize * share);
+  checkConfig(
+    dimensions >= 2 && dimensions % 2 === 0,
+    file,
+    `${share} of a head of ${headSize} is not an even number of rotary entries`,
+  );
+  const rope = resolveRope({
+    parameters,
+    theta: parameters.rope_theta ?? config.rotary_emb_base ?? config.rope_theta ?? 10_000,
+    dimensions,
+    maxPositions: config.max_position_embeddings,
+    file,
+  });
+  const shape = { config, headSize, rope };
+  const elements =
+    layers * (4 * hidden * hidden + 2 * hidden * config.intermediate_size) + config.vocab_size * hidden;
+  const headName = (weights: Weights): string => {
+    if (config.tie_word_embeddings) return 'gpt_neox.embed_in.weight';
+    return weights.has('lm_head.weight') ? 'lm_head.weight' : 'embed_out.weight';
+  };
+  return {
+    vocabularySize: config.vocab_size,
+    hiddenSize: hidden,
+    maxPositions: config.max_position_embeddings,
+    flopsPerToken: tokenFlops(elements, layers, hidden),
+    body: (g, weights, inputs) => body(g, weights, shape, inputs),
+    head: (weights) => weights.float32(headName(weights), [config.vocab_size, hidden]),
+  };
+}

@@ -1,0 +1,117 @@
+/** GPT-2: learned positions, pre-norm LayerNorm, fused query-key-value, Conv1D weights ([in, out]). */
+import { z } from 'zod';
+import type { GraphBuilder, Value } from '../../onnx/graph.js';
+import { attentionContext, packedCausalAttention } from '../../onnx/ops/attention.js';
+import { add, linear, reshape, withBatch } from '../../onnx/ops/dense.js';
+import { layerNorm, skipLayerNorm } from '../../onnx/ops/norm.js';
+import { activations } from '../activations.js';
+import {
+  type BodyInputs,
+  checkConfig,
+  type Decoder,
+  epsilon,
+  parseConfig,
+  size,
+  tokenFlops,
+} from '../decoder.js';
+import type { Weights } from '../weights.js';
+
+const schema = z.looseObject({
+  vocab_size: size,
+  n_embd: size,
+  n_layer: size,
+  n_head: size,
+  n_inner: size.nullish(),
+  n_positions: size,
+  activation_function: z.enum(activations.names).default('gelu_new'),
+  layer_norm_epsilon: epsilon.default(1e-5),
+  scale_attn_weights: z.boolean().default(true),
+  scale_attn_by_inverse_layer_idx: z.boolean().default(false),
+  add_cross_attention: z.literal(false).optional(),
+});
+type Config = z.infer<typeof schema>;
+
+/** Checkpoints of the bare model lack the prefix that those of the language model have. */
+const prefixOf = (weights: Weights): string =>
+  weights.has('wte.weight') && !weights.has('transformer.wte.weight') ? '' : 'transformer.';
+
+const embeddingName = (weights: Weights): string => `${prefixOf(weights)}wte.weight`;
+
+function embed(g: GraphBuilder, weights: Weights, config: Config, inputs: BodyInputs): Value {
+  const { n_embd: hidden, n_positions: positions } = config;
+  const tokens = weights.embed(embeddingName(weights), [config.vocab_size, hidden], inputs.ids);
+  const length = g.node('Gather', [g.node('Shape', [inputs.ids]), g.int64(1)]);
+  const order = inputs.positionIds ?? g.node('Range', [g.int64(0), length, g.int64(1)]);
+  return add(g, tokens, weights.embed(`${prefixOf(weights)}wpe.weight`, [positions, hidden], order));
+}
+
+function scoreScale(config: Config, layer: number): number {
+  const scale = config.scale_attn_weights ? 1 / Math.sqrt(config.n_embd / config.n_head) : 1;
+  return config.scale_attn_by_inverse_layer_idx ? scale / (layer + 1) : scale;
+}
+
+function body(g: GraphBuilder, weights: Weights, config: Config, inputs: BodyInputs): Value {
+  const { n_embd: hidden, n_head: heads } = config;
+  const inner = config.n_inner ?? 4 * hidden;
+  const prefix = prefixOf(weights);
+  const vector = (name: string, width = hidden): Value => weights.float32(`${prefix}${name}`, [width]);
+  const conv1d = (name: string, x: Value, from: number, to: number): Value => {
+    const weight = weights.float32(`${prefix}${name}.weight`, [from, to]);
+    return linear(g, x, weight, vector(`${name}.bias`, to), 'in-out');
+  };
+  const context = attentionContext(g, inputs.ids, inputs.documentIds);
+  const normed1 = (name: string, x: Value): Value =>
+    layerNorm(g, x, vector(`${name}.weight`), vector(`${name}.bias`), config.layer_norm_epsilon);
+  const skipNormed = (name: string, x: Value, residual: Value) =>
+    skipLayerNorm(
+      g,
+      x,
+      residual,
+      vector(`${name}.weight`),
+      vector(`${name}.bias`),
+      config.layer_norm_epsilon,
+    );
+
+  let sum = reshape(g, embed(g, weights, config, inputs), [-1, hidden]);
+  let normed = normed1('h.0.ln_1', sum);
+  for (let layer = 0; layer < config.n_layer; layer++) {
+    const qkv = conv1d(`h.${layer}.attn.c_attn`, normed, hidden, 3 * hidden);
+    const shape = {
+      heads,
+      kvHeads: heads,
+      headSize: hidden / heads,
+      window: null,
+      scale: scoreScale(config, layer),
+    };
+    const mixed = packedCausalAttention(g, withBatch(g, qkv, inputs.ids, 3 * hidden), shape, context);
+    const attended = conv1d(`h.${layer}.attn.c_proj`, reshape(g, mixed, [-1, hidden]), hidden, hidden);
+    const middle = skipNormed(`h.${layer}.ln_2`, attended, sum);
+    const up = conv1d(`h.${layer}.mlp.c_fc`, middle.normed, hidden, inner);
+    const down = conv1d(
+      `h.${layer}.mlp.c_proj`,
+      activations.apply(g, config.activation_function, up),
+      inner,
+      hidden,
+    );
+    const next = layer + 1 < config.n_layer ? `h.${layer + 1}.ln_1` : 'ln_f';
+    ({ normed, sum } = skipNormed(next, down, middle.sum));
+  }
+  return withBatch(g, normed, inputs.ids, hidden);
+}
+
+export function gpt2(json: unknown, file: string): Decoder {
+  const config = parseConfig(schema, json, file);
+  const { n_embd: hidden, n_head: heads, n_layer: layers, vocab_size: vocabulary } = config;
+  checkConfig(hidden % heads === 0, file, `n_embd ${hidden} does not divide among ${heads} heads`);
+  const inner = config.n_inner ?? 4 * hidden;
+  const elements = layers * (4 * hidden * hidden + 2 * hidden * inner) + vocabulary * hidden;
+  return {
+    vocabularySize: vocabulary,
+    hiddenSize: hidden,
+    maxPositions: config.n_positions,
+    flopsPerToken: tokenFlops(elements, layers, hidden),
+    body: (g, weights, inputs) => body(g, weights, config, inputs),
+    // Always tied, whatever a stray lm_head.weight in the file says: so does transformers.
+    head: (weights) => weights.float32(embeddingName(weights), [vocabulary, hidden]),
+  };
+}
