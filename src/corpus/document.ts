@@ -8,6 +8,8 @@ export interface Document {
   readonly textBytes: number;
   /** The other columns that were asked for, by the shard's own column names, as plain JSON values. */
   readonly columns: Readonly<Record<string, unknown>>;
+  /** Those of `columns` that are null because their bytes are broken; absent when none is. */
+  readonly lost?: readonly string[];
 }
 
 export type QuarantineReason =

@@ -1,0 +1,125 @@
+/**
+ * The pages of one column chunk, read in windows: memory is bounded by the window and the largest page, however
+ * large the row group. The next window is under way while the pages of this one are decoded.
+ */
+import zlib from 'node:zlib';
+import { parquetHeader } from 'hyparquet/src/column.js';
+import { firstLine } from '../errors.js';
+import type { Storage } from '../storage/storage.js';
+import { MAX_PAGE_BYTES } from './parquet-codec.js';
+import type { Chunk } from './parquet-footer.js';
+import { ThriftIncomplete, thriftStructEnd } from './thrift.js';
+
+/** Bytes of one request. */
+const WINDOW_BYTES = 4 * 2 ** 20;
+/** First bytes in which a page header is looked for; headers with long statistics get more. */
+const HEADER_BYTES = 256;
+const MAX_HEADER_BYTES = 16 * 2 ** 20;
+const MAX_HEADER_VALUES = 1000;
+
+export type PageHeader = ReturnType<typeof parquetHeader>;
+
+/** A page as it lies in the file. `bytes` are still compressed; `broken` says why they must not be used. */
+export interface RawPage {
+  readonly header: PageHeader;
+  readonly bytes: Uint8Array;
+  readonly broken: string | null;
+}
+
+/** The walk is lost: where the next page begins cannot be told. */
+export class LostPages extends Error {}
+
+/** Data and dictionary pages in order. @throws LostPages when a header is broken; TokensieveError when reading fails. */
+export async function* readPages(
+  storage: Storage,
+  path: string,
+  chunk: Chunk,
+): AsyncGenerator<RawPage, void, undefined> {
+  const input = windows(storage, path, chunk);
+  while (input.left() > 0) {
+    const header = await nextHeader(input);
+    const size = header.compressed_page_size;
+    const bytes = await input.take(size);
+    if (header.type === 'INDEX_PAGE') continue;
+    const crc = header.crc;
+    const broken =
+      crc !== undefined && zlib.crc32(bytes) !== crc >>> 0 ? 'its checksum does not match its bytes' : null;
+    yield { header, bytes, broken };
+  }
+}
+
+async function nextHeader(input: Windows): Promise<PageHeader> {
+  for (let length = HEADER_BYTES; ; length *= 8) {
+    const bytes = await input.peek(Math.min(length, input.left()));
+    try {
+      const end = thriftStructEnd(bytes, 0, MAX_HEADER_VALUES);
+      const header = parquetHeader({ view: new DataView(bytes.buffer, bytes.byteOffset, end), offset: 0 });
+      const size: unknown = header.compressed_page_size;
+      if (header.type === undefined || !(typeof size === 'number' && size >= 0 && size <= MAX_PAGE_BYTES)) {
+        throw new LostPages(`page header of type ${header.type} claims ${size} bytes`);
+      }
+      await input.take(end);
+      if (size > input.left())
+        throw new LostPages(`page header claims ${size} bytes, the chunk has ${input.left()} left`);
+      return header;
+    } catch (error) {
+      if (error instanceof ThriftIncomplete && bytes.length < input.left() && length < MAX_HEADER_BYTES)
+        continue;
+      if (error instanceof LostPages || !(error instanceof Error)) throw error;
+      throw new LostPages(`page header cannot be read (${firstLine(error)})`);
+    }
+  }
+}
+
+/** A reader of consecutive bytes. `take` moves on, `peek` does not; neither goes past `left()`. */
+interface Windows {
+  left(): number;
+  peek(length: number): Promise<Uint8Array>;
+  take(length: number): Promise<Uint8Array>;
+}
+
+function windows(storage: Storage, path: string, { start, end }: Chunk): Windows {
+  let held: Uint8Array = new Uint8Array(0);
+  let at = 0;
+  let consumed = 0;
+  let fetched = start;
+  let ahead: Promise<Uint8Array> | null = null;
+
+  const fetchNext = (length: number): Promise<Uint8Array> => {
+    const from = fetched;
+    fetched = Math.min(end, from + length);
+    const bytes = storage.readRange(path, from, fetched);
+    // Failures are met when the bytes are asked for, if they ever are.
+    bytes.catch(() => {});
+    return bytes;
+  };
+  const fill = async (length: number): Promise<void> => {
+    if (held.length - at >= length) return;
+    const pieces = [held.subarray(at)];
+    let have = held.length - at;
+    while (have < length) {
+      const piece: Uint8Array = await (ahead ?? fetchNext(Math.max(WINDOW_BYTES, length - have)));
+      ahead = null;
+      pieces.push(piece);
+      have += piece.length;
+    }
+    held =
+      pieces[0]?.length === 0 && pieces[1] && pieces.length === 2 ? pieces[1] : Buffer.concat(pieces, have);
+    at = 0;
+    if (fetched < end) ahead = fetchNext(WINDOW_BYTES);
+  };
+  const peek = async (length: number): Promise<Uint8Array> => {
+    await fill(length);
+    return held.subarray(at, at + length);
+  };
+  return {
+    left: () => end - start - consumed,
+    peek,
+    take: async (length) => {
+      const bytes = await peek(length);
+      at += length;
+      consumed += length;
+      return bytes;
+    },
+  };
+}

@@ -1,0 +1,51 @@
+/** What makes a text usable: present, not empty, not too long, and Unicode. */
+import type { QuarantineReason } from './document.js';
+
+export type TextValue =
+  | { readonly ok: true; readonly text: string; readonly bytes: number }
+  | { readonly ok: false; readonly reason: QuarantineReason; readonly detail: string };
+
+const refuse = (reason: QuarantineReason, detail: string): TextValue => ({ ok: false, reason, detail });
+
+// fatal: invalid bytes are never replaced by U+FFFD. ignoreBOM: a BOM is part of the text.
+const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+export const NULL_TEXT: TextValue = refuse('null-text', 'the text is null');
+
+/** A text from its UTF-8 bytes. */
+export function textFromBytes(bytes: Uint8Array, maxTextBytes: number): TextValue {
+  const refused = refuseLength(bytes.length, maxTextBytes);
+  if (refused) return refused;
+  try {
+    return { ok: true, text: strict.decode(bytes), bytes: bytes.length };
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'ERR_ENCODING_INVALID_ENCODED_DATA'
+      ? refuse('not-unicode', 'the text is not well-formed UTF-8')
+      : refuse('oversized-text', `the text has ${bytes.length} bytes, more than a string can hold`);
+  }
+}
+
+/** A text from a JSON value; escapes such as \ud800 can spell half a surrogate pair, which UTF-8 cannot. */
+export function textFromJson(value: unknown, maxTextBytes: number): TextValue {
+  if (value === null || value === undefined) return NULL_TEXT;
+  if (typeof value !== 'string') {
+    return refuse(
+      'not-a-string',
+      `the text is ${Array.isArray(value) ? 'an array' : `a JSON ${typeof value}`}, expected a string`,
+    );
+  }
+  const bytes = Buffer.byteLength(value);
+  const refused = refuseLength(bytes, maxTextBytes);
+  if (refused) return refused;
+  if (LONE_SURROGATE.test(value)) return refuse('not-unicode', 'the text holds half a surrogate pair');
+  return { ok: true, text: value, bytes };
+}
+
+const LONE_SURROGATE = /\p{Surrogate}/u;
+
+function refuseLength(bytes: number, maxTextBytes: number): TextValue | null {
+  if (bytes === 0) return refuse('empty-text', 'the text is empty');
+  if (bytes > maxTextBytes)
+    return refuse('oversized-text', `the text has ${bytes} bytes, at most ${maxTextBytes} are taken`);
+  return null;
+}

@@ -1,0 +1,120 @@
+/**
+ * zstd for Node versions whose zlib has none: fzstd decodes the blocks, and this walk over the frames guards it.
+ * It allocates whatever window a frame asks for, and cannot tell a stream cut between two blocks from a whole one.
+ * Source: RFC 8878, section 3.1. Frame checksums are not verified (Node's own decoder does).
+ */
+import { Decompress } from 'fzstd';
+import { firstLine } from '../errors.js';
+import { BrokenStream } from './broken-stream.js';
+
+/** Largest window accepted: what the zstd command line accepts without further flags. */
+export const ZSTD_WINDOW_BYTES = 128 * 2 ** 20;
+const MAX_BLOCK_BYTES = 128 * 2 ** 10;
+const MAGIC = 0xfd2fb528;
+const SKIPPABLE = 0x184d2a50;
+
+/** @throws BrokenStream when the bytes are cut off or no zstd stream. */
+export async function* decompressZstd(
+  source: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const input = byteQueue(source);
+  while (await input.has(1)) {
+    const magic = littleEndian(await input.take(4));
+    if ((magic & 0xfffffff0) >>> 0 === SKIPPABLE) {
+      await input.skip(littleEndian(await input.take(4)));
+    } else if (magic === MAGIC) {
+      yield* decodeFrame(input);
+    } else {
+      throw new BrokenStream(`no zstd frame (it begins with 0x${magic.toString(16)})`);
+    }
+  }
+}
+
+async function* decodeFrame(input: ByteQueue): AsyncGenerator<Uint8Array, void, undefined> {
+  const [descriptor = 0] = await input.take(1);
+  const singleSegment = (descriptor & 0x20) !== 0;
+  const contentSizeBytes = [singleSegment ? 1 : 0, 2, 4, 8][descriptor >> 6] ?? 0;
+  const dictionaryBytes = [0, 1, 2, 4][descriptor & 3] ?? 0;
+  if (dictionaryBytes > 0) throw new BrokenStream('the zstd frame needs a dictionary');
+  const rest = await input.take((singleSegment ? 0 : 1) + contentSizeBytes);
+  const window = singleSegment
+    ? littleEndian(rest) + (contentSizeBytes === 2 ? 256 : 0)
+    : windowBytes(rest[0] ?? 0);
+  if (window > ZSTD_WINDOW_BYTES) {
+    throw new BrokenStream(
+      `the zstd frame needs a window of ${window} bytes, at most ${ZSTD_WINDOW_BYTES} are given`,
+    );
+  }
+  const output: Uint8Array[] = [];
+  const decoder = new Decompress((bytes) => output.push(bytes));
+  const push = (bytes: Uint8Array): void => {
+    try {
+      decoder.push(bytes);
+    } catch (error) {
+      throw new BrokenStream(`zstd: ${firstLine(error)}`, { cause: error });
+    }
+  };
+  push(Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, descriptor, ...rest));
+  for (let last = false; !last; ) {
+    const header = await input.take(3);
+    const bits = littleEndian(header);
+    last = (bits & 1) === 1;
+    const type = (bits >> 1) & 3;
+    const size = bits >> 3;
+    if (type === 3 || size > MAX_BLOCK_BYTES)
+      throw new BrokenStream(`zstd block of type ${type} and ${size} bytes`);
+    push(Buffer.concat([header, await input.take(type === 1 ? 1 : size)]));
+    yield* output.splice(0);
+  }
+  // fzstd holds the last bytes back until it has 18 of a frame, and then expects the checksum to follow.
+  const checksum = (descriptor & 4) !== 0 ? await input.take(4) : new Uint8Array(0);
+  try {
+    decoder.push(checksum, true);
+  } catch (error) {
+    throw new BrokenStream(`zstd: ${firstLine(error)}`, { cause: error });
+  }
+  yield* output.splice(0);
+}
+
+/** RFC 8878, 3.1.1.1.2. */
+function windowBytes(descriptor: number): number {
+  const base = 2 ** (10 + (descriptor >> 3));
+  return base + (base / 8) * (descriptor & 7);
+}
+
+const littleEndian = (bytes: Uint8Array): number => bytes.reduceRight((value, byte) => value * 256 + byte, 0);
+
+interface ByteQueue {
+  has(length: number): Promise<boolean>;
+  take(length: number): Promise<Uint8Array>;
+  skip(length: number): Promise<void>;
+}
+
+function byteQueue(source: AsyncIterable<Uint8Array>): ByteQueue {
+  const iterator = source[Symbol.asyncIterator]();
+  let held: Uint8Array = new Uint8Array(0);
+  const has = async (length: number): Promise<boolean> => {
+    while (held.length < length) {
+      const next = await iterator.next();
+      if (next.done) return false;
+      held = held.length === 0 ? next.value : Buffer.concat([held, next.value]);
+    }
+    return true;
+  };
+  const take = async (length: number): Promise<Uint8Array> => {
+    if (!(await has(length))) throw new BrokenStream('the zstd stream is cut off');
+    const bytes = held.subarray(0, length);
+    held = held.subarray(length);
+    return bytes;
+  };
+  return {
+    has,
+    take,
+    async skip(length) {
+      for (let left = length; left > 0; ) {
+        if (!(await has(1))) throw new BrokenStream('the zstd stream is cut off');
+        left -= (await take(Math.min(left, held.length))).length;
+      }
+    },
+  };
+}
