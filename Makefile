@@ -1,0 +1,39 @@
+# Everything here works on a fresh clone: each target makes what it needs first.
+
+installed := node_modules/.package-lock.json
+built := dist/.built
+sources := $(shell find src -name '*.ts' 2>/dev/null) tsconfig.json
+quickstart := runs/quickstart
+
+.PHONY: install build run test lint clean
+
+install: $(installed)
+build: $(built)
+
+# npm writes this file when it is done.
+$(installed): package.json package-lock.json
+	npm ci --no-audit --no-fund
+	@touch $@
+
+$(built): $(installed) $(sources)
+	npm run --silent build
+	@touch $@
+
+# Generates a mini-web of mathematics, scores it with two models, selects, checks the files, and shows what was kept.
+run: $(built) $(quickstart)/inputs.json
+	node dist/cli/main.js run pipelines/quickstart.yaml
+	node dist/cli/main.js verify $(quickstart)/out
+	node fixtures/quickstart/summary.mjs $(quickstart)
+
+$(quickstart)/inputs.json: $(installed) $(shell find fixtures/quickstart fixtures/bpe -name '*.mjs' 2>/dev/null)
+	node fixtures/quickstart/make.mjs --out $(quickstart)
+
+test: $(built)
+	npx vitest run
+
+lint: $(built)
+	npm run --silent lint
+	npm run --silent typecheck
+
+clean:
+	rm -rf dist runs/quickstart
