@@ -2,7 +2,7 @@
  * The loss head: per-token cross-entropy over chunks of rows, so that its memory does not grow with the
  * vocabulary. Logits stay inside.
  */
-import { type GraphBuilder, int, subgraph, type Value } from '../graph.js';
+import { type GraphBuilder, int, subgraph, type TensorType, type Value } from '../graph.js';
 import { linear, reshape, slice, toEnd } from './dense.js';
 
 /** Bytes of logits that one chunk may take. */
@@ -36,7 +36,11 @@ export function tokenLosses(
   head: HeadWeights,
   entropy: boolean,
 ): HeadOutputs {
-  const logits = linear(g, hidden, head.weight, head.bias);
+  return logitLosses(g, linear(g, hidden, head.weight, head.bias), targets, entropy);
+}
+
+/** logits [n, V] float32 and targets [n] → losses [n] and entropies [n]. */
+export function logitLosses(g: GraphBuilder, logits: Value, targets: Value, entropy: boolean): HeadOutputs {
   const logProbabilities = g.node('LogSoftmax', [logits], { attributes: { axis: int(-1) } });
   const column = g.node('Unsqueeze', [targets, g.int64s([1])]);
   const picked = g.node('GatherElements', [logProbabilities, column], { attributes: { axis: int(1) } });
@@ -47,10 +51,7 @@ export function tokenLosses(
   return { loss, entropy: g.node('Neg', [sum]) };
 }
 
-/**
- * hidden [B, T, H] (final norm applied) and ids [B, T] int32 → losses of tokens 1..T−1. Rows go through a
- * Scan in equal chunks of at most `rows`; the last few rows of the last chunk are zero padding.
- */
+/** hidden [B, T, H] float32 (final norm applied) and ids [B, T] int32 → losses of tokens 1..T−1, by `chunkedLosses`. */
 export function chunkedLossHead(
   g: GraphBuilder,
   hidden: Value,
@@ -59,10 +60,39 @@ export function chunkedLossHead(
   entropy: boolean,
   rows = chunkRows(head.vocabularySize),
 ): HeadOutputs {
+  const source: LogitSource = {
+    width: head.hiddenSize,
+    type: 'float32',
+    logits: (body, chunk) => linear(body, chunk, head.weight, head.bias),
+  };
+  return chunkedLosses(g, hidden, ids, source, entropy, rows);
+}
+
+/** How a chunk of rows becomes logits: by the output embedding, or as an export's own last nodes do it. */
+export interface LogitSource {
+  /** Numbers a row, and their type. */
+  readonly width: number;
+  readonly type: TensorType;
+  /** rows [n, width] → logits [n, V] float32, built inside the loop's body. */
+  logits(body: GraphBuilder, rows: Value): Value;
+}
+
+/**
+ * states [B, T, width] and ids [B, T] int32 → losses of tokens 1..T−1. Rows go through a Scan in equal chunks
+ * of at most `rows`; the last few rows of the last chunk are zero padding.
+ */
+export function chunkedLosses(
+  g: GraphBuilder,
+  states: Value,
+  ids: Value,
+  source: LogitSource,
+  entropy: boolean,
+  rows: number,
+): HeadOutputs {
   const targets = slice(g, ids, 1, 1, toEnd);
   const shape = g.node('Shape', [targets]);
   const flatTargets = reshape(g, targets, [-1]);
-  const flatHidden = reshape(g, slice(g, hidden, 1, 0, -1), [-1, head.hiddenSize]);
+  const flatStates = reshape(g, slice(g, states, 1, 0, -1), [-1, source.width]);
 
   const count = g.node('ReduceProd', [shape], { attributes: { keepdims: int(1) } });
   const ceilDivide = (a: Value, b: Value): Value =>
@@ -80,19 +110,19 @@ export function chunkedLossHead(
     g.node('Concat', tail.length === 0 ? [chunks, size] : [chunks, size, g.int64s(tail)], {
       attributes: { axis: int(0) },
     });
-  const hiddenChunks = g.node('Reshape', [padRows(flatHidden, 2), chunkShape([head.hiddenSize])]);
+  const stateChunks = g.node('Reshape', [padRows(flatStates, 2), chunkShape([source.width])]);
   const targetChunks = g.node('Reshape', [padRows(flatTargets, 1), chunkShape([])]);
 
   const body = g.child('loss_chunk');
-  const chunkHidden = body.input('chunk_hidden', 'float32', ['rows', head.hiddenSize]);
+  const chunkStates = body.input('chunk_states', source.type, ['rows', source.width]);
   const chunkTargets = body.input('chunk_targets', 'int32', ['rows']);
-  const results = tokenLosses(body, chunkHidden, chunkTargets, head, entropy);
+  const results = logitLosses(body, source.logits(body, chunkStates), chunkTargets, entropy);
   body.output(results.loss, 'chunk_loss', 'float32', ['rows']);
   if (results.entropy !== null) body.output(results.entropy, 'chunk_entropy', 'float32', ['rows']);
 
   const [loss = '', entropies = ''] = g.nodes(
     'Scan',
-    [hiddenChunks, targetChunks],
+    [stateChunks, targetChunks],
     entropy ? [true, true] : [true],
     {
       attributes: { num_scan_inputs: int(2), body: subgraph(body.build()) },
