@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { arch } from 'node:os';
 import type { Pipeline } from '../config/pipeline.js';
+import type { JsonObject } from '../dataset/canonical-json.js';
 import type { Device, ModelInfo } from '../model/prepared-model.js';
 import type { ModelRole } from '../score/scorer.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
@@ -22,7 +23,7 @@ export interface NumericProfile {
 }
 
 /** Everything but the input that determines the bytes of a scored part, as plain JSON. */
-export type Recipe = { readonly [key: string]: unknown };
+export type Recipe = JsonObject;
 
 /** Pure: settings and hashes in, the object that is fingerprinted out. How a run is carried out stays outside. */
 export function recipeOf(
@@ -57,7 +58,7 @@ export function overlapOf(pipeline: Pipeline): number {
 }
 
 /** The conventions on which implementations disagree, for the files' metadata (docs/conventions.md). */
-export function scoringConventions(pipeline: Pipeline): Readonly<Record<string, unknown>> {
+export function scoringConventions(pipeline: Pipeline): JsonObject {
   return {
     loss: 'nats; entry i belongs to token i, given the tokens before it in its row; NaN where there is none',
     packing: pipeline.sequence.packing,

@@ -54,8 +54,12 @@ interface Wrapped {
 }
 
 function wrap(document: TokenizedDocument, rules: PackingRules): Wrapped {
-  const lead = rules.bosId === null ? 0 : 1;
-  return { document, lead, count: lead + document.ids.length + (rules.eosId === null ? 0 : 1) };
+  return { document, lead: rules.bosId === null ? 0 : 1, count: wrappedLength(document, rules) };
+}
+
+/** Ids that a document takes, BOS and EOS included. */
+export function wrappedLength(document: Pick<TokenizedDocument, 'ids'>, rules: PackingRules): number {
+  return document.ids.length + (rules.bosId === null ? 0 : 1) + (rules.eosId === null ? 0 : 1);
 }
 
 /** Writes positions [from, from + count) of the wrapped document into the row at `at`. */

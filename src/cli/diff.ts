@@ -1,0 +1,26 @@
+import type { CommandModule } from 'yargs';
+import { diffRuns, formatDiff } from '../dataset/diff.js';
+import { localStorage } from '../storage/local.js';
+import { EXIT, withInterrupt } from './exit.js';
+
+export const diffCommand: CommandModule = {
+  command: 'diff <a> <b>',
+  describe: 'Compare two runs token by token: flipped selections, loss differences',
+  builder: (yargs) =>
+    yargs
+      .positional('a', { type: 'string', demandOption: true, describe: 'A folder of scored or weighted parts' })
+      .positional('b', { type: 'string', demandOption: true, describe: 'Another, over the same corpus' })
+      .option('json', { type: 'boolean', default: false, description: 'Print the whole report as JSON' })
+      .example('$0 diff runs/fp32/weighted runs/bf16/weighted', 'The flip rate between two precisions'),
+  handler: (args) =>
+    withInterrupt(async () => {
+      const storage = localStorage();
+      const report = await diffRuns(
+        { storage, folder: String(args['a']) },
+        { storage, folder: String(args['b']) },
+      );
+      const text = args['json'] === true ? JSON.stringify(report, null, 2) : formatDiff(report).join('\n');
+      process.stdout.write(`${text}\n`);
+      return EXIT.done;
+    }),
+};

@@ -1,0 +1,55 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs';
+import yargs from 'yargs';
+import { hideBin } from 'yargs/helpers';
+import { diffCommand } from './diff.js';
+import { doctorCommand } from './doctor.js';
+import { EXIT, reportError } from './exit.js';
+import { inspectCommand } from './inspect.js';
+import { modelCommand } from './model.js';
+import { planCommand } from './plan.js';
+import { runCommand } from './run.js';
+import { scoreCommand } from './score.js';
+import { selectCommand } from './select.js';
+import { verifyCommand } from './verify.js';
+
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+  version: string;
+};
+
+// A reader that goes away (`tokensieve inspect … | head`) is not an error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(EXIT.done);
+});
+
+await yargs(hideBin(process.argv))
+  .scriptName('tokensieve')
+  .usage('$0 <command>\n\nScore every token of a corpus under a reference and a current model, and keep those worth training on.')
+  .command(runCommand)
+  .command(planCommand)
+  .command(scoreCommand)
+  .command(selectCommand)
+  .command(verifyCommand)
+  .command(diffCommand)
+  .command(inspectCommand)
+  .command(modelCommand)
+  .command(doctorCommand)
+  .completion('completion', 'Print a completion script for bash or zsh')
+  .demandCommand(1, 'Name a command.')
+  .strict()
+  .recommendCommands()
+  .version(version)
+  .alias({ h: 'help', v: 'version' })
+  .epilogue('Exit codes: 0 done, 1 failed, 2 usage, 3 done with quarantined input.')
+  .wrap(Math.min(110, process.stdout.columns ?? 110))
+  .fail((message, error, parser) => {
+    if (error) process.exitCode = reportError(error);
+    else {
+      process.stderr.write(`tokensieve: ${message}\n`);
+      process.stderr.write('  (tokensieve <command> --help shows the options and an example)\n');
+      process.exitCode = EXIT.usage;
+    }
+    void parser;
+    process.exit();
+  })
+  .parseAsync();

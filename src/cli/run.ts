@@ -1,0 +1,40 @@
+import type { CommandModule } from 'yargs';
+import { scoreCorpus } from '../run/score-run.js';
+import { selectRun, weightedFolder } from '../run/select-run.js';
+import { localStorage } from '../storage/local.js';
+import { withInterrupt } from './exit.js';
+import { logOption } from './options.js';
+import { pipelineFrom, scoringOptions } from './pipeline-options.js';
+import { type LogKind, openProgress } from './progress.js';
+import { describeScoring, replaceOption, scoringExit } from './score.js';
+import { describeSelection } from './select.js';
+
+export const runCommand: CommandModule = {
+  command: 'run <pipeline>',
+  describe: 'Run every stage of a pipeline file: score, then select',
+  builder: (yargs) =>
+    yargs
+      .positional('pipeline', { type: 'string', demandOption: true, describe: 'Pipeline file (YAML)' })
+      .options({ ...scoringOptions, ...replaceOption, ...logOption })
+      .example('$0 run pipelines/quickstart.yaml', 'Run it; the same command resumes')
+      .example('$0 run job.yaml --limit 100 --set select.keep=0.4', 'A first look at 100 rows a shard, another ratio'),
+  handler: (args) =>
+    withInterrupt(async (signal) => {
+      const pipeline = await pipelineFrom(args, String(args['pipeline']));
+      const progress = openProgress(args['log'] as LogKind);
+      const options = { storage: localStorage(), sink: progress.sink, signal, replace: args['replace'] === true };
+      try {
+        const scored = await scoreCorpus(pipeline, options);
+        progress.stop();
+        process.stdout.write(`${describeScoring(scored)}\n`);
+        if (pipeline.select !== undefined) {
+          const weighted = await selectRun(pipeline.out, weightedFolder(pipeline.out), pipeline.select, options);
+          progress.stop();
+          process.stdout.write(`${describeSelection(weighted)}\n`);
+        }
+        return scoringExit(scored);
+      } finally {
+        progress.stop();
+      }
+    }),
+};

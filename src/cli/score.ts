@@ -1,0 +1,68 @@
+import type { CommandModule } from 'yargs';
+import { scoreCorpus, type ScoreReport } from '../run/score-run.js';
+import { localStorage } from '../storage/local.js';
+import { EXIT, withInterrupt } from './exit.js';
+import { bytes, count, duration, percent } from './format.js';
+import { logOption } from './options.js';
+import { pipelineFrom, scoringOptions } from './pipeline-options.js';
+import { type LogKind, openProgress } from './progress.js';
+
+export const replaceOption = {
+  replace: {
+    type: 'boolean' as const,
+    default: false,
+    description: 'Redo finished parts that were made with other settings or inputs',
+    group: 'Output:',
+  },
+};
+
+export const scoreCommand: CommandModule = {
+  command: 'score',
+  describe: 'Score shards under one or two models into Arrow files',
+  builder: (yargs) =>
+    yargs
+      .options({ ...scoringOptions, ...replaceOption, ...logOption })
+      .example(
+        "$0 score --shards 'shards/*.parquet' --reference models/ref --current models/base --out runs/one",
+        'Score a folder of shards; the same command resumes',
+      ),
+  handler: (args) =>
+    withInterrupt(async (signal) => {
+      const pipeline = await pipelineFrom(args);
+      const progress = openProgress(args['log'] as LogKind);
+      try {
+        const report = await scoreCorpus(pipeline, {
+          storage: localStorage(),
+          sink: progress.sink,
+          signal,
+          replace: args['replace'] === true,
+        });
+        progress.stop();
+        process.stdout.write(`${describeScoring(report)}\n`);
+        return scoringExit(report);
+      } finally {
+        progress.stop();
+      }
+    }),
+};
+
+/** 3 when rows or shards were quarantined, so that a script can tell. */
+export function scoringExit(report: ScoreReport): number {
+  return report.quarantinedRows > 0 || report.brokenShards.length > 0 || Object.keys(report.quarantined).length > 0
+    ? EXIT.quarantined
+    : EXIT.done;
+}
+
+/** The end of a scoring run in a few lines. */
+export function describeScoring(report: ScoreReport): string {
+  const { documents, tokens, eligible, textBytes, seconds } = report;
+  const lines = [
+    `scored ${count(documents)} documents, ${bytes(textBytes)} of text, ${count(tokens)} tokens (${percent(eligible / Math.max(tokens, 1))} eligible) in ${report.parts} parts of ${report.shards} shards, ${duration(seconds)}`,
+  ];
+  if (report.resumed > 0) lines.push(`${report.resumed} of the parts were done before`);
+  const reasons = Object.entries(report.quarantined).map(([reason, rows]) => `${reason} ${rows}`);
+  if (reasons.length > 0) lines.push(`quarantined rows: ${reasons.join(', ')}; see *.quarantine.jsonl`);
+  for (const { shard, detail } of report.brokenShards) lines.push(`quarantined shard: ${shard}: ${detail}`);
+  lines.push(`scored files: ${report.folder}`);
+  return lines.join('\n');
+}

@@ -1,0 +1,73 @@
+import type { CommandModule } from 'yargs';
+import { flagsOf, settingsFromFlags } from '../config/flags.js';
+import { parseSettings } from '../config/load.js';
+import { type SelectReport, selectRun, weightedFolder } from '../run/select-run.js';
+import { METHODS } from '../select/methods.js';
+import { selectionSettings } from '../select/settings.js';
+import { localStorage } from '../storage/local.js';
+import { EXIT, withInterrupt } from './exit.js';
+import { count, duration, percent, significant } from './format.js';
+import { logOption, yargsOptions } from './options.js';
+import { type LogKind, openProgress } from './progress.js';
+import { replaceOption } from './score.js';
+
+const flags = flagsOf(selectionSettings);
+
+export const selectCommand: CommandModule = {
+  command: 'select <run>',
+  describe: 'Turn a run’s scored files into weighted files',
+  builder: (yargs) =>
+    yargs
+      .positional('run', { type: 'string', demandOption: true, describe: 'Output folder of a scoring run' })
+      .options({
+        ...yargsOptions(flags, 'Selection:'),
+        out: {
+          type: 'string',
+          requiresArg: true,
+          description: 'Folder for the weighted files',
+          defaultDescription: 'RUN/weighted',
+          group: 'Output:',
+        },
+        ...replaceOption,
+        ...logOption,
+      })
+      .example('$0 select runs/one --method slm --keep 0.6', 'Rho-1’s selection: the 60% of highest excess loss')
+      .epilogue(`Methods:\n${METHODS.map(({ name, summary }) => `  ${name.padEnd(24)} ${summary}`).join('\n')}`),
+  handler: (args) =>
+    withInterrupt(async (signal) => {
+      const settings = parseSettings(selectionSettings, settingsFromFlags(flags, args), 'command line');
+      const run = String(args['run']);
+      const out = args['out'] === undefined ? weightedFolder(run) : String(args['out']);
+      const progress = openProgress(args['log'] as LogKind);
+      try {
+        const report = await selectRun(run, out, settings, {
+          storage: localStorage(),
+          sink: progress.sink,
+          signal,
+          replace: args['replace'] === true,
+        });
+        progress.stop();
+        process.stdout.write(`${describeSelection(report)}\n`);
+        return EXIT.done;
+      } finally {
+        progress.stop();
+      }
+    }),
+};
+
+/** The end of a selection in a few lines. */
+export function describeSelection(report: SelectReport): string {
+  const { kept, eligible, conventions, statistics, parts, resumed } = report;
+  const lines = [
+    `kept ${count(kept)} of ${count(eligible)} eligible tokens (${percent(kept / Math.max(eligible, 1))}, weights sum to ${count(report.weightSum)}) by ${conventions.method}, scope ${conventions.scope}, in ${parts} parts, ${duration(report.seconds)}`,
+  ];
+  for (const range of statistics?.cutoffs ?? []) {
+    if (range === null) continue;
+    const { lowest, highest } = range;
+    const at = lowest === highest ? significant(lowest) : `${significant(lowest)} to ${significant(highest)}`;
+    lines.push(`lowest score kept: ${at} (${conventions.score})`);
+  }
+  if (resumed > 0) lines.push(`${resumed} of the parts were done before`);
+  lines.push(`weighted files: ${report.folder}`);
+  return lines.join('\n');
+}

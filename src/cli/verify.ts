@@ -1,0 +1,36 @@
+import type { CommandModule } from 'yargs';
+import { verifyFolder } from '../dataset/verify.js';
+import { localStorage } from '../storage/local.js';
+import { EXIT, withInterrupt } from './exit.js';
+import { bytes, count } from './format.js';
+
+export const verifyCommand: CommandModule = {
+  command: 'verify <folder>',
+  describe: 'Check every file of a run against its manifest',
+  builder: (yargs) =>
+    yargs
+      .positional('folder', { type: 'string', demandOption: true, describe: 'Output folder of a run' })
+      .option('json', { type: 'boolean', default: false, description: 'Print the whole report as JSON' })
+      .example('$0 verify runs/one', 'Hashes, schemas, rows, tokens, values: all read again'),
+  handler: (args) =>
+    withInterrupt(async () => {
+      const folder = String(args['folder']);
+      const report = await verifyFolder(localStorage(), folder, {
+        onProgress: ({ done, of }) => {
+          if (process.stderr.isTTY) process.stderr.write(`\r${done} of ${of} parts`);
+        },
+      });
+      if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
+      const { manifests, files, sequences, tokens, findings } = report;
+      if (args['json'] === true) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
+      else {
+        for (const { file, reason } of findings) process.stdout.write(`${file}: ${reason}\n`);
+        const verdict = findings.length === 0 ? 'sound' : `${findings.length} finding(s)`;
+        process.stdout.write(
+          `${folder}: ${verdict}: ${manifests} parts, ${files} files (${bytes(report.bytes)}), ${count(sequences)} sequences, ${count(tokens)} tokens\n`,
+        );
+      }
+      if (manifests === 0) process.stderr.write(`tokensieve: ${folder}: no manifests found; nothing was checked\n`);
+      return findings.length > 0 || manifests === 0 ? EXIT.failed : EXIT.done;
+    }),
+};

@@ -1,0 +1,47 @@
+import { explainDifference, type Manifest, readManifest } from '../dataset/manifest.js';
+import { firstLine, TokensieveError } from '../errors.js';
+import type { Storage } from '../storage/storage.js';
+
+/** What the output folder says of a part: a part is done if and only if its manifest matches. */
+export type PartState =
+  | { readonly state: 'done'; readonly manifest: Manifest }
+  | { readonly state: 'missing' }
+  /** A manifest of another recipe or another input; `why` has one line for each thing that changed. */
+  | { readonly state: 'stale'; readonly why: readonly string[] };
+
+/** @param manifests paths of the manifests that exist, from one listing of the folder */
+export async function partState(
+  storage: Storage,
+  manifests: ReadonlySet<string>,
+  path: string,
+  expected: ExpectedPart,
+): Promise<PartState> {
+  if (!manifests.has(path)) return { state: 'missing' };
+  let manifest: Manifest;
+  try {
+    manifest = await readManifest(storage, path);
+  } catch (error) {
+    if (!(error instanceof TokensieveError)) throw error;
+    return { state: 'stale', why: [`manifest unreadable: ${firstLine(error)}`] };
+  }
+  if (manifest.fingerprint === expected.fingerprint) return { state: 'done', manifest };
+  const why = [
+    ...explainDifference(manifest.recipe, expected.recipe),
+    ...explainDifference({ input: inputOf(manifest.input) }, { input: expected.input }),
+  ];
+  return { state: 'stale', why: why.length > 0 ? why : ['fingerprint'] };
+}
+
+/** What a part's manifest must say to count as this run's. */
+export interface ExpectedPart {
+  readonly fingerprint: string;
+  readonly recipe: Manifest['recipe'];
+  readonly input: PartInput;
+}
+
+/** The part of a manifest's input that is known before the part is read. */
+export type PartInput = Omit<Manifest['input'], 'rowStart' | 'rowEnd' | 'textSha256'>;
+
+function inputOf({ rowStart: _, rowEnd: __, textSha256: ___, ...known }: Manifest['input']): PartInput {
+  return known;
+}

@@ -1,0 +1,90 @@
+import { existsSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import type { Pipeline } from '../config/pipeline.js';
+import { usageError } from '../errors.js';
+import type { Device, PreparedModel } from '../model/prepared-model.js';
+import { prepareModel } from '../model/prepare.js';
+import { checkVocabulary } from '../model/vocabulary.js';
+import type { ModelRole } from '../score/scorer.js';
+import { hashTokenizer, openTokenizer } from '../tokenizer/open.js';
+import type { Tokenizer } from '../tokenizer/tokenizer.js';
+
+/** The tokenizer and the models of a run, checked against each other. */
+export interface ModelInputs {
+  readonly tokenizer: Tokenizer;
+  readonly models: Readonly<Partial<Record<ModelRole, PreparedModel>>>;
+  readonly roles: readonly ModelRole[];
+}
+
+/** Folder for built graphs when none is set: the user's cache, by the XDG convention. */
+export function defaultCacheFolder(): string {
+  return join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'tokensieve');
+}
+
+/**
+ * Opens what the pipeline names. Both models must have been made for one tokenizer, and neither may give fewer
+ * logits than the tokenizer has ids.
+ * @throws TokensieveError (usage) `no-tokenizer`, `tokenizers-differ`, `sequence-too-long`, `vocabulary-mismatch`;
+ *   and whatever opening a tokenizer or a checkpoint throws
+ */
+export async function openModelInputs(pipeline: Pipeline, device: Device): Promise<ModelInputs> {
+  const folders: [ModelRole, string][] = [];
+  if (pipeline.reference !== undefined) folders.push(['reference', pipeline.reference]);
+  if (pipeline.current !== undefined) folders.push(['current', pipeline.current]);
+
+  const tokenizerPath = pipeline.tokenizer.path ?? folders.map(([, folder]) => folder).find(hasTokenizer);
+  if (tokenizerPath === undefined) {
+    throw usageError(
+      'no-tokenizer',
+      `${folders.map(([, folder]) => folder).join(', ')}: no tokenizer.json in the model folders; name one with --tokenizer`,
+    );
+  }
+  const tokenizer = await openTokenizer({
+    path: tokenizerPath,
+    engine: pipeline.run.tokenizer_engine,
+    controlTokens: pipeline.tokenizer.control_tokens,
+  });
+  try {
+    const models: Partial<Record<ModelRole, PreparedModel>> = {};
+    for (const [role, folder] of folders) {
+      await checkTokenizer(folder, tokenizer, tokenizerPath, pipeline.tokenizer.control_tokens);
+      const model = await prepareModel(folder, {
+        device,
+        attention: pipeline.sequence.attention,
+        entropy: pipeline.score.entropy,
+        cacheFolder: pipeline.run.cache ?? defaultCacheFolder(),
+      });
+      checkVocabulary(model.info, tokenizer);
+      const longest = model.info.maxPositions;
+      if (longest !== null && pipeline.sequence.length > longest) {
+        throw usageError(
+          'sequence-too-long',
+          `${folder}: the model takes ${longest} positions, sequence.length is ${pipeline.sequence.length}; use --sequence-length ${longest} or less`,
+        );
+      }
+      models[role] = model;
+    }
+    return { tokenizer, models, roles: folders.map(([role]) => role) };
+  } catch (error) {
+    await tokenizer.close();
+    throw error;
+  }
+}
+
+const hasTokenizer = (folder: string): boolean => existsSync(join(folder, 'tokenizer.json'));
+
+async function checkTokenizer(
+  folder: string,
+  tokenizer: Tokenizer,
+  path: string,
+  controlTokens: 'text' | 'special',
+): Promise<void> {
+  if (!hasTokenizer(folder)) return;
+  const hash = await hashTokenizer(folder, controlTokens);
+  if (hash === tokenizer.hash) return;
+  throw usageError(
+    'tokenizers-differ',
+    `${folder}: its tokenizer (${hash.slice(0, 12)}…) is not the run's (${path}, ${tokenizer.hash.slice(0, 12)}…); losses of two tokenizers cannot be compared, use models of one tokenizer`,
+  );
+}

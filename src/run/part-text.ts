@@ -1,0 +1,101 @@
+import { createHash, type Hash } from 'node:crypto';
+import type { CorpusRow, Document, Quarantined, QuarantineReason } from '../corpus/document.js';
+import type { Report } from './report-file.js';
+
+/** Text handed to the tokenizer at a time, in UTF-8 bytes: enough to share a call's cost, small beside a part. */
+const GROUP_BYTES = 1 << 18;
+
+export interface TextCounts {
+  readonly documents: number;
+  readonly textBytes: number;
+  readonly quarantinedRows: number;
+  readonly quarantined: Readonly<Record<string, number>>;
+  /** Rows [rowStart, rowEnd) of the shard were seen. */
+  readonly rowStart: number;
+  readonly rowEnd: number;
+  /** sha256 over (row, byte length, text) of every document. */
+  readonly textSha256: string;
+}
+
+/** What is kept of a part's rows as they go by: counts, the digest of the text, the quarantine report. */
+export interface TextLedger {
+  /** Groups of documents, about 256 KiB of text each, from the part's rows. */
+  groups(rows: AsyncIterable<CorpusRow>): AsyncGenerator<readonly Document[]>;
+  /** Sets a document aside after reading, when a later stage cannot use it. */
+  reject(document: Document, reason: QuarantineReason, detail: string): Promise<void>;
+  counts(): TextCounts;
+}
+
+/**
+ * @param plannedStart first row of the part where a plan tells it; else the first row that comes
+ * @param report quarantine file of the part; one JSON line for each run of rows set aside
+ * @param tell called for each run of rows set aside
+ */
+export function createTextLedger(
+  plannedStart: number | null,
+  report: Report,
+  tell: (quarantined: Quarantined) => void,
+): TextLedger {
+  const digest = createHash('sha256');
+  const quarantined: Record<string, number> = {};
+  let documents = 0;
+  let textBytes = 0;
+  let quarantinedRows = 0;
+  let rowStart = plannedStart;
+  let rowEnd = plannedStart ?? 0;
+
+  async function setAside(entry: Quarantined): Promise<void> {
+    const rows = entry.rows ?? 0;
+    quarantinedRows += rows;
+    quarantined[entry.reason] = (quarantined[entry.reason] ?? 0) + Math.max(rows, 1);
+    const { kind: _, ...line } = entry;
+    await report.write(JSON.stringify(line));
+    tell(entry);
+  }
+
+  return {
+    async *groups(rows) {
+      let group: Document[] = [];
+      let groupBytes = 0;
+      for await (const row of rows) {
+        rowStart ??= row.row;
+        if (row.kind === 'quarantined') {
+          rowEnd = Math.max(rowEnd, row.row + (row.rows ?? 0));
+          await setAside(row);
+          continue;
+        }
+        rowEnd = row.row + 1;
+        documents++;
+        textBytes += row.textBytes;
+        addToDigest(digest, row);
+        group.push(row);
+        groupBytes += row.textBytes;
+        if (groupBytes >= GROUP_BYTES) {
+          yield group;
+          group = [];
+          groupBytes = 0;
+        }
+      }
+      if (group.length > 0) yield group;
+    },
+    async reject(document, reason, detail) {
+      documents--;
+      textBytes -= document.textBytes;
+      await setAside({ kind: 'quarantined', row: document.row, rows: 1, reason, detail });
+    },
+    counts: () => ({
+      documents,
+      textBytes,
+      quarantinedRows,
+      quarantined,
+      rowStart: rowStart ?? 0,
+      rowEnd,
+      textSha256: digest.copy().digest('hex'),
+    }),
+  };
+}
+
+function addToDigest(digest: Hash, { row, textBytes, text }: Document): void {
+  digest.update(`${row} ${textBytes}\n`);
+  digest.update(text, 'utf8');
+}

@@ -1,0 +1,225 @@
+import { basename } from 'node:path';
+import type { Document } from '../corpus/document.js';
+import type { PartReading } from '../corpus/shard.js';
+import type { JsonObject } from '../dataset/canonical-json.js';
+import { createDocumentWriter, type DocumentRecord, type DocumentWriter, textDigest } from '../dataset/documents.js';
+import { MANIFEST_VERSION, type Manifest, type ManifestOutput, stageManifest } from '../dataset/manifest.js';
+import { createSequenceWriter, type SequenceWriter } from '../dataset/writer.js';
+import { mapAhead } from '../flow/map-ahead.js';
+import { scoredColumns, toSequenceBatch } from '../score/columns.js';
+import type { Scorer } from '../score/scorer.js';
+import { type ScoringRules, scoreSequences } from '../score/stage.js';
+import { createPacker, type PackingRules, type TokenizedDocument, wrappedLength } from '../sequence/packing.js';
+import type { Sequence } from '../sequence/sequence.js';
+import type { Storage } from '../storage/storage.js';
+import type { ByteOffsets, Encoding, Tokenizer } from '../tokenizer/tokenizer.js';
+import type { PartInput } from './done-parts.js';
+import type { EventSink } from './events.js';
+import { type PartFiles, partFiles } from './part-files.js';
+import { createTextLedger, type TextLedger } from './part-text.js';
+import { openReport, type Report } from './report-file.js';
+
+/** Groups of documents tokenized ahead of packing. */
+const GROUPS_AHEAD = 4;
+
+/** What the parts of a run share. */
+export interface PartContext {
+  readonly storage: Storage;
+  /** Folder of scored files. */
+  readonly folder: string;
+  readonly tokenizer: Tokenizer;
+  readonly packing: PackingRules;
+  readonly scoring: ScoringRules;
+  readonly lossPrecision: 'fp32' | 'fp16';
+  readonly compression: 'none' | 'zstd' | 'lz4';
+  readonly keepColumns: readonly string[];
+  /** Goes into the schema metadata of every file, beside fingerprint and recipe. */
+  readonly conventions: JsonObject;
+  readonly sink: EventSink;
+  readonly signal: AbortSignal;
+}
+
+/** What identifies a part before it is read. */
+export interface PartTask {
+  readonly shard: string;
+  readonly part: number;
+  /** First row of the part where the plan tells it; null for a stream. */
+  readonly rowStart: number | null;
+  readonly input: PartInput;
+  readonly fingerprint: string;
+  readonly recipe: JsonObject;
+}
+
+/**
+ * Scores one part and commits it: the data files under their final names first, then the manifest, which alone
+ * says that the part is done. On any error, or when the run is stopped, nothing staged is left behind.
+ */
+export async function scorePart(
+  context: PartContext,
+  task: PartTask,
+  reading: PartReading,
+  scorer: Scorer,
+): Promise<Manifest> {
+  const files = partFiles(context.folder, task.shard, task.part);
+  const outputs = await openOutputs(context, task, files);
+  try {
+    const ledger = createTextLedger(task.rowStart, outputs.report, (entry) => {
+      const { kind: _, ...quarantined } = entry;
+      context.sink({ event: 'quarantined', shard: task.shard, ...quarantined });
+    });
+    const sequences = packedSequences(context, ledger, outputs.documents, reading);
+    let textBytesTold = 0;
+    for await (const group of scoreSequences(sequences, scorer, context.scoring)) {
+      context.signal.throwIfAborted();
+      await outputs.sequences.write(toSequenceBatch(group, context.scoring.roles, context.scoring.entropy));
+      const { textBytes } = ledger.counts();
+      const tokens = group.reduce((sum, { sequence }) => sum + sequence.ids.length, 0);
+      context.sink({ event: 'progress', tokens, textBytes: textBytes - textBytesTold });
+      textBytesTold = textBytes;
+    }
+    return await commitPart(context, task, files, outputs, ledger);
+  } catch (error) {
+    await outputs.abort();
+    throw error;
+  }
+}
+
+interface Outputs {
+  readonly sequences: SequenceWriter;
+  readonly documents: DocumentWriter;
+  readonly report: Report;
+  abort(): Promise<void>;
+}
+
+async function openOutputs(context: PartContext, task: PartTask, files: PartFiles): Promise<Outputs> {
+  const { storage, compression, conventions } = context;
+  const metadata = { fingerprint: task.fingerprint, recipe: task.recipe, conventions };
+  const opened: { abort(): Promise<void> }[] = [];
+  const keep = <T extends { abort(): Promise<void> }>(output: T): T => {
+    opened.push(output);
+    return output;
+  };
+  const abort = async (): Promise<void> => {
+    for (const output of opened) await output.abort();
+  };
+  try {
+    const columns = scoredColumns(context.scoring.roles, context.scoring.entropy);
+    const { lossPrecision } = context;
+    return {
+      sequences: keep(
+        await createSequenceWriter(storage, files.sequences, { columns, lossPrecision, compression, metadata }),
+      ),
+      documents: keep(
+        await createDocumentWriter(storage, files.documents, { keep: context.keepColumns, compression, metadata }),
+      ),
+      report: keep(await openReport(storage, files.quarantine)),
+      abort,
+    };
+  } catch (error) {
+    await abort();
+    throw error;
+  }
+}
+
+/** Rows of the shard → documents → ids → rows of the model; each document is noted once it is tokenized. */
+async function* packedSequences(
+  context: PartContext,
+  ledger: TextLedger,
+  documents: DocumentWriter,
+  reading: PartReading,
+): AsyncGenerator<readonly Sequence[]> {
+  const packer = createPacker(context.packing);
+  const tokenized = mapAhead(ledger.groups(reading.rows), GROUPS_AHEAD, async (group) => ({
+    group,
+    encodings: await context.tokenizer.encode(group.map(({ text }) => text)),
+  }));
+  for await (const { group, encodings } of tokenized) {
+    const done: Sequence[] = [];
+    const records: DocumentRecord[] = [];
+    for (const [index, document] of group.entries()) {
+      const encoding = encodings[index];
+      if (encoding === undefined) {
+        throw new Error(`the tokenizer gave ${encodings.length} results for ${group.length} texts`);
+      }
+      const tokenized = tokenizedDocument(document, encoding);
+      records.push({
+        row: document.row,
+        columns: document.columns,
+        textDigest: textDigest(document.text),
+        textBytes: document.textBytes,
+        tokens: wrappedLength(tokenized, context.packing),
+      });
+      done.push(...packer.push(tokenized));
+    }
+    await documents.write(records);
+    yield done;
+  }
+  yield packer.finish();
+}
+
+/** A document that several rows cut asks for its byte offsets several times; they are worked out once. */
+function tokenizedDocument(document: Document, encoding: Encoding): TokenizedDocument {
+  let offsets: ByteOffsets | undefined;
+  return {
+    row: document.row,
+    ids: encoding.ids,
+    textBytes: document.textBytes,
+    offsets: () => {
+      offsets ??= encoding.offsets();
+      return offsets;
+    },
+  };
+}
+
+async function commitPart(
+  context: PartContext,
+  task: PartTask,
+  files: PartFiles,
+  outputs: Outputs,
+  ledger: TextLedger,
+): Promise<Manifest> {
+  const sequences = await outputs.sequences.finish();
+  const documents = await outputs.documents.finish();
+  const report = await outputs.report.finish();
+  const { rowStart, rowEnd, textSha256, ...counts } = ledger.counts();
+  const { statistics } = sequences;
+  const manifest: Manifest = {
+    version: MANIFEST_VERSION,
+    kind: 'scored',
+    shard: task.shard,
+    part: task.part,
+    input: { ...task.input, rowStart, rowEnd, textSha256 },
+    fingerprint: task.fingerprint,
+    recipe: task.recipe,
+    counts: {
+      ...counts,
+      sequences: statistics.sequences,
+      tokens: statistics.tokens,
+      ...(statistics.eligible !== undefined && { eligible: statistics.eligible }),
+    },
+    histograms: statistics.histograms,
+    outputs: [
+      outputOf('sequences', files.sequences, sequences),
+      outputOf('documents', files.documents, documents),
+      ...(report === null ? [] : [outputOf('quarantine', files.quarantine, report)]),
+    ],
+  };
+  // A manifest of an earlier recipe must never stand beside the data of this one.
+  await context.storage.remove(files.manifest);
+  await outputs.documents.commit();
+  if (report !== null) await outputs.report.commit();
+  else await context.storage.remove(files.quarantine);
+  await outputs.sequences.commit();
+  context.sink({ event: 'data-committed', shard: task.shard, part: task.part });
+  const staged = await stageManifest(context.storage, files.manifest, manifest);
+  await staged.commit();
+  return manifest;
+}
+
+function outputOf(
+  kind: ManifestOutput['kind'],
+  path: string,
+  { bytes, sha256, rows }: { readonly bytes: number; readonly sha256: string; readonly rows: number },
+): ManifestOutput {
+  return { kind, name: basename(path), bytes, sha256, rows };
+}

@@ -1,0 +1,96 @@
+import { basename } from 'node:path';
+import { readDocuments } from '../dataset/documents.js';
+import { explainDifference, MANIFEST_SUFFIX, type Manifest, readManifest } from '../dataset/manifest.js';
+import { readSequences } from '../dataset/reader.js';
+import type { SequenceBatch } from '../dataset/sequence-batch.js';
+import { usageError } from '../errors.js';
+import type { PartSource } from '../select/part-source.js';
+import type { Storage } from '../storage/storage.js';
+import { partFiles, scoredFolder } from './part-files.js';
+
+/** A finished part of a scored (or weighted) folder. */
+export interface FinishedPart {
+  readonly manifest: Manifest;
+  readonly folder: string;
+}
+
+/**
+ * The finished parts of a run, in global order: by shard name (code units), then by part. `run` is a run's
+ * output folder or the scored folder itself.
+ * @throws TokensieveError (usage) `nothing-scored`, `mixed-recipes`: one run never mixes two recipes
+ */
+export async function finishedParts(storage: Storage, run: string): Promise<readonly FinishedPart[]> {
+  for (const folder of basename(run) === 'scored' ? [run] : [scoredFolder(run), run]) {
+    const paths = (await storage.list(folder)).filter((path) => path.endsWith(MANIFEST_SUFFIX));
+    if (paths.length === 0) continue;
+    const parts: FinishedPart[] = [];
+    for (const path of paths) parts.push({ manifest: await readManifest(storage, path), folder });
+    parts.sort((a, b) => comparePart(a.manifest, b.manifest));
+    checkOneRecipe(parts);
+    return parts;
+  }
+  throw usageError(
+    'nothing-scored',
+    `${run}: no finished parts (*${MANIFEST_SUFFIX}) here or in scored/; name the --out folder of tokensieve score`,
+  );
+}
+
+export function comparePart(a: Pick<Manifest, 'shard' | 'part'>, b: Pick<Manifest, 'shard' | 'part'>): number {
+  if (a.shard !== b.shard) return a.shard < b.shard ? -1 : 1;
+  return a.part - b.part;
+}
+
+function checkOneRecipe(parts: readonly FinishedPart[]): void {
+  const [first] = parts;
+  for (const { manifest } of parts) {
+    const difference = first && explainDifference(first.manifest.recipe, manifest.recipe);
+    if (!difference || difference.length === 0) continue;
+    throw usageError(
+      'mixed-recipes',
+      `${first.manifest.shard} part ${first.manifest.part} and ${manifest.shard} part ${manifest.part} were made differently (${difference.slice(0, 3).join('; ')}); finish the scoring run with --replace, or remove one of them`,
+    );
+  }
+}
+
+/**
+ * The part as selection reads it.
+ * @param domainColumn kept column whose value is a document's domain, where the method asks for one
+ */
+export function partSource(
+  storage: Storage,
+  { manifest, folder }: FinishedPart,
+  domainColumn: string | null,
+): PartSource {
+  const { shard, part } = manifest;
+  const files = partFiles(folder, shard, part);
+  // Domains are held only while the part is being read: a corpus has more documents than memory has room.
+  let domains: ReadonlyMap<bigint, string> = new Map();
+  return {
+    shard,
+    part,
+    async *batches(): AsyncGenerator<SequenceBatch> {
+      if (domainColumn !== null) domains = await readDomains(storage, files.documents, domainColumn);
+      yield* (await readSequences(storage, files.sequences)).batches();
+      domains = new Map();
+    },
+    ...(domainColumn !== null && { domainOf: (document: bigint) => domains.get(document) ?? null }),
+  };
+}
+
+async function readDomains(storage: Storage, path: string, column: string): Promise<ReadonlyMap<bigint, string>> {
+  const documents = await readDocuments(storage, path);
+  if (!documents.keep.includes(column)) {
+    throw usageError(
+      'no-domains',
+      `${path}: no column '${column}', found ${documents.keep.join(', ') || 'none'}; score with --keep-columns ${column}, or name another with --domains`,
+    );
+  }
+  const domains = new Map<bigint, string>();
+  for await (const batch of documents.batches()) {
+    for (const { row, columns } of batch) {
+      const value = columns[column];
+      if (typeof value === 'string') domains.set(BigInt(row), value);
+    }
+  }
+  return domains;
+}

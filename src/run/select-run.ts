@@ -1,0 +1,234 @@
+import { basename, join } from 'node:path';
+import { hashJson, type JsonObject } from '../dataset/canonical-json.js';
+import { MANIFEST_SUFFIX, MANIFEST_VERSION, type Manifest, stageManifest } from '../dataset/manifest.js';
+import { readSequences } from '../dataset/reader.js';
+import { createSequenceWriter } from '../dataset/writer.js';
+import { usageError } from '../errors.js';
+import { type LoadedMethod, loadMethod } from '../select/load.js';
+import type { PartSource } from '../select/part-source.js';
+import { createSelection, type Prepared, type Selection } from '../select/selection.js';
+import type { SelectionSettings } from '../select/settings.js';
+import { addStatistics, type SelectionStatistics } from '../select/statistics.js';
+import { sweepStaging } from '../storage/local.js';
+import type { Storage } from '../storage/storage.js';
+import { partState } from './done-parts.js';
+import type { EventSink } from './events.js';
+import { partFiles } from './part-files.js';
+import { type FinishedPart, finishedParts, partSource } from './scored-parts.js';
+import { SEMANTICS } from './recipe.js';
+import { type Totals, totalsOf } from './totals.js';
+import { claimFolder } from './writers.js';
+
+export interface SelectOptions {
+  readonly storage: Storage;
+  readonly sink: EventSink;
+  readonly signal: AbortSignal;
+  readonly replace: boolean;
+}
+
+export interface SelectReport extends Totals {
+  /** Folder of the weighted files. */
+  readonly folder: string;
+  readonly resumed: number;
+  readonly weightSum: number;
+  /** Of the parts weighed by this call; null when all were done before. */
+  readonly statistics: SelectionStatistics | null;
+  readonly conventions: Selection['conventions'];
+  readonly seconds: number;
+}
+
+/** Folder of weighted files when none is named. */
+export const weightedFolder = (run: string): string => join(run, 'weighted');
+
+/**
+ * Turns the scored parts of a run into weighted files, part by part, resumable like scoring. Losses are read,
+ * never made again.
+ * @param run output folder of a scoring run · @param folder where weighted files go
+ * @throws TokensieveError `constant-scores` when there is nothing to select by; usage errors of the settings;
+ *   `stale-parts` as in scoring
+ */
+export async function selectRun(
+  run: string,
+  folder: string,
+  settings: SelectionSettings,
+  options: SelectOptions,
+): Promise<SelectReport> {
+  const started = Date.now();
+  const { storage, sink } = options;
+  const loaded = await loadMethod(settings.method);
+  const selection = createSelection(settings, loaded.method);
+  const parts = await finishedParts(storage, run);
+  const recipe = selectionRecipe(parts, settings, loaded, selection);
+  const claim = await claimFolder(folder, hashJson(recipe));
+  try {
+    await sweepStaging(folder);
+    const { done, pending } = await pendingParts(parts, recipe, folder, options);
+    const textBytes = (some: readonly FinishedPart[]): number =>
+      some.reduce((sum, { manifest }) => sum + manifest.counts.textBytes, 0);
+    const doneBytes = textBytes(parts) - textBytes(pending);
+    const shards = new Set(parts.map(({ manifest }) => manifest.shard)).size;
+    sink({ event: 'planned', shards, parts: parts.length, done: done.length, textBytes: textBytes(parts), doneBytes });
+    const made: Manifest[] = [];
+    let statistics: SelectionStatistics | null = null;
+    if (pending.length > 0) {
+      const domainColumn = loaded.method.name === 'domain-weights' ? settings.domains : null;
+      const sources = new Map(parts.map((part) => [part, partSource(storage, part, domainColumn)]));
+      const prepared = await selection.prepare([...sources.values()]);
+      for (const part of pending) {
+        options.signal.throwIfAborted();
+        const source = sources.get(part);
+        if (source === undefined) continue;
+        const weighed = await weighPart(part, { source, selection, prepared, recipe, folder, options });
+        made.push(weighed.manifest);
+        statistics = statistics === null ? weighed.statistics : addStatistics(statistics, weighed.statistics);
+      }
+    }
+    const all = [...done, ...made];
+    return {
+      folder,
+      resumed: done.length,
+      ...totalsOf(all),
+      weightSum: all.reduce((sum, { counts }) => sum + (counts.weightSum ?? 0), 0),
+      statistics,
+      conventions: selection.conventions,
+      seconds: (Date.now() - started) / 1000,
+    };
+  } finally {
+    await claim.release();
+  }
+}
+
+/**
+ * What determines a weighted part besides its scored file. Where the scope is wider than a part, or the method
+ * fits something first, every part depends on all of them, so the recipe names them all.
+ */
+function selectionRecipe(
+  parts: readonly FinishedPart[],
+  settings: SelectionSettings,
+  { identity }: LoadedMethod,
+  selection: Selection,
+): JsonObject {
+  const { scope, plan } = selection;
+  const alone = scope.kind !== 'shard' && scope.kind !== 'dataset' && !(plan.unit === 'token' && plan.fit);
+  return {
+    semantics: { selecting: 1, writing: SEMANTICS.writing },
+    method: identity,
+    select: { ...settings } as JsonObject,
+    conventions: { ...selection.conventions },
+    scored: parts[0]?.manifest.recipe as JsonObject,
+    dataset: alone ? null : hashJson(parts.map(({ manifest }) => scoredDigest(manifest))),
+  };
+}
+
+/** sha256 of the part's scored file. */
+function scoredDigest({ outputs, shard, part }: Manifest): string {
+  const sequences = outputs.find(({ kind }) => kind === 'sequences');
+  if (sequences !== undefined) return sequences.sha256;
+  throw usageError('no-sequences', `${shard} part ${part}: its manifest names no sequence file; score it again`);
+}
+
+const weightedFingerprint = (manifest: Manifest, recipe: JsonObject): string =>
+  hashJson({ recipe, scored: manifest.fingerprint, digest: scoredDigest(manifest), part: manifest.part });
+
+async function pendingParts(
+  parts: readonly FinishedPart[],
+  recipe: JsonObject,
+  folder: string,
+  { storage, replace }: SelectOptions,
+): Promise<{ done: Manifest[]; pending: FinishedPart[] }> {
+  const manifests = new Set((await storage.list(folder)).filter((path) => path.endsWith(MANIFEST_SUFFIX)));
+  const done: Manifest[] = [];
+  const pending: FinishedPart[] = [];
+  for (const part of parts) {
+    const { manifest } = part;
+    const path = partFiles(folder, manifest.shard, manifest.part).manifest;
+    const { rowStart: _, rowEnd: __, textSha256: ___, ...input } = manifest.input;
+    const state = await partState(storage, manifests, path, {
+      fingerprint: weightedFingerprint(manifest, recipe),
+      recipe,
+      input,
+    });
+    if (state.state === 'done') done.push(state.manifest);
+    else pending.push(part);
+    if (state.state === 'stale' && !replace) {
+      throw usageError(
+        'stale-parts',
+        `${path}: made otherwise (${state.why.slice(0, 4).join('; ')}); choose another --out, or redo the weighted files with --replace`,
+      );
+    }
+  }
+  return { done, pending };
+}
+
+interface Weighing {
+  readonly source: PartSource;
+  readonly selection: Selection;
+  readonly prepared: Prepared;
+  readonly recipe: JsonObject;
+  readonly folder: string;
+  readonly options: SelectOptions;
+}
+
+async function weighPart(
+  scored: FinishedPart,
+  { source, selection, prepared, recipe, folder, options }: Weighing,
+): Promise<{ manifest: Manifest; statistics: SelectionStatistics }> {
+  const { storage, sink } = options;
+  const { shard, part, input, counts } = scored.manifest;
+  const scoredFile = await readSequences(storage, partFiles(scored.folder, shard, part).sequences);
+  const files = partFiles(folder, shard, part);
+  const fingerprint = weightedFingerprint(scored.manifest, recipe);
+  const score = scored.manifest.recipe['score'] as { compression?: 'none' | 'zstd' | 'lz4' } | undefined;
+  const writer = await createSequenceWriter(storage, files.sequences, {
+    columns: [...scoredFile.columns, 'weight'],
+    lossPrecision: scoredFile.lossPrecision,
+    compression: score?.compression ?? 'none',
+    metadata: { fingerprint, recipe, conventions: { ...selection.conventions } },
+  });
+  try {
+    const weighing = selection.weigh(source, prepared);
+    for await (const { batch, weights } of weighing.batches) {
+      options.signal.throwIfAborted();
+      await writer.write({ ...batch, columns: { ...batch.columns, weight: weights } });
+      sink({ event: 'progress', tokens: batch.inputIds.length, textBytes: 0 });
+    }
+    const written = await writer.finish();
+    const { statistics } = written;
+    const manifest: Manifest = {
+      version: MANIFEST_VERSION,
+      kind: 'weighted',
+      shard,
+      part,
+      input,
+      fingerprint,
+      recipe,
+      counts: {
+        ...counts,
+        sequences: statistics.sequences,
+        tokens: statistics.tokens,
+        ...(statistics.eligible !== undefined && { eligible: statistics.eligible }),
+        ...(statistics.kept !== undefined && { kept: statistics.kept }),
+        ...(statistics.weightSum !== undefined && { weightSum: statistics.weightSum }),
+      },
+      histograms: statistics.histograms,
+      outputs: [
+        {
+          kind: 'sequences',
+          name: basename(files.sequences),
+          bytes: written.bytes,
+          sha256: written.sha256,
+          rows: written.rows,
+        },
+      ],
+    };
+    await storage.remove(files.manifest);
+    await writer.commit();
+    sink({ event: 'data-committed', shard, part });
+    await (await stageManifest(storage, files.manifest, manifest)).commit();
+    sink({ event: 'progress', tokens: 0, textBytes: counts.textBytes });
+    return { manifest, statistics: weighing.statistics() };
+  } catch (error) {
+    await writer.abort();
+    throw error;
+  }
+}

@@ -1,0 +1,146 @@
+import type { Pipeline } from '../config/pipeline.js';
+import { planShard } from '../corpus/read-shard.js';
+import type { PartPlan, ReadOptions, Shard, ShardPlan } from '../corpus/shard.js';
+import type { JsonObject } from '../dataset/canonical-json.js';
+import { fingerprintOf, MANIFEST_SUFFIX, type Manifest } from '../dataset/manifest.js';
+import { firstLine, TokensieveError, usageError } from '../errors.js';
+import type { Storage } from '../storage/storage.js';
+import { type PartState, partState } from './done-parts.js';
+import type { EventSink } from './events.js';
+import { partFiles, scoredFolder } from './part-files.js';
+import type { PartTask } from './score-part.js';
+
+/** One unit of work: a part of a parquet shard, or a whole jsonl shard, which is read once, in order. */
+export interface Task {
+  readonly plan: ShardPlan;
+  readonly part: PartPlan | null;
+}
+
+export interface BrokenShard {
+  readonly shard: string;
+  readonly detail: string;
+}
+
+/** What a shard reader must be told. */
+export function readOptions({ corpus }: Pipeline): ReadOptions {
+  return {
+    columns: { text: corpus.text, keep: corpus.keep },
+    maxTextBytes: corpus.max_text_bytes,
+    partBytes: corpus.part_bytes,
+  };
+}
+
+/** Plans every shard from its footer. A shard that cannot be planned is set aside; the others go on. */
+export async function planShards(
+  storage: Storage,
+  shards: readonly Shard[],
+  options: ReadOptions,
+  limit: number | undefined,
+  sink: EventSink,
+): Promise<{ readonly plans: readonly ShardPlan[]; readonly broken: readonly BrokenShard[] }> {
+  const plans: ShardPlan[] = [];
+  const broken: BrokenShard[] = [];
+  for (const shard of shards) {
+    try {
+      plans.push(withLimit(await planShard(storage, shard, options), limit));
+    } catch (error) {
+      if (!(error instanceof TokensieveError) || error.reach !== 'input') throw error;
+      const detail = firstLine(error);
+      broken.push({ shard: shard.name, detail });
+      sink({ event: 'quarantined', shard: shard.name, row: 0, rows: null, reason: 'broken-shard', detail });
+    }
+  }
+  return { plans, broken };
+}
+
+/** The plan cut to the shard's first `limit` rows. */
+function withLimit(plan: ShardPlan, limit: number | undefined): ShardPlan {
+  if (limit === undefined || plan.parts === null) return plan;
+  const parts = plan.parts
+    .filter((part) => part.rowStart < limit)
+    .map((part) => {
+      const rowEnd = Math.min(part.rowEnd, limit);
+      const share = (rowEnd - part.rowStart) / Math.max(1, part.rowEnd - part.rowStart);
+      return { ...part, rowEnd, textBytes: Math.round(part.textBytes * share) };
+    });
+  const rows = plan.rows === null ? null : Math.min(plan.rows, limit);
+  return { ...plan, parts, rows, textBytes: parts.reduce((sum, part) => sum + part.textBytes, 0) };
+}
+
+/** What part `part` of the shard must be fingerprinted by, before it is read. */
+export function partTask(plan: ShardPlan, part: number, rowStart: number | null, recipe: JsonObject): PartTask {
+  const { name, size, etag, footerSha256 } = plan.identity;
+  const identity = {
+    name,
+    size,
+    ...(etag !== undefined && { etag }),
+    ...(footerSha256 !== undefined && { footerSha256 }),
+  };
+  return {
+    shard: plan.shard.name,
+    part,
+    rowStart,
+    input: identity,
+    fingerprint: fingerprintOf(recipe, { ...identity, part }),
+    recipe,
+  };
+}
+
+export interface Work {
+  /** Manifests of parts that are done and will not be redone. */
+  readonly done: readonly Manifest[];
+  readonly tasks: readonly Task[];
+  /** For jsonl shards: parts found done; the reader passes over them. */
+  readonly doneStreamParts: ReadonlyMap<string, ReadonlySet<number>>;
+}
+
+/**
+ * What is left to do, from one listing of the output folder.
+ * @throws TokensieveError `stale-parts` (usage) unless `replace`
+ */
+export async function findWork(
+  storage: Storage,
+  plans: readonly ShardPlan[],
+  recipe: JsonObject,
+  out: string,
+  replace: boolean,
+): Promise<Work> {
+  const folder = scoredFolder(out);
+  const manifests = new Set((await storage.list(folder)).filter((path) => path.endsWith(MANIFEST_SUFFIX)));
+  const done: Manifest[] = [];
+  const tasks: Task[] = [];
+  const doneStreamParts = new Map<string, Set<number>>();
+  const stale: { path: string; why: readonly string[] }[] = [];
+  const look = async (plan: ShardPlan, part: number): Promise<PartState['state']> => {
+    const path = partFiles(folder, plan.shard.name, part).manifest;
+    const state = await partState(storage, manifests, path, partTask(plan, part, null, recipe));
+    if (state.state === 'done') done.push(state.manifest);
+    if (state.state === 'stale') stale.push({ path, why: state.why });
+    return state.state;
+  };
+  for (const plan of plans) {
+    if (plan.parts === null) {
+      // Only reading tells a jsonl shard's parts, so it is read again from the start and done parts are passed over.
+      const parts = new Set<number>();
+      for (let part = 0; ; part++) {
+        const state = await look(plan, part);
+        if (state === 'done') parts.add(part);
+        if (state === 'missing') break;
+      }
+      doneStreamParts.set(plan.shard.name, parts);
+      tasks.push({ plan, part: null });
+      continue;
+    }
+    for (const part of plan.parts) {
+      if ((await look(plan, part.part)) !== 'done') tasks.push({ plan, part });
+    }
+  }
+  const [first] = stale;
+  if (first !== undefined && !replace) {
+    throw usageError(
+      'stale-parts',
+      `${out}: ${stale.length} finished part(s) were made otherwise (${first.path}: ${first.why.slice(0, 4).join('; ')}); choose another --out, go back to the old settings, or redo them with --replace`,
+    );
+  }
+  return { done, tasks, doneStreamParts };
+}
