@@ -11,7 +11,7 @@ install: $(installed)
 build: $(built)
 
 # npm writes this file when it is done.
-$(installed): package.json package-lock.json
+$(installed): package-lock.json
 	npm ci --no-audit --no-fund
 	@touch $@
 
@@ -26,6 +26,7 @@ run: $(built) $(quickstart)/inputs.json
 	node fixtures/quickstart/summary.mjs $(quickstart)
 
 $(quickstart)/inputs.json: $(installed) $(shell find fixtures/quickstart fixtures/bpe -name '*.mjs' 2>/dev/null)
+	rm -rf $(quickstart)
 	node fixtures/quickstart/make.mjs --out $(quickstart)
 
 test: $(built)
