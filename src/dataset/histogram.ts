@@ -19,13 +19,14 @@ export interface Histogram {
   readonly max: number | null;
 }
 
+/** `width` is a power of two and `lower` a multiple of it, so that binning is exact. */
 export interface HistogramLayout {
   readonly lower: number;
   readonly width: number;
   readonly bins: number;
 }
 
-/** Losses and entropies: 256 bins of 1/8 nat over [0, 32). Powers of two, so that binning is exact. */
+/** Losses and entropies: 256 bins of 1/8 nat over [0, 32). */
 export const LOSS_LAYOUT: HistogramLayout = { lower: 0, width: 0.125, bins: 256 };
 /** Excess losses: 256 bins of 1/8 nat over [−16, 16). */
 export const EXCESS_LAYOUT: HistogramLayout = { lower: -16, width: 0.125, bins: 256 };
@@ -41,6 +42,7 @@ export function createHistogram(layout: HistogramLayout): HistogramAccumulator {
   const last = layout.bins - 1;
   const bins = new Float64Array(layout.bins);
   const scale = 1 / width;
+  const first = lower * scale;
   let below = 0;
   let above = 0;
   let count = 0;
@@ -56,7 +58,8 @@ export function createHistogram(layout: HistogramLayout): HistogramAccumulator {
         sum += value;
         if (value < min) min = value;
         if (value > max) max = value;
-        const bin = Math.floor((value - lower) * scale);
+        // In this order every step is exact: subtracting first would round values next to a bin's edge.
+        const bin = Math.floor(value * scale) - first;
         if (bin < 0) below++;
         else if (bin > last) above++;
         else bins[bin] = (bins[bin] as number) + 1;

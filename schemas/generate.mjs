@@ -1,0 +1,17 @@
+// Writes the JSON schemas beside this file from their one source in src/. Run after a build:
+//   node schemas/generate.mjs
+// A test fails where a file here is not what this would write.
+import { writeFileSync } from 'node:fs';
+import { datasetSchemas } from '../dist/dataset/schemas-json.js';
+
+/** Every schema of the package, by file name. */
+export const schemas = () => ({ ...datasetSchemas() });
+
+/** The text of a schema file. */
+export const textOf = (schema) => `${JSON.stringify(schema, null, 2)}\n`;
+
+if (process.argv[1] === new URL(import.meta.url).pathname) {
+  for (const [name, schema] of Object.entries(schemas())) {
+    writeFileSync(new URL(name, import.meta.url), textOf(schema));
+  }
+}
