@@ -20,18 +20,26 @@ export interface Encoding {
 
 export type TokenizerEngine = 'native' | 'portable';
 
-/** One tokenizer.json behind either engine: the same text gives the same ids from both. */
+/** One tokenizer.json behind either engine: the same text gives the same ids and offsets from both. */
 export interface Tokenizer {
   readonly engine: TokenizerEngine;
-  /** sha256 of the tokenizer's meaning: its JSON in canonical form, so that whitespace and key order do not count. */
+  /**
+   * sha256 of what decides the ids of a text (normalizer, pre-tokenizer, model, added tokens, and whether control
+   * tokens in a text are text), in canonical form: whitespace, key order and the way merges are written do not
+   * count. BOS and EOS are not in it: a fingerprint names them beside it.
+   */
   readonly hash: string;
   /** One more than the largest id that `encode` or BOS/EOS can give. */
   readonly vocabularySize: number;
-  /** Id put before each document; null when the tokenizer defines none. */
+  /** Id put before each document; null when the tokenizer defines none, or the same as EOS. */
   readonly bosId: number | null;
   /** Id put after each document; null when the tokenizer defines none. */
   readonly eosId: number | null;
-  /** Encodes documents. Control tokens spelled out in a text are text. BOS and EOS are never added here. */
+  /**
+   * Encodes documents, in order; calls may overlap. Control tokens spelled out in a text are text (unless opened
+   * with `controlTokens: 'special'`). BOS and EOS are never added here.
+   */
   encode(texts: readonly string[]): Promise<Encoding[]>;
+  /** Ends worker threads. Encoding after it is an error. */
   close(): Promise<void>;
 }

@@ -1,0 +1,44 @@
+import { createHash } from 'node:crypto';
+import type { ControlTokens, Prepared } from './control-tokens.js';
+import type { Component } from './definition.js';
+
+/**
+ * sha256, in hex, of what decides the ids of a text. Two files that tokenize alike but differ in white space, key
+ * order, spelled-out defaults or the way merges are written hash alike; so do a base model's tokenizer and its chat
+ * model's where only control tokens differ, as long as these are text.
+ */
+export function hashPrepared({ definition }: Prepared, controlTokens: ControlTokens): string {
+  const { normalizer, preTokenizer, model, addedTokens } = definition;
+  const meaning = {
+    format: 1,
+    controlTokens,
+    normalizer: canonicalComponent(normalizer),
+    preTokenizer: canonicalComponent(preTokenizer),
+    addedTokens: [...addedTokens].sort((a, b) => a.id - b.id),
+    model: { ...model, vocab: [...model.vocab].sort(([, a], [, b]) => a - b) },
+  };
+  return createHash('sha256').update(canonicalJson(meaning)).digest('hex');
+}
+
+/** Newer files spell out ByteLevel's `use_regex`; `trim_offsets` concerns offsets that are not used here. */
+function canonicalComponent(component: Component | null): unknown {
+  if (component === null) return null;
+  if (component.type === 'ByteLevel') {
+    const { trim_offsets: _, ...settings } = component;
+    return { add_prefix_space: true, use_regex: true, ...settings };
+  }
+  const canonicalMembers = (value: unknown): unknown =>
+    Array.isArray(value) ? value.map(canonicalComponent) : value;
+  return component.type === 'Sequence'
+    ? Object.fromEntries(Object.entries(component).map(([key, value]) => [key, canonicalMembers(value)]))
+    : component;
+}
+
+/** JSON without white space, the keys of every object in code unit order. */
+export function canonicalJson(value: unknown): string {
+  return JSON.stringify(value, (_, inner: unknown) =>
+    typeof inner === 'object' && inner !== null && !Array.isArray(inner)
+      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)))
+      : inner,
+  );
+}

@@ -1,0 +1,263 @@
+import { readFile, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { z } from 'zod';
+import { fatalError } from '../errors.js';
+
+/** Larger than any published tokenizer.json (Gemma's is 33 MB), small enough to parse. */
+const MAX_FILE_BYTES = 256 * 2 ** 20;
+
+/** A normalizer or pre-tokenizer as the file writes it: a `type` and whatever that type takes. */
+export interface Component {
+  readonly type: string;
+  readonly [setting: string]: unknown;
+}
+
+/** A token that is looked for in the text before the model sees it. */
+export interface AddedToken {
+  readonly id: number;
+  readonly content: string;
+  /** Matches only between characters that are not of a word. */
+  readonly single_word: boolean;
+  /** Swallows the white space on its left (right). */
+  readonly lstrip: boolean;
+  readonly rstrip: boolean;
+  /** Is looked for in the normalized text, in its own normalized form. */
+  readonly normalized: boolean;
+  /** A control token. */
+  readonly special: boolean;
+}
+
+/** Byte pair encoding: the only model type of the architectures that are scored. */
+export interface BpeModel {
+  readonly vocab: ReadonlyMap<string, number>;
+  /** In order of rank. */
+  readonly merges: readonly (readonly [string, string])[];
+  readonly unkToken: string | null;
+  readonly fuseUnk: boolean;
+  readonly byteFallback: boolean;
+  /** A whole word that is in the vocabulary is taken as it is, whatever the merges say. */
+  readonly ignoreMerges: boolean;
+  readonly continuingSubwordPrefix: string;
+  readonly endOfWordSuffix: string;
+}
+
+/** What of a tokenizer.json decides the ids of a text, with every default filled in. */
+export interface Definition {
+  /** Path of the file, for messages. */
+  readonly path: string;
+  readonly normalizer: Component | null;
+  readonly preTokenizer: Component | null;
+  readonly model: BpeModel;
+  readonly addedTokens: readonly AddedToken[];
+  /** Says where BOS and EOS go when nothing else does; takes no part in encoding. */
+  readonly postProcessor: unknown;
+}
+
+const flag = z.boolean().nullish();
+const component = z.looseObject({ type: z.string() }).nullish();
+const frame = z.looseObject({
+  normalizer: component,
+  pre_tokenizer: component,
+  post_processor: z.unknown().optional(),
+  added_tokens: z
+    .array(
+      z.object({
+        id: z.number().int().nonnegative(),
+        content: z.string().min(1),
+        single_word: flag,
+        lstrip: flag,
+        rstrip: flag,
+        normalized: flag,
+        special: flag,
+      }),
+    )
+    .nullish(),
+  model: z.looseObject({
+    type: z.string().nullish(),
+    vocab: z.unknown(),
+    merges: z.unknown().optional(),
+    dropout: z.number().nullish(),
+    unk_token: z.string().nullish(),
+    fuse_unk: flag,
+    byte_fallback: flag,
+    ignore_merges: flag,
+    continuing_subword_prefix: z.string().nullish(),
+    end_of_word_suffix: z.string().nullish(),
+  }),
+});
+
+/** The tokenizer.json that `path` means: itself, or the one in that folder. */
+export async function tokenizerFile(
+  path: string,
+): Promise<{ readonly file: string; readonly folder: string }> {
+  const found = await stat(path).catch(() => null);
+  if (found === null) {
+    throw fatalError(
+      'no-tokenizer',
+      `${path}: no such file or folder; name a tokenizer.json or the folder that holds one`,
+    );
+  }
+  const file = found.isDirectory() ? join(path, 'tokenizer.json') : path;
+  const size = found.isDirectory() ? (await stat(file).catch(() => null))?.size : found.size;
+  if (size === undefined) {
+    throw fatalError(
+      'no-tokenizer',
+      `${path}: the folder holds no tokenizer.json; export one with the tokenizers library`,
+    );
+  }
+  if (size > MAX_FILE_BYTES) {
+    throw fatalError(
+      'bad-tokenizer',
+      `${file}: ${size} bytes, expected at most ${MAX_FILE_BYTES} for a tokenizer.json`,
+    );
+  }
+  return { file, folder: dirname(file) };
+}
+
+/**
+ * Reads a tokenizer.json and fills in what older files leave out (GPT-2's has no `model.type`; merges are strings
+ * or pairs). Throws a fatal `bad-tokenizer` for what is not one, `unsupported-tokenizer` for another model type.
+ */
+export async function readDefinition(file: string): Promise<Definition> {
+  const text = await readFile(file, 'utf8');
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
+    throw bad(file, `not JSON: ${cause instanceof Error ? cause.message : String(cause)}`, cause);
+  }
+  return parseDefinition(file, json, text);
+}
+
+/** `text` is what `json` was parsed from: only there can a key that is written twice be seen. */
+export function parseDefinition(path: string, json: unknown, text = ''): Definition {
+  const parsed = frame.safeParse(json);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    throw bad(path, `not a tokenizer.json: ${issue?.path.join('.') || 'the file'}: ${issue?.message}`);
+  }
+  const { model, added_tokens, normalizer, pre_tokenizer, post_processor } = parsed.data;
+  const type = model.type ?? (model.merges === undefined ? 'of no stated type and without merges' : 'BPE');
+  if (type !== 'BPE') {
+    throw fatalError(
+      'unsupported-tokenizer',
+      `${path}: model is ${type}, expected BPE: causal language models of the supported architectures use nothing else`,
+    );
+  }
+  if (model.dropout) {
+    throw fatalError(
+      'unsupported-tokenizer',
+      `${path}: model.dropout is ${model.dropout}, so that a text has no one tokenization; set it to null`,
+    );
+  }
+  const vocab = readVocabulary(path, model.vocab);
+  const addedTokens = (added_tokens ?? []).map((token) => ({
+    id: token.id,
+    content: token.content,
+    single_word: token.single_word ?? false,
+    lstrip: token.lstrip ?? false,
+    rstrip: token.rstrip ?? false,
+    normalized: token.normalized ?? !token.special,
+    special: token.special ?? false,
+  }));
+  refuseRepeatedKeys(path, text, vocab, addedTokens);
+  return {
+    path,
+    normalizer: normalizer ?? null,
+    preTokenizer: pre_tokenizer ?? null,
+    model: {
+      vocab,
+      merges: readMerges(path, model.merges),
+      unkToken: model.unk_token ?? null,
+      fuseUnk: model.fuse_unk ?? false,
+      byteFallback: model.byte_fallback ?? false,
+      ignoreMerges: model.ignore_merges ?? false,
+      continuingSubwordPrefix: model.continuing_subword_prefix ?? '',
+      endOfWordSuffix: model.end_of_word_suffix ?? '',
+    },
+    addedTokens,
+    postProcessor: post_processor ?? null,
+  };
+}
+
+function readVocabulary(path: string, vocab: unknown): Map<string, number> {
+  if (typeof vocab !== 'object' || vocab === null || Array.isArray(vocab)) {
+    throw bad(path, 'model.vocab is not an object of pieces and ids');
+  }
+  // A Map, because a piece may be called "__proto__".
+  const pieces = new Map<string, number>();
+  const owner = new Map<number, string>();
+  for (const [piece, id] of Object.entries(vocab)) {
+    if (!Number.isInteger(id) || id < 0 || id >= 2 ** 31) {
+      throw bad(
+        path,
+        `model.vocab gives ${JSON.stringify(piece)} the id ${JSON.stringify(id)}, expected a whole number from 0`,
+      );
+    }
+    const other = owner.get(id);
+    if (other !== undefined) {
+      throw bad(
+        path,
+        `model.vocab gives ${JSON.stringify(other)} and ${JSON.stringify(piece)} the same id ${id}; the file is damaged`,
+      );
+    }
+    owner.set(id, piece);
+    pieces.set(piece, id);
+  }
+  if (pieces.size === 0) throw bad(path, 'model.vocab is empty');
+  return pieces;
+}
+
+function readMerges(path: string, merges: unknown): [string, string][] {
+  if (!Array.isArray(merges)) throw bad(path, 'model.merges is not a list');
+  const pairs: [string, string][] = [];
+  for (const [rank, merge] of merges.entries()) {
+    // A header line of merges.txt that some converters kept; the reference library skips it too.
+    if (typeof merge === 'string' && merge.startsWith('#version')) continue;
+    const [left, right, ...more] =
+      typeof merge === 'string' ? merge.split(' ') : Array.isArray(merge) ? merge : [];
+    if (
+      typeof left !== 'string' ||
+      typeof right !== 'string' ||
+      left === '' ||
+      right === '' ||
+      more.length > 0
+    ) {
+      throw bad(
+        path,
+        `model.merges[${rank}] is ${JSON.stringify(merge)}, expected two pieces with one space between; if characters were turned into spaces on the way, get an undamaged copy`,
+      );
+    }
+    pairs.push([left, right]);
+  }
+  return pairs;
+}
+
+/**
+ * JSON.parse keeps the last of two equal keys and says nothing. A vocabulary that lost a piece that way has an id
+ * that nothing owns, so only files with such a gap are searched.
+ */
+function refuseRepeatedKeys(
+  path: string,
+  text: string,
+  vocab: ReadonlyMap<string, number>,
+  added: readonly AddedToken[],
+): void {
+  const owned = new Set([...vocab.values(), ...added.map((token) => token.id)]);
+  let largest = 0;
+  for (const id of owned) largest = Math.max(largest, id);
+  if (owned.size === largest + 1) return;
+  for (const [, key, digits] of text.matchAll(/("(?:[^"\\]|\\.)*")\s*:\s*(\d+)/g)) {
+    if (key === undefined || owned.has(Number(digits))) continue;
+    const piece: unknown = JSON.parse(key);
+    if (typeof piece === 'string' && vocab.has(piece)) {
+      throw bad(
+        path,
+        `model.vocab holds ${key} twice, with the ids ${digits} and ${vocab.get(piece)}; the file is damaged, get another copy`,
+      );
+    }
+  }
+}
+
+const bad = (path: string, what: string, cause?: unknown) =>
+  fatalError('bad-tokenizer', `${path}: ${what}`, { cause });

@@ -1,0 +1,108 @@
+import { BPE, ByteLevelPreTokenizer, SplitPreTokenizer } from '@huggingface/tokenizers';
+import type { Definition } from './definition.js';
+import { makeWordSplitter, type WordSplitter } from './long-words.js';
+import { makeCutting, piecesOf } from './pieces.js';
+import type { Recipe } from './recipe.js';
+
+/** What a worker needs to encode: plain data that crosses threads. */
+export interface PortableSource {
+  readonly definition: Pick<Definition, 'model'>;
+  readonly recipe: Recipe;
+}
+
+/** A word from here on goes to typed arrays, in UTF-16 units: the library does not cache such words either. */
+const LONG_WORD = 256;
+/** Words remembered with their ids, and how long one may be. Natural text repeats nearly all of its words. */
+const REMEMBERED_WORDS = 1 << 16;
+const REMEMBERED_LENGTH = 48;
+
+/** The library's byte pair encoding, its long words elsewhere. */
+class GuardedBpe extends BPE {
+  splitLongWord: WordSplitter = () => [];
+
+  override bpe(word: string): string[] {
+    return word.length < LONG_WORD ? super.bpe(word) : this.splitLongWord(word);
+  }
+}
+
+/**
+ * An encoder that needs no native code: `@huggingface/tokenizers` splits words, writes them as bytes and merges
+ * them; the recipe does what comes before. Synchronous, for one thread.
+ */
+export function makePortableEncoder({ definition, recipe }: PortableSource): (text: string) => Int32Array {
+  const model = makeModel(definition.model);
+  const splitters = recipe.words.map(
+    (words) =>
+      new SplitPreTokenizer({
+        type: 'Split',
+        pattern: { Regex: words },
+        behavior: 'Isolated',
+        invert: false,
+      }),
+  );
+  const bytes = recipe.byteLevel
+    ? new ByteLevelPreTokenizer({ type: 'ByteLevel', add_prefix_space: false, use_regex: false })
+    : null;
+  const cutting = makeCutting(recipe);
+  const remembered = new Map<string, readonly number[]>();
+
+  const encodeWord = (word: string): readonly number[] => {
+    const known = remembered.get(word);
+    if (known !== undefined) return known;
+    const pieces = model.encode(bytes === null ? [word] : bytes.pre_tokenize(word));
+    const ids = pieces.map((piece) => model.tokens_to_ids.get(piece) ?? -1);
+    if (word.length <= REMEMBERED_LENGTH) {
+      if (remembered.size === REMEMBERED_WORDS) remembered.clear();
+      remembered.set(word, ids);
+    }
+    return ids;
+  };
+
+  return (text) => {
+    const out = new IdList();
+    for (const piece of piecesOf(cutting, text)) {
+      if (typeof piece === 'number') {
+        out.push(piece);
+        continue;
+      }
+      let words = [piece];
+      for (const splitter of splitters) words = splitter.pre_tokenize(words);
+      for (const word of words) for (const id of encodeWord(word)) out.push(id);
+    }
+    return out.finish();
+  };
+}
+
+function makeModel({ vocab, merges, unkToken, byteFallback, ignoreMerges }: Definition['model']): BPE {
+  const model = new GuardedBpe({
+    type: 'BPE',
+    vocab: Object.fromEntries(vocab),
+    merges: merges.map(([left, right]) => [left, right]),
+    // A recipe has a piece for every byte, so that there is nothing unknown and nothing to fuse.
+    unk_token: unkToken ?? '',
+    fuse_unk: false,
+    byte_fallback: byteFallback,
+    ignore_merges: ignoreMerges,
+  });
+  model.splitLongWord = makeWordSplitter(vocab, merges);
+  return model;
+}
+
+/** Ids of a length not known beforehand. */
+class IdList {
+  private ids = new Int32Array(1024);
+  private length = 0;
+
+  push(id: number): void {
+    if (this.length === this.ids.length) {
+      const grown = new Int32Array(this.length * 2);
+      grown.set(this.ids);
+      this.ids = grown;
+    }
+    this.ids[this.length++] = id;
+  }
+
+  finish(): Int32Array {
+    return this.ids.slice(0, this.length);
+  }
+}

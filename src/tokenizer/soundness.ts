@@ -1,0 +1,115 @@
+import { fatalError, type TokensieveError } from '../errors.js';
+import { BYTE_ALPHABET, bytePiece } from './bytes.js';
+import type { Component, Definition } from './definition.js';
+
+/**
+ * Refuses definitions that would tokenize, but wrongly: pieces damaged on the way, text that would vanish without a
+ * trace, ids that mean one thing here and another in the reference library. Fatal `bad-tokenizer`, one sentence.
+ */
+export function refuseUnsound(definition: Definition): void {
+  refuseLostSpaces(definition);
+  refuseStrayMerges(definition);
+  refuseMissingBytes(definition);
+  refuseStrayAddedTokens(definition);
+}
+
+/**
+ * A normalizer that turns every space into "▁" leaves none for the pieces to match. A piece with a space is
+ * therefore dead, and dead pieces are what remains of non-breaking spaces that some tool "cleaned".
+ */
+function refuseLostSpaces({ path, normalizer, model }: Definition): void {
+  if (!flatten(normalizer).some(replacesSpaces)) return;
+  const dead = [...model.vocab].filter(([piece]) => piece.includes(' '));
+  const [first] = dead;
+  if (first === undefined) return;
+  throw bad(
+    path,
+    `${dead.length} of its pieces (id ${first[1]} is ${JSON.stringify(first[0])}) hold a space, which its normalizer turns into "▁" before they could match; the file is damaged, most often by turning non-breaking spaces into spaces: get an undamaged copy`,
+  );
+}
+
+function refuseStrayMerges({ path, model }: Definition): void {
+  const { vocab, merges, continuingSubwordPrefix: prefix } = model;
+  for (const [rank, [left, right]] of merges.entries()) {
+    const product = left + right.slice(prefix.length);
+    const missing = [left, right, product].find((piece) => !vocab.has(piece));
+    if (missing !== undefined) {
+      throw bad(
+        path,
+        `model.merges[${rank}] needs the piece ${JSON.stringify(missing)}, which model.vocab lacks; the file is damaged`,
+      );
+    }
+  }
+  if (model.unkToken !== null && !vocab.has(model.unkToken)) {
+    throw bad(path, `model.unk_token is ${JSON.stringify(model.unkToken)}, which model.vocab lacks`);
+  }
+}
+
+/** A byte without a piece is dropped from the text in silence where there is no unknown token. */
+function refuseMissingBytes({ path, preTokenizer, normalizer, model }: Definition): void {
+  const byteLevel = isByteLevel(preTokenizer) || isByteLevel(normalizer);
+  const pieces = byteLevel ? BYTE_ALPHABET : Array.from({ length: 256 }, (_, byte) => bytePiece(byte));
+  const missing = pieces.filter((piece) => !model.vocab.has(piece));
+  const [first] = missing;
+  if (first === undefined) return;
+  if (byteLevel && model.unkToken === null) {
+    throw bad(
+      path,
+      `model.vocab lacks ${missing.length} of the 256 byte pieces (${JSON.stringify(first)}), so that parts of a text would vanish; train it with the whole byte alphabet`,
+    );
+  }
+  if (byteLevel) return;
+  if (model.byteFallback && missing.length < 256) {
+    throw bad(
+      path,
+      `model.vocab lacks ${missing.length} of the 256 byte pieces (${first}); the file is damaged`,
+    );
+  }
+  if (model.unkToken === null && !model.byteFallback) {
+    throw bad(
+      path,
+      'characters without a piece would vanish: it has neither byte pieces nor model.unk_token',
+    );
+  }
+}
+
+/**
+ * The reference library ignores the ids that the file gives to added tokens: it takes the vocabulary's, or counts on
+ * from its end. A file where the two differ has no one meaning.
+ */
+function refuseStrayAddedTokens({ path, addedTokens, model }: Definition): void {
+  let next = model.vocab.size;
+  const seen = new Map<string, number>();
+  for (const { content, id } of addedTokens) {
+    const expected = seen.get(content) ?? model.vocab.get(content) ?? next;
+    if (id !== expected) {
+      throw bad(
+        path,
+        `added token ${JSON.stringify(content)} has the id ${id}, but the reference library gives it ${expected}; number the added tokens on from the vocabulary's end, in order`,
+      );
+    }
+    if (id === next) next++;
+    seen.set(content, id);
+  }
+}
+
+/** Whether words reach the model in the byte alphabet. */
+export const isByteLevel = (component: Component | null): boolean =>
+  flatten(component).some(({ type }) => type === 'ByteLevel');
+
+const replacesSpaces = ({ type, pattern }: Component): boolean =>
+  type === 'Replace' &&
+  typeof pattern === 'object' &&
+  pattern !== null &&
+  'String' in pattern &&
+  pattern.String === ' ';
+
+/** The components of a normalizer or pre-tokenizer, its sequences opened. */
+export function flatten(component: Component | null): readonly Component[] {
+  if (component === null) return [];
+  if (component.type !== 'Sequence') return [component];
+  const members = component['normalizers'] ?? component['pretokenizers'];
+  return Array.isArray(members) ? members.flatMap((member: Component | null) => flatten(member)) : [];
+}
+
+const bad = (path: string, what: string): TokensieveError => fatalError('bad-tokenizer', `${path}: ${what}`);
