@@ -1,13 +1,13 @@
 /** From a checkpoint folder to a scoring graph on disk. */
-import { createHash, randomBytes } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
-import { dirname, join, relative, sep } from 'node:path';
+import { relative, sep } from 'node:path';
 import { type Graph, GraphBuilder } from '../onnx/graph.js';
 import { chunkedLossHead } from '../onnx/ops/head.js';
 import { encodeModel, toModelProto } from '../onnx/proto.js';
 import { type Checkpoint, openCheckpoint } from './checkpoint.js';
+import { cacheGraph, commonFolder } from './graph-cache.js';
 import { hashModel } from './hash.js';
+import { describeOnnxExport, prepareOnnxExport } from './onnx-export.js';
+import { isOnnxExport } from './onnx-export-file.js';
 import type { GraphSettings, ModelInfo, PreparedModel } from './prepared-model.js';
 import type { TensorEntry } from './safetensors.js';
 import { Weights } from './weights.js';
@@ -19,13 +19,6 @@ interface BuiltGraph {
   readonly used: readonly TensorEntry[];
   /** Folder that the graph's weight locations are relative to. */
   readonly weightsFolder: string;
-}
-
-/** The deepest folder that holds every file. ONNX Runtime reads no weights from outside of one folder. */
-function commonFolder(paths: readonly string[]): string {
-  const [first = [], ...others] = paths.map((path) => dirname(path).split(sep));
-  const length = first.findIndex((part, depth) => others.some((other) => other[depth] !== part));
-  return (length === -1 ? first : first.slice(0, length)).join(sep) || sep;
 }
 
 /** The graph of a checkpoint by the calling convention of `PreparedModel`. */
@@ -71,41 +64,26 @@ function infoOf(checkpoint: Checkpoint, used: readonly TensorEntry[], hash: stri
 }
 
 /**
- * What a checkpoint is, checked as far as its configuration and headers go (missing tensors, wrong shapes).
+ * What a checkpoint or an ONNX export is, checked as far as its configuration and headers go (missing tensors, wrong shapes).
  * The weights are read once, for the hash; `cacheFolder` remembers it.
  * @throws fatal errors of `openCheckpoint`; `missing-tensor`, `wrong-shape`, `unknown-weight-type`.
  */
 export async function describeModel(folder: string, cacheFolder: string | null = null): Promise<ModelInfo> {
+  if (await isOnnxExport(folder)) return describeOnnxExport(folder, cacheFolder);
   const checkpoint = await openCheckpoint(folder);
   const { used } = buildGraph(checkpoint, { attention: 'across', entropy: false });
   return infoOf(checkpoint, used, await hashModel(checkpoint.files, cacheFolder));
 }
 
 /**
- * Builds the scoring graph of a checkpoint, or finds it in the cache. Safe to call from several processes.
+ * Builds the scoring graph of a checkpoint or of an ONNX export, or finds it in the cache. Safe to call from several processes.
  * @throws fatal errors of `describeModel`.
  */
 export async function prepareModel(folder: string, settings: GraphSettings): Promise<PreparedModel> {
+  if (await isOnnxExport(folder)) return prepareOnnxExport(folder, settings);
   const checkpoint = await openCheckpoint(folder);
   const { graph, used, weightsFolder } = buildGraph(checkpoint, settings);
   const hash = await hashModel(checkpoint.files, settings.cacheFolder);
-  // The graph's own hash is the key: whatever changes it, a setting or this code, makes another folder.
-  const bytes = encodeModel(toModelProto(graph));
-  const graphHash = createHash('sha256').update(bytes).digest('hex');
-  const graphFolder = join(settings.cacheFolder, `${hash.slice(0, 24)}-${graphHash.slice(0, 12)}`);
-  const graphPath = join(graphFolder, 'model.onnx');
-  if (!existsSync(graphPath)) await commitGraph(bytes, graphFolder, graphPath);
+  const graphPath = await cacheGraph(encodeModel(toModelProto(graph)), hash, settings.cacheFolder);
   return { graphPath, weightsFolder, info: infoOf(checkpoint, used, hash) };
-}
-
-/** Writes under a staging name, then renames: a second builder replaces the same bytes with the same bytes. */
-async function commitGraph(bytes: Uint8Array, folder: string, path: string): Promise<void> {
-  await mkdir(folder, { recursive: true });
-  const staging = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`;
-  try {
-    await writeFile(staging, bytes);
-    await rename(staging, path);
-  } finally {
-    await rm(staging, { force: true });
-  }
 }

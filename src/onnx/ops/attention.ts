@@ -1,47 +1,14 @@
-/** Causal attention, fused and in standard operators. */
-import { contrib, float, type GraphBuilder, int, type Value } from '../graph.js';
-
-export interface AttentionShape {
-  readonly heads: number;
-  readonly kvHeads: number;
-  readonly headSize: number;
-  /** Tokens that a token may see, itself included; null for all before it. */
-  readonly window: number | null;
-  /** Multiplies the scores: 1/√headSize in most models. */
-  readonly scale: number;
-}
-
-/** What every layer's attention shares; made once a graph. */
-export interface AttentionContext {
-  /** Scalar int32: T. */
-  readonly totalLength: Value;
-  /** [B] int32: T − 1 in every row. */
-  readonly lastPositions: Value;
-  /** Additive float32 [B, 1, T, T] that keeps documents apart, or null. */
-  readonly bias: Value | null;
-}
-
-/** Added to a forbidden score: far below any score, and finite, so that a tile of nothing else stays defined. */
-const forbidden = -1e30;
-
 /**
- * ids [B, T] int32 and, to keep documents apart, documentIds [B, T] int32. The bias forbids pairs of tokens
- * of different documents; order in time is the attention operator's business.
+ * Causal attention. Three forms of one function: ONNX Runtime's GroupQueryAttention for short rows, the same
+ * operator block by block for long ones (it computes the whole square of scores, of which a causal row needs
+ * half), and standard operators where the fused one does not fit, or is to be differentiated.
  */
-export function attentionContext(g: GraphBuilder, ids: Value, documentIds: Value | null): AttentionContext {
-  const shape = g.node('Shape', [ids]);
-  const batch = g.node('Slice', [shape, g.int64s([0]), g.int64s([1])]);
-  const length = g.node('Gather', [shape, g.int64(1)]);
-  const totalLength = g.node('Cast', [length], { attributes: { to: int(6) } });
-  const lastPosition = g.node('Sub', [totalLength, g.int32(1)]);
-  const lastPositions = g.node('Expand', [lastPosition, batch]);
-  if (documentIds === null) return { totalLength, lastPositions, bias: null };
-  const rows = g.node('Unsqueeze', [documentIds, g.int64s([1, 3])]);
-  const columns = g.node('Unsqueeze', [documentIds, g.int64s([1, 2])]);
-  const same = g.node('Equal', [rows, columns]);
-  const bias = g.node('Where', [same, g.float32(0), g.float32(forbidden)]);
-  return { totalLength, lastPositions, bias };
-}
+import { type GraphBuilder, int, subgraph, type Value } from '../graph.js';
+import { blockedRows } from './attention-blocks.js';
+import { type AttentionContext, type AttentionShape, fits, fusedAttention } from './attention-context.js';
+import { plainAttention } from './attention-plain.js';
+
+export { type AttentionContext, type AttentionShape, attentionContext } from './attention-context.js';
 
 /** query [B, T, heads·headSize], key and value [B, T, kvHeads·headSize] → [B, T, heads·headSize]. */
 export function causalAttention(
@@ -52,27 +19,42 @@ export function causalAttention(
   shape: AttentionShape,
   context: AttentionContext,
 ): Value {
-  const [output = ''] = g.nodes(
-    'GroupQueryAttention',
-    [query, key, value, '', '', context.lastPositions, context.totalLength, '', '', '', context.bias ?? ''],
-    [true],
-    {
-      domain: contrib,
-      attributes: {
-        num_heads: int(shape.heads),
-        kv_num_heads: int(shape.kvHeads),
-        scale: float(shape.scale),
-        ...(shape.window === null ? {} : { local_window_size: int(shape.window) }),
-      },
-    },
+  if (!fits(shape)) return plainAttention(g, query, key, value, shape, context);
+  const outputShape = ['batch', 'length', shape.heads * shape.headSize];
+
+  const short = g.child('short_rows');
+  const [square = ''] = fusedAttention(
+    short,
+    { query, key, value, pastKey: '', pastValue: '', ...context, bias: context.bias ?? '' },
+    shape,
+    false,
   );
-  return output;
+  short.output(square, 'short_attention', 'float32', outputShape);
+
+  const long = g.child('long_rows');
+  const rows = blockedRows(long, query, key, value, shape, context);
+  long.output(rows, 'long_attention', 'float32', outputShape);
+
+  return g.node('If', [context.isLong], {
+    attributes: { then_branch: subgraph(long.build()), else_branch: subgraph(short.build()) },
+  });
 }
 
 /** The same from query, key and value side by side: [B, T, (heads + 2·kvHeads)·headSize]. */
-export const packedCausalAttention = (
+export function packedCausalAttention(
   g: GraphBuilder,
   packed: Value,
   shape: AttentionShape,
   context: AttentionContext,
-): Value => causalAttention(g, packed, '', '', shape, context);
+): Value {
+  const widths = [shape.heads, shape.kvHeads, shape.kvHeads].map((count) => count * shape.headSize);
+  const [query = '', key = '', value = ''] = g.nodes(
+    'Split',
+    [packed, g.int64s(widths)],
+    [true, true, true],
+    {
+      attributes: { axis: int(2) },
+    },
+  );
+  return causalAttention(g, query, key, value, shape, context);
+}

@@ -1,0 +1,132 @@
+/** What the forms of causal attention share: shapes, lengths, masks, and the fused operator itself. */
+import { contrib, float, type GraphBuilder, int, type Value } from '../graph.js';
+
+export interface AttentionShape {
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headSize: number;
+  /** Tokens that a token may see, itself included; null for all before it. */
+  readonly window: number | null;
+  /** Multiplies the scores: 1/√headSize in most models. */
+  readonly scale: number;
+}
+
+/** Tokens [start, end) of every row. */
+export interface Block {
+  /** [1] int64. */
+  readonly start: Value;
+  /** [1] int64. */
+  readonly end: Value;
+  /** Scalar int32: end. */
+  readonly totalLength: Value;
+  /** [1] int32: end − 1. */
+  readonly lastPositions: Value;
+}
+
+/** What every layer's attention shares; made once a graph. */
+export interface AttentionContext {
+  /** [B, T]. */
+  readonly ids: Value;
+  /** Scalar int64: T. */
+  readonly length: Value;
+  /** Scalar int32: T. */
+  readonly totalLength: Value;
+  /** [B] int32: T − 1 in every row. */
+  readonly lastPositions: Value;
+  /** Additive float32 [B, 1, T, T] that keeps documents apart, or null. */
+  readonly bias: Value | null;
+  /** Scalar bool: rows are long enough for blocks to pay. */
+  readonly isLong: Value;
+  readonly blocks: readonly Block[];
+  /** Additive masks of the plain form, by window. */
+  readonly masks: Map<number | null, Value>;
+}
+
+/** Added to a forbidden score: far below any score, and finite, so that a tile of nothing else stays defined. */
+export const forbidden = -1e30;
+
+/** From here on eight blocks are faster than one square, with one thread and with two (measured, T = 256 to 2048). */
+const longRow = 256;
+const blockCount = 8;
+
+const onnxInt32 = 6;
+
+/**
+ * ids [B, T] int32 and, to keep documents apart, documentIds [B, T] int32. The bias forbids pairs of tokens
+ * of different documents; order in time is the attention operator's business.
+ */
+export function attentionContext(g: GraphBuilder, ids: Value, documentIds: Value | null): AttentionContext {
+  const shape = g.node('Shape', [ids]);
+  const batch = g.node('Slice', [shape, g.int64s([0]), g.int64s([1])]);
+  const length = g.node('Gather', [shape, g.int64(1)]);
+  const totalLength = g.node('Cast', [length], { attributes: { to: int(onnxInt32) } });
+  const lastPosition = g.node('Sub', [totalLength, g.int32(1)]);
+  return {
+    ids,
+    length,
+    totalLength,
+    lastPositions: g.node('Expand', [lastPosition, batch]),
+    bias: documentIds === null ? null : documentBias(g, documentIds),
+    isLong: g.node('GreaterOrEqual', [length, g.int64(longRow)]),
+    blocks: blockBounds(g, length, blockCount),
+    masks: new Map(),
+  };
+}
+
+/** Cuts T (scalar int64) into `count` blocks whose sizes differ by one at most; none is empty if T ≥ count. */
+function blockBounds(g: GraphBuilder, length: Value, count: number): Block[] {
+  let start = g.int64s([0]);
+  return Array.from({ length: count }, (_, index) => {
+    const bound = g.node('Div', [g.node('Mul', [length, g.int64(index + 1)]), g.int64(count)]);
+    const totalLength = g.node('Cast', [bound], { attributes: { to: int(onnxInt32) } });
+    const end = g.node('Unsqueeze', [bound, g.int64s([0])]);
+    const last = g.node('Sub', [totalLength, g.int32(1)]);
+    const block = { start, end, totalLength, lastPositions: g.node('Unsqueeze', [last, g.int64s([0])]) };
+    start = end;
+    return block;
+  });
+}
+
+function documentBias(g: GraphBuilder, documentIds: Value): Value {
+  const rows = g.node('Unsqueeze', [documentIds, g.int64s([1, 3])]);
+  const columns = g.node('Unsqueeze', [documentIds, g.int64s([1, 2])]);
+  return g.node('Where', [g.node('Equal', [rows, columns]), g.float32(0), g.float32(forbidden)]);
+}
+
+/** The fused operator takes heads of a multiple of eight. */
+export const fits = ({ headSize }: AttentionShape): boolean => headSize % 8 === 0;
+
+export interface FusedInputs {
+  readonly query: Value;
+  readonly key: Value;
+  readonly value: Value;
+  readonly pastKey: Value;
+  readonly pastValue: Value;
+  readonly lastPositions: Value;
+  readonly totalLength: Value;
+  readonly bias: Value;
+}
+
+/** One GroupQueryAttention node; `present` asks for the keys and values so far, [B, kvHeads, T, headSize]. */
+export function fusedAttention(
+  g: GraphBuilder,
+  inputs: FusedInputs,
+  shape: AttentionShape,
+  present: boolean,
+): Value[] {
+  const { query, key, value, pastKey, pastValue, lastPositions, totalLength, bias } = inputs;
+  return g.nodes(
+    'GroupQueryAttention',
+    [query, key, value, pastKey, pastValue, lastPositions, totalLength, '', '', '', bias],
+    present ? [true, true, true] : [true],
+    {
+      domain: contrib,
+      attributes: {
+        num_heads: int(shape.heads),
+        kv_num_heads: int(shape.kvHeads),
+        scale: float(shape.scale),
+        ...(shape.window === null ? {} : { local_window_size: int(shape.window) }),
+      },
+    },
+  );
+}
