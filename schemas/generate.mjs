@@ -7,7 +7,7 @@ import { datasetSchemas } from '../dist/dataset/schemas-json.js';
 /** Every schema of the package, by file name. */
 export const schemas = () => ({ ...datasetSchemas() });
 
-/** The text of a schema file. */
+/** The text of a schema file. @param {unknown} schema */
 export const textOf = (schema) => `${JSON.stringify(schema, null, 2)}\n`;
 
 if (process.argv[1] === new URL(import.meta.url).pathname) {
