@@ -1,4 +1,4 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -174,6 +174,26 @@ describe('methods of the user', () => {
     expect(selection.conventions.method).toBe('every-second');
   });
 
+  it('work as docs/methods.md prints one', async () => {
+    const docs = readFileSync(new URL('../../docs/methods.md', import.meta.url), 'utf8');
+    const file = join(mkdtempSync(join(tmpdir(), 'tokensieve-method-')), 'example.mjs');
+    writeFileSync(file, /```js\n([\s\S]*?)```/.exec(docs)![1]!);
+    const { method } = await loadMethod(file);
+    const selection = create({ method: file, keep: 0.5, options: { limit: 2 } }, method);
+    const source = toSource(
+      {
+        shard: 's',
+        part: 0,
+        rows: [{ reference_loss: [null, 1, 3, 1, 1], current_loss: [null, 5, 4, 3, 2] }],
+      },
+      1,
+    );
+    for await (const { weights } of selection.weigh(source, await selection.prepare([source])).batches) {
+      expect([...weights]).toEqual([0, 1, 0.5, 0, 0]);
+    }
+    expect.assertions(1);
+  });
+
   it('are refused with the reason', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'tokensieve-method-'));
     writeFileSync(join(folder, 'empty.mjs'), 'export default { name: "x" };');
@@ -265,7 +285,11 @@ describe('conventions and statistics', () => {
     expect(sum.cutoffs[0]!.lowest).toBe(Math.min(...statistics.map((own) => own.cutoffs[0]!.lowest)));
   });
 
-  it('every method says what it is', () => {
+  it('every method says what it is, in docs/methods.md too', () => {
+    const docs = readFileSync(new URL('../../docs/methods.md', import.meta.url), 'utf8');
+    for (const { name, summary, source } of METHODS) {
+      expect(docs).toContain(`| \`${name}\` | ${summary} | ${source} |`);
+    }
     for (const method of METHODS)
       expect(method).toMatchObject({
         summary: expect.stringMatching(/^[A-Z].*\.$/),

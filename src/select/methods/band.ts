@@ -7,7 +7,7 @@ import { ppmOf, shareOf } from '../share.js';
 export const band: Method = {
   name: 'band',
   version: 1,
-  summary: 'Keep ranks a to b of the score; adjoining bands share no token and leave none out.',
+  summary: 'Keep ranks a to b of the score; a control for the top of the ranking.',
   source: 'control: is it the top of the ranking that matters, or any slice of it?',
   scores: SCORE_NAMES,
   plan: (settings) => {
