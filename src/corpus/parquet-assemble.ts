@@ -17,7 +17,7 @@ export interface LeafCursor {
 /** Reads one row of a top-level column; every cursor stands at a row's first entry, and moves to the next row's. */
 export type Assemble = (cursors: readonly LeafCursor[]) => unknown;
 
-/** Lists are arrays, structs objects, maps arrays of [key, value] pairs (keys may repeat, and need not be strings). */
+/** Lists are arrays, structs objects, maps arrays of [key, value] pairs, as keys may repeat and need not be strings. */
 export function assembler(field: Field): Assemble {
   const base = field.leaves[0];
   return field.repeated
@@ -33,6 +33,9 @@ function content(field: Field, base: number): Assemble {
     if (field.annotation === 'list') return repeated(inner, element(field, inner, base), base);
     if (field.annotation === 'map') {
       const [key, value] = inner.children;
+      // A map of keys alone is their list.
+      if (key && !value && !key.repeated)
+        return repeated(inner, nullable(key, content(key, base), base), base);
       if (inner.children.length === 2 && key && value && !key.repeated && !value.repeated) {
         const readKey = nullable(key, content(key, base), base);
         const readValue = nullable(value, content(value, base), base);

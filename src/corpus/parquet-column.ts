@@ -145,16 +145,19 @@ class LeafBuffer implements LeafCursor {
         this.ended = true;
         this.completeRows = this.started;
       } else if (next.value.kind === 'broken') {
-        this.ended = true;
-        this.trouble = next.value.detail;
+        this.fail(next.value.detail);
       } else {
         this.push(next.value.page);
       }
       if (this.held > MAX_HELD_ENTRIES) {
-        this.ended = true;
-        this.trouble = `a row of more than ${MAX_HELD_ENTRIES} values`;
+        this.fail(`a row of more than ${MAX_HELD_ENTRIES} values`);
       }
     }
+  }
+
+  private fail(trouble: string): void {
+    this.ended = true;
+    this.trouble = trouble;
   }
 
   private push(page: DecodedPage<unknown>): void {
@@ -163,6 +166,15 @@ class LeafBuffer implements LeafCursor {
     if (page.repetitions === null) {
       this.started += page.entries;
       this.completeRows = this.started;
+      return;
+    }
+    if (
+      this.pages.length === 1 &&
+      this.held === page.entries &&
+      this.started === 0 &&
+      page.repetitions[0] !== 0
+    ) {
+      this.fail('the first row begins in the middle of a list');
       return;
     }
     for (const level of page.repetitions) if (level === 0) this.started++;

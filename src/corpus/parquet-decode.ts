@@ -229,6 +229,8 @@ function plain(bytes: Uint8Array, type: LeafType, count: number): ArrayLike<unkn
   if (count === 0) return [];
   if (type.physical === 'BYTE_ARRAY') return byteArrays(bytes, count);
   needs(bytes, type.physical === 'BOOLEAN' ? Math.ceil(count / 8) : count * widthOf(type));
+  if (type.physical === 'INT96')
+    return Array.from({ length: count }, (_, i) => bytes.subarray(12 * i, 12 * i + 12));
   return readPlain(readerOf(bytes), parquetType(type.physical), count, type.typeLength);
 }
 

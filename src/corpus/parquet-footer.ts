@@ -28,6 +28,8 @@ export interface Chunk {
   readonly start: number;
   readonly end: number;
   readonly uncompressedBytes: number;
+  /** Values, nulls included. */
+  readonly entries: number;
 }
 
 export interface RowGroup {
@@ -46,8 +48,13 @@ export interface ParquetFooter {
   readonly fields: readonly Field[];
   readonly rowGroups: readonly RowGroup[];
   readonly rows: number;
+  /** Version of the format that the writer claims: 1 or 2. */
+  readonly version: number;
   readonly createdBy: string;
 }
+
+/** Why an encrypted column chunk cannot be read. */
+export const ENCRYPTED = 'the column is encrypted, and keys are not supported';
 
 /** A thrift struct as hyparquet gives it; every value in it is unproven. */
 type Thrift = Readonly<Record<string, unknown>>;
@@ -95,25 +102,39 @@ export async function readFooter(storage: Storage, path: string): Promise<Parque
   }
 }
 
-type Understood = Pick<ParquetFooter, 'fields' | 'rowGroups' | 'rows' | 'createdBy'>;
+type Understood = Pick<ParquetFooter, 'fields' | 'rowGroups' | 'rows' | 'version' | 'createdBy'>;
 
-/** @param dataEnd offset of the footer: no page may lie behind it. */
 function understand(metadata: Thrift, dataEnd: number): Understood {
   const fields = buildSchema(list(metadata['field_2'], 'schema').map(schemaEntry));
   const leafTypes = fields.flatMap(leavesOf);
-  const rowGroups = list(metadata['field_4'], 'row groups').map((group) =>
-    rowGroup(group, leafTypes, dataEnd),
-  );
+  const createdBy = text(metadata['field_6']);
+  const place = { dataEnd, slack: forgetsDictionaryHeader(createdBy) ? 100 : 0 };
+  const rowGroups = list(metadata['field_4'], 'row groups').map((group) => rowGroup(group, leafTypes, place));
   const rows = rowGroups.reduce((sum, group) => sum + group.rows, 0);
   if (!Number.isSafeInteger(rows)) throw new Error(`row groups of ${rows} rows`);
-  return { fields, rowGroups, rows, createdBy: text(metadata['field_6']) };
+  return { fields, rowGroups, rows, version: integer(metadata['field_1']), createdBy };
 }
+
+interface Place {
+  /** Offset of the footer: no page may lie behind it. */
+  readonly dataEnd: number;
+  /** Bytes by which a chunk may be longer than it claims. */
+  readonly slack: number;
+}
+
+/** parquet-mr before 1.2.9 left the dictionary page's header out of a chunk's size (PARQUET-816). */
+const forgetsDictionaryHeader = (createdBy: string): boolean =>
+  /^parquet-mr(?! version)/.test(createdBy) ||
+  /^parquet-mr version (0|1\.[01]|1\.2\.[0-8])\b/.test(createdBy);
 
 const leavesOf = (field: Field): readonly LeafType[] =>
   field.leaf ? [field.leaf] : field.children.flatMap(leavesOf);
 
 function schemaEntry(entry: Thrift): SchemaEntry {
   const physical = named(ParquetTypes, entry['field_1']);
+  if (physical === undefined && entry['field_1'] !== undefined) {
+    throw new Error(`column ${text(entry['field_4'])} has physical type ${entry['field_1']}, which is none`);
+  }
   const converted = named(ConvertedTypes, entry['field_6']);
   const logical = entry['field_10'];
   return {
@@ -128,22 +149,22 @@ function schemaEntry(entry: Thrift): SchemaEntry {
   };
 }
 
-function rowGroup(group: Thrift, leaves: readonly LeafType[], dataEnd: number): RowGroup {
+function rowGroup(group: Thrift, leaves: readonly LeafType[], place: Place): RowGroup {
   const rows = integer(group['field_3']);
   if (rows < 0) throw new Error(`a row group of ${rows} rows`);
   const columns = list(group['field_1'], 'column chunks');
   const chunks = leaves.map((leaf, i) => {
     const column = columns[i];
     return column && columns.length === leaves.length
-      ? chunkOf(column, leaf, dataEnd)
+      ? chunkOf(column, leaf, place)
       : `the row group has ${columns.length} column chunks, the schema has ${leaves.length}`;
   });
   return { rows, chunks };
 }
 
 /** Where a column chunk lies, or why it cannot be read. */
-function chunkOf(column: Thrift, leaf: LeafType, dataEnd: number): Chunk | string {
-  if (column['field_8'] !== undefined) return 'the column is encrypted, and keys are not supported';
+function chunkOf(column: Thrift, leaf: LeafType, { dataEnd, slack }: Place): Chunk | string {
+  if (column['field_8'] !== undefined) return ENCRYPTED;
   if (column['field_1'] !== undefined)
     return `the column chunk lies in another file (${text(column['field_1'])})`;
   const meta = column['field_3'];
@@ -160,7 +181,13 @@ function chunkOf(column: Thrift, leaf: LeafType, dataEnd: number): Chunk | strin
     return `the column chunk claims bytes [${start}, ${end}) of a file whose data ends at ${dataEnd}`;
   }
   const codec = named(CompressionCodecs, meta['field_4']) ?? `codec ${meta['field_4']}`;
-  return { codec, start, end, uncompressedBytes: Math.max(0, integer(meta['field_6'])) };
+  return {
+    codec,
+    start,
+    end: Math.min(end + slack, dataEnd),
+    uncompressedBytes: Math.max(0, integer(meta['field_6'])),
+    entries: integer(meta['field_5']),
+  };
 }
 
 function list(value: unknown, what: string): readonly Thrift[] {

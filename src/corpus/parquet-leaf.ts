@@ -44,7 +44,7 @@ export async function* readLeaf<T>(request: LeafRequest<T>): AsyncGenerator<Leaf
   const { storage, footer, group, leaf, column, convert } = request;
   const chunk = group.chunks[leaf];
   const flat = column.repetition === 0;
-  let left = flat ? group.rows : Number.POSITIVE_INFINITY;
+  let left = flat || typeof chunk !== 'object' ? group.rows : chunk.entries;
   const rest = (detail: string): LeafRun<T> => ({
     kind: 'broken',
     entries: left,
@@ -71,7 +71,7 @@ export async function* readLeaf<T>(request: LeafRequest<T>): AsyncGenerator<Leaf
       const claimed = claimedEntries(raw.header);
       if (claimed === null || claimed > left) {
         return yield rest(
-          `a page claims ${raw.header.data_page_header?.num_values ?? raw.header.data_page_header_v2?.num_values} values, ${left} are left in the row group`,
+          `a page claims ${raw.header.data_page_header?.num_values ?? raw.header.data_page_header_v2?.num_values} values, ${left} are left in the column chunk`,
         );
       }
       if (claimed === 0) continue;
@@ -94,5 +94,5 @@ export async function* readLeaf<T>(request: LeafRequest<T>): AsyncGenerator<Leaf
     if (!(error instanceof LostPages)) throw error;
     return yield rest(error.message);
   }
-  if (flat) yield rest(`the column chunk ends ${left} rows early`);
+  yield rest(`the column chunk ends ${left} values early`);
 }

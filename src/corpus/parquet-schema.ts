@@ -31,7 +31,8 @@ export type Meaning =
         | 'unsigned'
         | 'float16'
         | 'uuid'
-        | 'null';
+        | 'null'
+        | 'geometry';
     }
   | { readonly kind: 'decimal'; readonly scale: number }
   | { readonly kind: 'time'; readonly digits: number }
@@ -147,6 +148,7 @@ function meaningOf({ physical, converted, scale, logical }: SchemaEntry): Meanin
     if (logical['field_13']) return { kind: 'bson' };
     if (logical['field_14']) return { kind: 'uuid' };
     if (logical['field_15']) return { kind: 'float16' };
+    if (logical['field_17'] || logical['field_18']) return { kind: 'geometry' };
   }
   if (converted === 'DECIMAL') return { kind: 'decimal', scale };
   if (converted !== undefined && Object.hasOwn(CONVERTED, converted))

@@ -117,10 +117,11 @@ function isoTimestamp(units: bigint, digits: number, utc: boolean): string {
 
 const pad = (value: number | bigint, digits: number): string => value.toString().padStart(digits, '0');
 
-/** INT96: nanoseconds of the day in the low 64 bits, Julian day in the high 32. */
+/** INT96: nanoseconds of the day in eight bytes, Julian day in four; Spark writes negative nanoseconds, too. */
 function int96Nanos(value: unknown): bigint {
-  if (typeof value !== 'bigint') throw new Error('no INT96 value');
-  return ((value >> 64n) - 2_440_588n) * 86_400_000_000_000n + BigInt.asIntN(64, value);
+  const bytes = fixed(value, 12);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, 12);
+  return BigInt(view.getInt32(8, true) - 2_440_588) * 86_400_000_000_000n + view.getBigInt64(0, true);
 }
 
 function float16(bytes: Uint8Array): number {

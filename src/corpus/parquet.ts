@@ -4,7 +4,7 @@ import type { Storage } from '../storage/storage.js';
 import type { CorpusRow } from './document.js';
 import { codecsReady } from './parquet-codec.js';
 import { type ColumnSlice, openColumn } from './parquet-column.js';
-import { type ParquetFooter, type RowGroup, readFooter } from './parquet-footer.js';
+import { ENCRYPTED, type ParquetFooter, type RowGroup, readFooter } from './parquet-footer.js';
 import { readLeaf } from './parquet-leaf.js';
 import { type Field, type LeafType, typeName } from './parquet-schema.js';
 import type { PartPlan, PartReading, ReadOptions, Shard, ShardPlan } from './shard.js';
@@ -22,6 +22,12 @@ const SLICE_ROWS = 256;
 export async function planParquet(storage: Storage, shard: Shard, options: ReadOptions): Promise<ShardPlan> {
   const footer = await readFooter(storage, shard.path);
   const [leaf] = textField(footer, options.columns.text).leaves;
+  if (footer.rowGroups.some((group) => group.chunks[leaf] === ENCRYPTED)) {
+    throw inputError(
+      'encrypted',
+      `${shard.path}: the text column is encrypted. Decrypt the file first; keys are not supported.`,
+    );
+  }
   const parts: PartPlan[] = [];
   let open: PartPlan | null = null;
   footer.rowGroups.forEach((group, index) => {

@@ -47,16 +47,19 @@ function skipValue(walk: Walk, type: number, depth: number): void {
     case 1:
     case 2:
     case 3:
-      return advance(walk, 1);
+      advance(walk, 1);
+      return;
     case 4:
     case 5:
     case 6:
       nextVarint(walk);
       return;
     case 7:
-      return advance(walk, 8);
+      advance(walk, 8);
+      return;
     case 8:
-      return advance(walk, nextVarint(walk));
+      advance(walk, nextVarint(walk));
+      return;
     case 9: {
       const head = nextByte(walk);
       const size = head >> 4 === 15 ? nextVarint(walk) : head >> 4;
@@ -66,7 +69,8 @@ function skipValue(walk: Walk, type: number, depth: number): void {
       return;
     }
     case 12:
-      return skipStruct(walk, depth + 1);
+      skipStruct(walk, depth + 1);
+      return;
     default:
       throw new Error(`thrift type ${type}, which parquet does not use`);
   }
