@@ -1,0 +1,211 @@
+/** An ONNX export's folder: which file is the model, what is in it, and where its weights lie. Nothing is trusted. */
+import { existsSync } from 'node:fs';
+import { readdir, readFile, realpath, stat } from 'node:fs/promises';
+import { dirname, isAbsolute, join, relative, sep } from 'node:path';
+import { fromBinary } from '@bufbuild/protobuf';
+import {
+  TensorProto_DataLocation as DataLocation,
+  type ModelProto,
+  ModelProtoSchema,
+  type TensorProto,
+} from 'onnx-buf';
+import { z } from 'zod';
+import { fatalError } from '../errors.js';
+import type { CheckpointFile } from './checkpoint.js';
+import { commonFolder } from './graph-cache.js';
+
+const size = z
+  .number()
+  .int()
+  .min(1)
+  .max(2 ** 31 - 1);
+
+/** What genai_config.json and config.json say of a model: for information and for finding its file. */
+const configSchema = z.looseObject({
+  filename: z.string().max(1024).optional().catch(undefined),
+  maxPositions: size.nullable().catch(null),
+  layers: size.nullable().catch(null),
+  queryWidth: size.nullable().catch(null),
+});
+
+export type ExportConfig = Readonly<z.infer<typeof configSchema>>;
+
+export interface ExportFile {
+  readonly path: string;
+  readonly config: ExportConfig;
+  readonly model: ModelProto;
+  /** The ONNX file and the data files it names, in order of name. */
+  readonly files: readonly CheckpointFile[];
+  /** Folder that the locations in `model` are relative to. */
+  readonly weightsFolder: string;
+}
+
+/** Names that exporters give a whole decoder; one with its cache in a branch comes last. */
+const usualNames: readonly string[] = ['model.onnx', 'decoder_model.onnx', 'decoder_model_merged.onnx'];
+const maxConfigBytes = 16 * 2 ** 20;
+/** Protobuf's own limit; larger models keep their weights in data files. */
+const maxGraphBytes = 2 ** 31 - 1;
+
+/** Whether a folder holds an ONNX export and no checkpoint that we could build a graph for ourselves. */
+export async function isOnnxExport(folder: string): Promise<boolean> {
+  if (
+    existsSync(join(folder, 'model.safetensors')) ||
+    existsSync(join(folder, 'model.safetensors.index.json'))
+  )
+    return false;
+  return existsSync(join(folder, 'genai_config.json')) || (await onnxFiles(folder)).length > 0;
+}
+
+/** ONNX files in the folder or, as optimum and the hub lay them out, in its `onnx` folder. */
+async function onnxFiles(folder: string): Promise<string[]> {
+  for (const place of ['', 'onnx']) {
+    const names = await readdir(join(folder, place)).catch(() => []);
+    const found = names.filter((name) => name.endsWith('.onnx')).sort();
+    if (found.length > 0) return found.map((name) => join(place, name));
+  }
+  return [];
+}
+
+/**
+ * Opens the export in `folder`.
+ * @throws fatal `onnx-no-file`, `onnx-unreadable`, `onnx-data-file`.
+ */
+export async function openExport(folder: string): Promise<ExportFile> {
+  const config = await readConfig(folder);
+  const name = await findFile(folder, config);
+  const path = join(folder, name);
+  const model = await readModel(path);
+  const { files, weightsFolder } = await placeWeights(model, path);
+  return { path, config, model, weightsFolder, files: [{ name, path: await realpath(path) }, ...files] };
+}
+
+async function findFile(folder: string, { filename }: ExportConfig): Promise<string> {
+  const found = await onnxFiles(folder);
+  if (filename !== undefined) {
+    if (found.includes(filename)) return filename;
+    throw fatalError(
+      'onnx-no-file',
+      `${join(folder, 'genai_config.json')}: names the decoder ${JSON.stringify(filename)}, which is not in the folder; fetch the whole export`,
+    );
+  }
+  const [first, second] = found;
+  const usual = found.find((each) => usualNames.includes(each.replace(/^onnx[/\\]/, '')));
+  if (usual !== undefined || (first !== undefined && second === undefined)) return usual ?? first ?? '';
+  throw fatalError(
+    'onnx-no-file',
+    `${folder}: holds ${found.length === 0 ? 'no ONNX file' : found.join(', ')}; expected model.onnx: leave one model in the folder`,
+  );
+}
+
+async function readConfig(folder: string): Promise<ExportConfig> {
+  const genai = await readJson(join(folder, 'genai_config.json'));
+  const inside = z.looseObject({ model: z.looseObject({ decoder: z.looseObject({}) }) }).safeParse(genai);
+  if (inside.success) {
+    const { model } = inside.data;
+    const { decoder } = model;
+    return configSchema.parse({
+      filename: decoder['filename'],
+      maxPositions: model['context_length'],
+      layers: decoder['num_hidden_layers'],
+      queryWidth: Number(decoder['num_attention_heads']) * Number(decoder['head_size']),
+    });
+  }
+  const plain = z.looseObject({}).safeParse(await readJson(join(folder, 'config.json')));
+  const c = plain.success ? plain.data : {};
+  const hidden = c['hidden_size'] ?? c['n_embd'];
+  return configSchema.parse({
+    maxPositions: c['max_position_embeddings'] ?? c['n_positions'],
+    layers: c['num_hidden_layers'] ?? c['n_layer'],
+    queryWidth: typeof c['head_dim'] === 'number' ? c['head_dim'] * Number(c['num_attention_heads']) : hidden,
+  });
+}
+
+/** null when absent or unusable: these files only inform. */
+async function readJson(path: string): Promise<unknown> {
+  try {
+    return (await stat(path)).size > maxConfigBytes
+      ? null
+      : (JSON.parse(await readFile(path, 'utf8')) as unknown);
+  } catch {
+    return null;
+  }
+}
+
+/** @throws fatal `onnx-unreadable` */
+export async function readModel(path: string): Promise<ModelProto> {
+  const { size: bytes } = await stat(path);
+  const refuse = (found: string, cause?: unknown): never => {
+    throw fatalError(
+      'onnx-unreadable',
+      `${path}: ${found}; expected an ONNX model: fetch or export it again`,
+      { cause },
+    );
+  };
+  if (bytes > maxGraphBytes) return refuse(`has ${bytes} bytes, more than protobuf allows`);
+  let model: ModelProto;
+  try {
+    model = fromBinary(ModelProtoSchema, await readFile(path));
+  } catch (error) {
+    return refuse('is not a protobuf message of ONNX', error);
+  }
+  if (model.graph === undefined || model.graph.output.length === 0) return refuse('holds no graph');
+  const opset = Number(
+    model.opsetImport.find(({ domain }) => domain === '' || domain === 'ai.onnx')?.version ?? 0n,
+  );
+  if (opset < 11) return refuse(`is of operator set ${opset}, older than 11`);
+  return model;
+}
+
+/** Checks the data files that a model names, and rewrites their locations relative to `weightsFolder`. */
+async function placeWeights(
+  model: ModelProto,
+  path: string,
+): Promise<Pick<ExportFile, 'files' | 'weightsFolder'>> {
+  const external = (model.graph?.initializer ?? []).filter(
+    ({ dataLocation }) => dataLocation === DataLocation.EXTERNAL,
+  );
+  const files = new Map<string, CheckpointFile & { readonly bytes: number }>();
+  for (const tensor of external) {
+    const location = externalField(tensor, 'location');
+    const file = files.get(location) ?? (await findDataFile(path, tensor.name, location));
+    files.set(location, file);
+    const end = Number(externalField(tensor, 'offset')) + Number(externalField(tensor, 'length'));
+    if (!(end <= file.bytes)) {
+      throw fatalError(
+        'onnx-data-file',
+        `${file.path}: has ${file.bytes} bytes, but ${tensor.name} ends at ${end}; fetch the whole export`,
+      );
+    }
+  }
+  const weightsFolder =
+    files.size === 0
+      ? dirname(await realpath(path))
+      : commonFolder([...files.values()].map((file) => file.path));
+  for (const tensor of external) {
+    for (const field of tensor.externalData) {
+      const file = field.key === 'location' ? files.get(field.value) : undefined;
+      if (file !== undefined) field.value = relative(weightsFolder, file.path).split(sep).join('/');
+    }
+  }
+  return { files: [...files.values()].sort((a, b) => (a.name < b.name ? -1 : 1)), weightsFolder };
+}
+
+const externalField = (tensor: TensorProto, key: string): string =>
+  tensor.externalData.find((field) => field.key === key)?.value ?? '0';
+
+async function findDataFile(
+  path: string,
+  tensor: string,
+  location: string,
+): Promise<CheckpointFile & { bytes: number }> {
+  const inside = !isAbsolute(location) && !/[\\\0]/.test(location) && !location.split('/').includes('..');
+  const file = join(dirname(path), location);
+  if (!inside || !existsSync(file) || !(await stat(file)).isFile()) {
+    throw fatalError(
+      'onnx-data-file',
+      `${path}: keeps ${tensor} in ${JSON.stringify(location)}, ${inside ? 'which is missing' : 'outside of its folder'}; expected a data file beside it: fetch the whole export`,
+    );
+  }
+  const real = await realpath(file);
+  return { name: location, path: real, bytes: (await stat(real)).size };
+}
