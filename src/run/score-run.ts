@@ -7,6 +7,7 @@ import type { CorpusRow } from '../corpus/document.js';
 import { hashJson, type JsonObject } from '../dataset/canonical-json.js';
 import type { Manifest } from '../dataset/manifest.js';
 import type { Device, ModelInfo } from '../model/prepared-model.js';
+import { MIXED_WINDOW_BATCHES } from '../score/batches.js';
 import { chooseDevice } from '../score/device.js';
 import { type ModelRole, openScorer, type Scorer } from '../score/scorer.js';
 import { sweepStaging } from '../storage/local.js';
@@ -165,6 +166,7 @@ function partContext({ pipeline, options, inputs, device }: Running): PartContex
       batchTokens: score.batch_tokens,
       length: sequence.length,
       attention: sequence.attention,
+      windowBatches: sequence.packing === 'packed' ? 1 : MIXED_WINDOW_BATCHES,
       fixedRows: device !== 'cpu',
       roles,
       entropy: score.entropy,

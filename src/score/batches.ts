@@ -8,6 +8,8 @@ export interface BatchRules {
   /** Longest row, in ids. */
   readonly length: number;
   readonly attention: AttentionScope;
+  /** Sequences that batches are cut from together, in batches. One where all rows have one length. */
+  readonly windowBatches: number;
   /** Fill the last batch of each length with padding rows, so that shapes never vary (GPU). */
   readonly fixedRows: boolean;
 }
@@ -25,10 +27,10 @@ export interface Batch {
 }
 
 /**
- * Sequences looked at together to form batches. Rows of like length share a batch, so a window much larger
- * than a batch keeps padding low; it bounds what waits in memory.
+ * Windows for rows of mixed lengths: rows of like length share a batch, so a window much larger than a batch
+ * keeps padding low; it bounds what waits in memory.
  */
-export const WINDOW_BATCHES = 32;
+export const MIXED_WINDOW_BATCHES = 32;
 
 /** Row lengths that batches may have: 64, 96, 128, 192, 256, … up to `length` itself; padding stays below a third. */
 export function lengthLadder(length: number): readonly number[] {
@@ -41,12 +43,13 @@ export function lengthLadder(length: number): readonly number[] {
   return steps;
 }
 
-/** Groups sequences, in order, into windows of about WINDOW_BATCHES batches. */
+/** Groups sequences, in order, into windows of `windowBatches` batches. */
 export async function* windowsOf(
   sequences: AsyncIterable<readonly Sequence[]>,
   rules: BatchRules,
 ): AsyncGenerator<readonly Sequence[]> {
-  const limit = rules.batchTokens * WINDOW_BATCHES;
+  // A whole number of full rows, so that windows of full rows are cut into full batches.
+  const limit = Math.max(1, Math.floor(rules.batchTokens / rules.length)) * rules.length * rules.windowBatches;
   let window: Sequence[] = [];
   let tokens = 0;
   for await (const group of sequences) {

@@ -106,7 +106,7 @@ const matrix = (name: string, out: number, into: number): TensorPlan => ({
   name,
   shape: [out, into],
   mean: 0,
-  deviation: 1.5 / Math.sqrt(into),
+  deviation: 1.1 / Math.sqrt(into),
 });
 /** GPT-2's Conv1D keeps its weight as [in, out]. */
 const conv1d = (name: string, into: number, out: number): TensorPlan => ({
@@ -117,7 +117,7 @@ const embedding = (name: string, rows: number, width: number): TensorPlan => ({
   name,
   shape: [rows, width],
   mean: 0,
-  deviation: 0.7,
+  deviation: 0.3,
 });
 const gain = (name: string, width: number): TensorPlan => ({ name, shape: [width], mean: 1, deviation: 0.2 });
 const bias = (name: string, width: number): TensorPlan => ({ name, shape: [width], mean: 0, deviation: 0.2 });

@@ -1,0 +1,1 @@
+export { shapes, writeLlama } from '../model.mjs';

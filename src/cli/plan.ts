@@ -1,0 +1,50 @@
+import type { CommandModule } from 'yargs';
+import { planRun, type RunPlan } from '../run/plan-run.js';
+import { localStorage } from '../storage/local.js';
+import { EXIT, withInterrupt } from './exit.js';
+import { bytes, count, duration, percent, significant, table } from './format.js';
+import { pipelineFrom, scoringOptions } from './pipeline-options.js';
+
+export const planCommand: CommandModule = {
+  command: 'plan [pipeline]',
+  describe: 'What a run would do and cost; scores nothing',
+  builder: (yargs) =>
+    yargs
+      .positional('pipeline', { type: 'string', describe: 'Pipeline file (YAML); flags alone work too' })
+      .options({
+        ...scoringOptions,
+        tflops: { type: 'number', requiresArg: true, description: 'Rate to reckon with, in TFLOP/s that the models reach' },
+        json: { type: 'boolean', default: false, description: 'Print the plan as JSON, every part included' },
+      })
+      .example('$0 plan pipelines/openwebmath-1b.yaml --tflops 400', 'Tokens, FLOPs and hours on a card that reaches 400 TFLOP/s'),
+  handler: (args) =>
+    withInterrupt(async () => {
+      const file = args['pipeline'] === undefined ? undefined : String(args['pipeline']);
+      const pipeline = await pipelineFrom(args, file);
+      const tflops = args['tflops'] as number | undefined;
+      const plan = await planRun(pipeline, { storage: localStorage(), ...(tflops !== undefined && { tflops }) });
+      process.stdout.write(`${args['json'] === true ? JSON.stringify(plan, null, 2) : describePlan(plan)}\n`);
+      return plan.broken.length > 0 ? EXIT.quarantined : EXIT.done;
+    }),
+};
+
+function describePlan({ cost, broken, deviceWhy, rate }: RunPlan): string {
+  const rows = [
+    ['shards', `${cost.shards}${broken.length > 0 ? `, and ${broken.length} broken` : ''}`],
+    ['parts', String(cost.parts)],
+    ['rows', cost.rows === null ? 'known after reading (jsonl)' : count(cost.rows)],
+    ['text', bytes(cost.textBytes)],
+    ['tokens', `${count(cost.tokens)} (${significant(cost.bytesPerToken)} bytes a token, sampled)`],
+    ...Object.entries(cost.flops).map(([role, flops]) => [`${role} model`, `${flops.toExponential(3)} FLOP`]),
+    ['time', cost.seconds === null ? '?' : `${duration(cost.seconds)} (${rate})`],
+    ['device', deviceWhy],
+    ['scored files', bytes(cost.outputBytes)],
+    ['share of a training run', shareText(cost.share)],
+  ];
+  return [table(rows), ...broken.map(({ shard, detail }) => `broken: ${shard}: ${detail}`)].join('\n');
+}
+
+function shareText({ frozen, live }: RunPlan['cost']['share']): string {
+  if (frozen === null || live === null) return 'unknown without a current model';
+  return `scoring is ${percent(frozen)} of scoring plus one epoch of training (${percent(live)} when training is live: only the reference is scored)`;
+}

@@ -1,0 +1,106 @@
+import { availableParallelism } from 'node:os';
+import type { Pipeline } from '../config/pipeline.js';
+import { expandShards } from '../corpus/expand.js';
+import { readShard } from '../corpus/read-shard.js';
+import type { ShardPlan } from '../corpus/shard.js';
+import { usageError } from '../errors.js';
+import type { Device } from '../model/prepared-model.js';
+import { chooseDevice } from '../score/device.js';
+import { measureMatmulRate } from '../score/matmul-rate.js';
+import type { Storage } from '../storage/storage.js';
+import type { Tokenizer } from '../tokenizer/tokenizer.js';
+import { openModelInputs } from './open-inputs.js';
+import { type CostPlan, planCost } from './plan.js';
+import { infosOf } from './score-run.js';
+import { type BrokenShard, planShards, readOptions } from './work.js';
+
+/** Text tokenized to learn how many bytes a token takes. */
+const SAMPLE_BYTES = 1 << 20;
+/** Share of the matrix product's rate that whole models reach on the CPU (bench/LOG.md). */
+const MODEL_SHARE = 0.75;
+
+export interface RunPlan {
+  readonly cost: CostPlan;
+  readonly plans: readonly ShardPlan[];
+  readonly broken: readonly BrokenShard[];
+  readonly device: Device;
+  readonly deviceWhy: string;
+  /** Where the rate behind `cost.seconds` comes from. */
+  readonly rate: string;
+}
+
+export interface PlanOptions {
+  readonly storage: Storage;
+  /** Rate to reckon with, in TFLOP/s that the models really reach; measured on the CPU when absent. */
+  readonly tflops?: number;
+}
+
+/**
+ * What a run would do and cost. Reads footers and about 1 MiB of text for the bytes a token; scores and writes
+ * nothing but graphs in the cache folder.
+ * @throws TokensieveError as scoring would for its inputs; `nothing-to-plan` (usage) when no shard can be read
+ */
+export async function planRun(pipeline: Pipeline, { storage, tflops }: PlanOptions): Promise<RunPlan> {
+  const shards = await expandShards(storage, pipeline.shards);
+  const chosen = chooseDevice(pipeline.score.device);
+  const inputs = await openModelInputs(pipeline, chosen.device);
+  try {
+    const { plans, broken } = await planShards(storage, shards, readOptions(pipeline), pipeline.corpus.limit, () => {});
+    const bytesPerToken = await sampleBytesPerToken(storage, plans, pipeline, inputs.tokenizer);
+    const measured = tflops === undefined && chosen.device === 'cpu';
+    const matmul = measured ? await measureMatmulRate(availableParallelism()) : 0;
+    const flopsPerSecond = tflops !== undefined ? tflops * 1e12 : measured ? matmul * MODEL_SHARE : null;
+    const cost = planCost({
+      plans,
+      brokenShards: broken.length,
+      models: infosOf(inputs),
+      sequenceLength: pipeline.sequence.length,
+      partBytes: pipeline.corpus.part_bytes,
+      bytesPerToken,
+      entropy: pipeline.score.entropy,
+      lossBytes: pipeline.score.loss_precision === 'fp16' ? 2 : 4,
+      flopsPerSecond,
+    });
+    return {
+      cost,
+      plans,
+      broken,
+      device: chosen.device,
+      deviceWhy: chosen.why,
+      rate: measured
+        ? `${(matmul / 1e9).toFixed(0)} GFLOP/s matrix product measured here, of which models reach about ${MODEL_SHARE * 100}%`
+        : tflops === undefined
+          ? 'unknown: name what the device reaches with --tflops'
+          : `${tflops} TFLOP/s, as given`,
+    };
+  } finally {
+    await inputs.tokenizer.close();
+  }
+}
+
+async function sampleBytesPerToken(
+  storage: Storage,
+  plans: readonly ShardPlan[],
+  pipeline: Pipeline,
+  tokenizer: Tokenizer,
+): Promise<number> {
+  const extra = (pipeline.sequence.bos && tokenizer.bosId !== null ? 1 : 0) + (pipeline.sequence.eos && tokenizer.eosId !== null ? 1 : 0);
+  for (const plan of plans) {
+    const texts: string[] = [];
+    let bytes = 0;
+    reading: for await (const { rows } of readShard(storage, plan, readOptions(pipeline), (part) => part === 0)) {
+      for await (const row of rows) {
+        if (row.kind !== 'document') continue;
+        texts.push(row.text);
+        bytes += row.textBytes;
+        if (bytes >= SAMPLE_BYTES) break reading;
+      }
+      break;
+    }
+    if (bytes === 0) continue;
+    const encodings = await tokenizer.encode(texts);
+    const tokens = encodings.reduce((sum, { ids }) => sum + ids.length + extra, 0);
+    if (tokens > 0) return bytes / tokens;
+  }
+  throw usageError('nothing-to-plan', `${pipeline.shards.join(', ')}: no usable document found; inspect one of the shards with tokensieve inspect`);
+}
