@@ -1,0 +1,36 @@
+import type { CommandModule } from 'yargs';
+import { inspect } from '../inspect/inspect.js';
+import { defaultCacheFolder } from '../run/open-inputs.js';
+import { localStorage } from '../storage/local.js';
+import { EXIT, withInterrupt } from './exit.js';
+import { inspectionText } from './views/inspection.js';
+
+export const inspectCommand: CommandModule = {
+  command: 'inspect <path>',
+  describe: 'What a file or folder is, in one screen',
+  builder: (yargs) =>
+    yargs
+      .positional('path', {
+        type: 'string',
+        demandOption: true,
+        describe:
+          'Shard, Arrow file, manifest, safetensors, ONNX, tokenizer.json, pipeline, or a folder: run, model, shards',
+      })
+      .option('json', {
+        type: 'boolean',
+        default: false,
+        description: 'Print everything that was found as JSON',
+      })
+      .example('$0 inspect shards/0000.parquet', 'Columns, row groups, and the parts that a run would cut')
+      .example('$0 inspect runs/one', 'Parts, tokens and losses of a run'),
+  handler: (args) =>
+    withInterrupt(async () => {
+      const found = await inspect(String(args['path']), {
+        storage: localStorage(),
+        cacheFolder: defaultCacheFolder(),
+      });
+      const text = args['json'] === true ? JSON.stringify(found, null, 2) : inspectionText(found);
+      process.stdout.write(`${text}\n`);
+      return EXIT.done;
+    }),
+};

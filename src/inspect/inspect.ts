@@ -1,0 +1,66 @@
+import { stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { inputError } from '../errors.js';
+import type { Storage } from '../storage/storage.js';
+import { inspectArrow } from './arrow.js';
+import { inspectCorpus } from './corpus-folder.js';
+import { detectFile, type FileKind } from './detect.js';
+import type { Inspection } from './inspection.js';
+import { inspectJsonLines } from './json-lines.js';
+import { inspectManifest } from './manifest.js';
+import { inspectModel } from './model-folder.js';
+import { inspectOnnx } from './onnx.js';
+import { inspectParquet } from './parquet.js';
+import { inspectPipeline } from './pipeline-file.js';
+import { inspectRun, manifestsBelow } from './run-folder.js';
+import { inspectSafetensors } from './safetensors.js';
+import { inspectTokenizer } from './tokenizer.js';
+
+export interface InspectOptions {
+  readonly storage: Storage;
+  /** Remembers the hashes of model files; null: not at all. */
+  readonly cacheFolder: string | null;
+}
+
+/**
+ * What a file or folder is, told by its content with the rooms' own readers.
+ * @throws TokensieveError `unknown-file`, and whatever the reader of its kind throws
+ */
+export async function inspect(path: string, options: InspectOptions): Promise<Inspection> {
+  const found = await stat(path).catch(() => null);
+  if (found === null) throw inputError('not-found', `${path}: no such file or folder; check the path`);
+  if (found.isDirectory()) return inspectFolder(path, options);
+  return inspectors[await detectFile(options.storage, path)](options.storage, path);
+}
+
+const inspectors: Readonly<Record<FileKind, (storage: Storage, path: string) => Promise<Inspection>>> = {
+  parquet: inspectParquet,
+  arrow: inspectArrow,
+  manifest: inspectManifest,
+  jsonl: (storage, path) => inspectJsonLines(storage, path, 'jsonl'),
+  'jsonl.gz': (storage, path) => inspectJsonLines(storage, path, 'jsonl.gz'),
+  'jsonl.zst': (storage, path) => inspectJsonLines(storage, path, 'jsonl.zst'),
+  safetensors: (_, path) => inspectSafetensors(path),
+  onnx: (_, path) => inspectOnnx(path),
+  tokenizer: (_, path) => inspectTokenizer(path),
+  pipeline: (_, path) => inspectPipeline(path),
+};
+
+/** A model, a tokenizer, a run, a corpus: the first that the files make it. */
+async function inspectFolder(path: string, { storage, cacheFolder }: InspectOptions): Promise<Inspection> {
+  const names = (await storage.list(path, { shallow: true })).map((file) => basename(file));
+  const hasOnnx = [...names, ...(await storage.list(join(path, 'onnx'), { shallow: true }))].some((name) =>
+    name.endsWith('.onnx'),
+  );
+  if (names.includes('config.json') || names.includes('genai_config.json') || hasOnnx)
+    return inspectModel(path, cacheFolder);
+  if (names.includes('tokenizer.json')) return inspectTokenizer(path);
+  const manifests = await manifestsBelow(storage, path);
+  if (manifests.length > 0) return inspectRun(storage, path, manifests);
+  const corpus = await inspectCorpus(storage, path, await storage.list(path));
+  if (corpus !== null) return corpus;
+  throw inputError(
+    'unknown-file',
+    `${path}: holds no model, tokenizer, manifests or shards; name a file in it, or the folder of one of these`,
+  );
+}

@@ -1,0 +1,58 @@
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describeOnnxExport } from '../model/onnx-export.js';
+import { isOnnxExport, openExport } from '../model/onnx-export-file.js';
+import { describeModel } from '../model/prepare.js';
+import type { ModelInfo } from '../model/prepared-model.js';
+import { forwardFlops } from '../run/plan.js';
+import { type ModelShape, shapeFromConfig } from './model-shape.js';
+import { inspectOnnx, type OnnxInspection } from './onnx.js';
+
+/** Context at which the cost of attention is told, in tokens. */
+export const FLOPS_CONTEXT = 2048;
+
+export interface ModelInspection extends ModelInfo {
+  readonly kind: 'model';
+  readonly path: string;
+  readonly form: 'checkpoint' | 'onnx-export';
+  /** What config.json says of the layers; nulls where it does not. */
+  readonly shape: ModelShape;
+  /** The export's own graph, before anything is cut from it; null for a checkpoint. */
+  readonly graph: OnnxInspection | null;
+  /** Forward pass, a token of a row of `FLOPS_CONTEXT` tokens. */
+  readonly flopsAtContext: number;
+  /** Bytes of the weights once they are fp32, as the CPU computes them: 4 a parameter. Batches come on top. */
+  readonly cpuWeightBytes: number;
+  readonly hasTokenizer: boolean;
+}
+
+/**
+ * What a model folder is, as far as configuration and headers say; the weights are read once for the hash, which
+ * `cacheFolder` remembers.
+ * @throws TokensieveError (fatal) whatever opening a checkpoint or an export throws
+ */
+export async function inspectModel(folder: string, cacheFolder: string | null): Promise<ModelInspection> {
+  const isExport = await isOnnxExport(folder);
+  const info = await (isExport ? describeOnnxExport : describeModel)(folder, cacheFolder);
+  return {
+    kind: 'model',
+    path: folder,
+    ...info,
+    form: isExport ? 'onnx-export' : 'checkpoint',
+    shape: shapeFromConfig(await readConfig(folder)),
+    graph: isExport ? await inspectOnnx((await openExport(folder)).path) : null,
+    flopsAtContext: forwardFlops(info, FLOPS_CONTEXT),
+    cpuWeightBytes: 4 * info.parameters,
+    hasTokenizer: existsSync(join(folder, 'tokenizer.json')),
+  };
+}
+
+/** Checked for size and form when the model was opened; exports may have none. */
+async function readConfig(folder: string): Promise<unknown> {
+  try {
+    return JSON.parse(await readFile(join(folder, 'config.json'), 'utf8')) as unknown;
+  } catch {
+    return null;
+  }
+}
