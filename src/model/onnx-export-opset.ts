@@ -9,7 +9,9 @@ const axesOperators: readonly string[] = ['Squeeze', 'Unsqueeze', 'ReduceSum'];
 export function lowerGraph(graph: Graph, opset: number): Graph {
   if (opset >= 13) return graph;
   const constants = new Map(graph.initializers.map((each) => [each.name, each]));
-  return { ...graph, nodes: graph.nodes.map((node) => lowerNode(node, opset, constants)) };
+  const nodes = graph.nodes.map((node) => lowerNode(node, opset, constants));
+  const read = new Set(nodes.flatMap(({ inputs }) => inputs));
+  return { ...graph, nodes, initializers: graph.initializers.filter(({ name }) => read.has(name)) };
 }
 
 function lowerNode(node: Node, opset: number, constants: ReadonlyMap<string, Initializer>): Node {
