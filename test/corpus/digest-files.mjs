@@ -5,11 +5,13 @@ import { codecsReady } from '#tokensieve/corpus/parquet-codec.js';
 import { openColumn } from '#tokensieve/corpus/parquet-column.js';
 import { readFooter } from '#tokensieve/corpus/parquet-footer.js';
 import { planShard, readShard } from '#tokensieve/corpus/read-shard.js';
+import { TokensieveError } from '#tokensieve/errors.js';
 import { localStorage } from '#tokensieve/storage/local.js';
 
 const SLICE = 512;
 const storage = localStorage();
 
+/** @param {unknown} value @returns {string} */
 function canonical(value) {
   if (value === null || typeof value === 'boolean' || typeof value === 'string') return JSON.stringify(value);
   if (typeof value === 'number') {
@@ -26,14 +28,20 @@ function canonical(value) {
     .join(',')}}`;
 }
 
+/** @param {import('node:crypto').Hash} hash */
 const short = (hash) => hash.digest('hex').slice(0, 16);
 
+/** @param {unknown} error */
 const thrown = (error) =>
-  error?.name === 'TokensieveError'
+  error instanceof TokensieveError
     ? { error: error.code, message: error.message }
-    : { crash: String(error?.stack ?? error) };
+    : { crash: error instanceof Error ? error.stack : String(error) };
 
-/** Every value of a column through the path of kept columns. */
+/**
+ * Every value of a column through the path of kept columns.
+ * @param {import('#tokensieve/corpus/parquet-footer.js').ParquetFooter} footer
+ * @param {import('#tokensieve/corpus/parquet-schema.js').Field} field
+ */
 async function keptDigest(footer, field) {
   const hash = createHash('sha256');
   for (const group of footer.rowGroups) {
@@ -48,12 +56,21 @@ async function keptDigest(footer, field) {
   return short(hash);
 }
 
-/** Every value of a column through the path of documents: its error, or its digest, or why rows were set aside. */
+/**
+ * Every value of a column through the path of documents: its error, or its digest, or why rows were set aside.
+ * @param {string} path
+ * @param {string} name
+ */
 async function textDigest(path, name) {
   const options = { columns: { text: name, keep: [] }, maxTextBytes: 2 ** 26, partBytes: 2 ** 25 };
   try {
-    const plan = await planShard(storage, { path, name: 'shard', format: 'parquet' }, options);
+    const plan = await planShard(
+      storage,
+      { path, name: 'shard', format: /** @type {const} */ ('parquet') },
+      options,
+    );
     const hash = createHash('sha256');
+    /** @type {Record<string, number>} */
     const quarantined = {};
     for await (const part of readShard(storage, plan, options)) {
       for await (const row of part.rows) {
@@ -69,6 +86,7 @@ async function textDigest(path, name) {
   }
 }
 
+/** @param {string} path */
 async function digestFile(path) {
   try {
     const footer = await readFooter(storage, path);
