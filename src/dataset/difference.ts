@@ -43,6 +43,7 @@ export function createDifference(): DifferenceCounter {
 
   return {
     add(a, b) {
+      let [localSum, localMax] = [sum, max]; // numbers captured by a closure are boxed at every change
       for (let i = 0; i < a.length; i++) {
         const difference = Math.abs((a[i] as number) - (b[i] as number));
         if (Number.isNaN(difference)) {
@@ -50,12 +51,14 @@ export function createDifference(): DifferenceCounter {
           continue;
         }
         count++;
-        sum += difference;
-        if (difference > max) max = difference;
+        localSum += difference;
+        if (difference > localMax) localMax = difference;
         value[0] = difference;
         const bin = (bits[0] as number) >>> 16;
         counts[bin] = (counts[bin] as number) + 1;
       }
+      sum = localSum;
+      max = localMax;
     },
     result: () => ({
       count,

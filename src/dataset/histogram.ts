@@ -39,18 +39,14 @@ export interface HistogramAccumulator {
 
 export function createHistogram(layout: HistogramLayout): HistogramAccumulator {
   const { lower, width } = layout;
-  const last = layout.bins - 1;
-  const bins = new Float64Array(layout.bins);
+  const bins = new Float64Array(layout.bins + 2); // below, the bins, above
   const scale = 1 / width;
-  const first = lower * scale;
-  let below = 0;
-  let above = 0;
-  let count = 0;
-  let sum = 0;
-  let min = Number.POSITIVE_INFINITY;
-  let max = Number.NEGATIVE_INFINITY;
+  const first = lower * scale - 1;
+  const last = layout.bins + 1;
+  let total = { count: 0, sum: 0, min: Number.POSITIVE_INFINITY, max: Number.NEGATIVE_INFINITY };
   return {
     add(values) {
+      let { count, sum, min, max } = total; // locals: numbers captured by a closure are boxed at every change
       for (let i = 0; i < values.length; i++) {
         const value = values[i] as number;
         if (Number.isNaN(value)) continue;
@@ -60,21 +56,21 @@ export function createHistogram(layout: HistogramLayout): HistogramAccumulator {
         if (value > max) max = value;
         // In this order every step is exact: subtracting first would round values next to a bin's edge.
         const bin = Math.floor(value * scale) - first;
-        if (bin < 0) below++;
-        else if (bin > last) above++;
-        else bins[bin] = (bins[bin] as number) + 1;
+        const slot = Math.max(0, Math.min(last, bin));
+        bins[slot] = (bins[slot] as number) + 1;
       }
+      total = { count, sum, min, max };
     },
     result: () => ({
       lower,
       width,
-      bins: Array.from(bins),
-      below,
-      above,
-      count,
-      sum,
-      min: count === 0 ? null : min,
-      max: count === 0 ? null : max,
+      bins: Array.from(bins.subarray(1, last)),
+      below: bins[0] ?? 0,
+      above: bins[last] ?? 0,
+      count: total.count,
+      sum: total.sum,
+      min: total.count === 0 ? null : total.min,
+      max: total.count === 0 ? null : total.max,
     }),
   };
 }

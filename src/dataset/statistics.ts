@@ -43,11 +43,13 @@ export function createStatistics(columns: readonly TokenColumn[]): StatisticsAcc
         excess.add(excessOf(current, reference));
       }
       if (weighted && weight !== undefined) {
+        let sum = weightSum;
         for (let i = 0; i < weight.length; i++) {
           const value = weight[i] as number;
           if (value > 0) kept++;
-          weightSum += value;
+          sum += value;
         }
+        weightSum = sum;
       }
     },
     result() {
