@@ -47,7 +47,7 @@ export interface SequenceWriter {
  * Opens a scored or weighted file for writing, row by row in order. The same rows give the same bytes however
  * they are cut into batches: record batches are closed by rules that see rows only (`sequence-buffer.ts`).
  * Memory is one record batch (64k tokens, or one longer row).
- * `write` throws a fatal error that names the row and position where a value cannot be stored: an infinite loss,
+ * `write` throws (and then only `abort` is left to call) a fatal error that names the row and position where a value cannot be stored: an infinite loss,
  * a loss beyond fp16, columns that disagree on which tokens have a loss, a weight that is NaN or negative.
  */
 export async function createSequenceWriter(
