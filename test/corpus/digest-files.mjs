@@ -11,7 +11,10 @@ import { localStorage } from '#tokensieve/storage/local.js';
 const SLICE = 512;
 const storage = localStorage();
 
-/** @param {unknown} value @returns {string} */
+/**
+ * @param {unknown} value
+ * @returns {string}
+ */
 function canonical(value) {
   if (value === null || typeof value === 'boolean' || typeof value === 'string') return JSON.stringify(value);
   if (typeof value === 'number') {
@@ -22,7 +25,9 @@ function canonical(value) {
     return `f${double.toString('hex')}`;
   }
   if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
-  if (Object.getPrototypeOf(value) !== Object.prototype) throw new Error(`not plain JSON: ${value}`);
+  if (typeof value !== 'object' || Object.getPrototypeOf(value) !== Object.prototype) {
+    throw new Error(`not plain JSON: ${value}`);
+  }
   return `{${Object.entries(value)
     .map(([name, inner]) => `${JSON.stringify(name)}:${canonical(inner)}`)
     .join(',')}}`;
