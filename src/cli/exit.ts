@@ -1,4 +1,5 @@
 import { firstLine, TokensieveError } from '../errors.js';
+import { printable } from './format.js';
 
 /** Exit codes, the same for every command. */
 export const EXIT = { done: 0, failed: 1, usage: 2, quarantined: 3, interrupted: 130 } as const;
@@ -6,8 +7,11 @@ export const EXIT = { done: 0, failed: 1, usage: 2, quarantined: 3, interrupted:
 /** Prints one line for an error and tells the exit code. The stack follows with TOKENSIEVE_DEBUG=1. */
 export function reportError(error: unknown): number {
   const known = error instanceof TokensieveError;
-  process.stderr.write(`tokensieve: ${known ? error.message : `unexpected: ${firstLine(error)}`}\n`);
-  if (process.env['TOKENSIEVE_DEBUG'] === '1' && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+  process.stderr.write(
+    `tokensieve: ${printable(known ? error.message : `unexpected: ${firstLine(error)}`)}\n`,
+  );
+  if (process.env['TOKENSIEVE_DEBUG'] === '1' && error instanceof Error)
+    process.stderr.write(`${error.stack}\n`);
   else if (!known) process.stderr.write('  (set TOKENSIEVE_DEBUG=1 for the stack)\n');
   return known && error.reach === 'usage' ? EXIT.usage : EXIT.failed;
 }
@@ -17,7 +21,9 @@ export async function withInterrupt(body: (signal: AbortSignal) => Promise<numbe
   const controller = new AbortController();
   const stop = (): void => {
     if (controller.signal.aborted) process.exit(EXIT.interrupted);
-    process.stderr.write('\ntokensieve: stopping; the same command goes on from here (again to stop at once)\n');
+    process.stderr.write(
+      '\ntokensieve: stopping; the same command goes on from here (again to stop at once)\n',
+    );
     controller.abort();
   };
   process.on('SIGINT', stop);

@@ -43,6 +43,16 @@ export function significant(value: number): string {
   return value.toFixed(Math.min(digits, 12));
 }
 
+/**
+ * Text out of files, made safe to print: control characters, which can drive a terminal, and marks that turn the
+ * direction of writing, which can make one name look like another, are spelled out (`\u{1b}`).
+ */
+export const printable = (text: string): string =>
+  text.replace(
+    /[\p{Cc}\p{Cs}\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu,
+    (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`,
+  );
+
 /** Rows of cells as aligned columns, two spaces between. */
 export function table(rows: readonly (readonly string[])[]): string {
   const widths: number[] = [];
@@ -51,5 +61,12 @@ export function table(rows: readonly (readonly string[])[]): string {
       widths[i] = Math.max(widths[i] ?? 0, cell.length);
     });
   }
-  return rows.map((row) => row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join('  ').trimEnd()).join('\n');
+  return rows
+    .map((row) =>
+      row
+        .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
 }

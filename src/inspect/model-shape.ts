@@ -8,7 +8,7 @@ export interface ModelShape {
   readonly kvHeads: number | null;
   readonly headSize: number | null;
   readonly innerSize: number | null;
-  /** Rotary positions in words (`theta 10000, linear ×2`); null for learned ones. */
+  /** Rotary positions in words (`theta 10000, linear ×2`); null for learned ones, or without a configuration. */
   readonly rope: string | null;
   readonly tiedHead: boolean | null;
   readonly slidingWindow: number | null;
@@ -59,7 +59,7 @@ export function shapeFromConfig(config: unknown): ModelShape {
     kvHeads: c.num_key_value_heads ?? heads,
     headSize: c.head_dim ?? (heads !== null && hiddenSize !== null ? hiddenSize / heads : null),
     innerSize: c.intermediate_size ?? c.n_inner ?? (isGpt2 && hiddenSize !== null ? 4 * hiddenSize : null),
-    rope: isGpt2 ? null : ropeOf(c),
+    rope: isGpt2 || heads === null ? null : ropeOf(c),
     // transformers ties GPT-2's head where the configuration is silent.
     tiedHead: c.tie_word_embeddings ?? (isGpt2 ? true : null),
     slidingWindow: c.sliding_window ?? null,
@@ -68,8 +68,7 @@ export function shapeFromConfig(config: unknown): ModelShape {
 
 function ropeOf(c: Partial<z.infer<typeof configSchema>>): string | null {
   const changed = c.rope_parameters ?? c.rope_scaling;
-  const theta = changed?.rope_theta ?? c.rope_theta ?? c.rotary_emb_base;
-  if (theta === null || theta === undefined) return null;
+  const theta = changed?.rope_theta ?? c.rope_theta ?? c.rotary_emb_base ?? 10000;
   const type = changed?.rope_type ?? changed?.type ?? 'default';
   if (type === 'default') return `theta ${theta}`;
   const factor = changed?.factor;

@@ -1,7 +1,7 @@
 /** Hashes of model files, computed once: a big model takes a minute to read, and is opened often. */
 import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { CheckpointFile } from './checkpoint.js';
@@ -34,11 +34,20 @@ async function hashFile(path: string, cacheFolder: string | null): Promise<strin
   const memo = await readMemo(memoPath);
   if (memo?.identity === identity) return memo.sha256;
   const hash = await hashBytes(path);
-  await mkdir(folder, { recursive: true });
-  const staging = `${memoPath}.${process.pid}.${randomBytes(4).toString('hex')}`;
-  await writeFile(staging, JSON.stringify({ identity, sha256: hash }));
-  await rename(staging, memoPath);
+  await writeMemo(folder, memoPath, { identity, sha256: hash });
   return hash;
+}
+
+/** A cache that cannot be written costs the time of hashing again, nothing more. */
+async function writeMemo(folder: string, path: string, memo: z.infer<typeof memoSchema>): Promise<void> {
+  const staging = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`;
+  try {
+    await mkdir(folder, { recursive: true });
+    await writeFile(staging, JSON.stringify(memo));
+    await rename(staging, path);
+  } catch {
+    await rm(staging, { force: true }).catch(() => undefined);
+  }
 }
 
 async function readMemo(path: string): Promise<z.infer<typeof memoSchema> | null> {

@@ -2,15 +2,10 @@
 import { existsSync } from 'node:fs';
 import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { dirname, isAbsolute, join, relative, sep } from 'node:path';
-import { fromBinary } from '@bufbuild/protobuf';
-import {
-  TensorProto_DataLocation as DataLocation,
-  type ModelProto,
-  ModelProtoSchema,
-  type TensorProto,
-} from 'onnx-buf';
+import { TensorProto_DataLocation as DataLocation, type ModelProto, type TensorProto } from 'onnx-buf';
 import { z } from 'zod';
-import { fatalError } from '../errors.js';
+import { fatalError, firstLine } from '../errors.js';
+import { decodeModel } from '../onnx/decode.js';
 import type { CheckpointFile } from './checkpoint.js';
 import { commonFolder } from './graph-cache.js';
 
@@ -144,9 +139,9 @@ export async function readModel(path: string): Promise<ModelProto> {
   if (bytes > maxGraphBytes) return refuse(`has ${bytes} bytes, more than protobuf allows`);
   let model: ModelProto;
   try {
-    model = fromBinary(ModelProtoSchema, await readFile(path));
+    model = decodeModel(await readFile(path));
   } catch (error) {
-    return refuse('is not a protobuf message of ONNX', error);
+    return refuse(`is not a protobuf message of ONNX that can be read (${firstLine(error)})`, error);
   }
   if (model.graph === undefined || model.graph.output.length === 0) return refuse('holds no graph');
   const opset = Number(

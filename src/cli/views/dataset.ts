@@ -128,9 +128,11 @@ function tokenCounts(tokens: number, eligible: number | null, kept: number | nul
   return [count(tokens), ...shares].join(', ');
 }
 
-/** The recipe's settings on a few lines; hashes are cut. */
+/** The recipe's settings on a few lines, hashes cut; a weighted part's repeats the scored one's, left out here. */
 function recipeText(recipe: Readonly<Record<string, unknown>>): string {
-  const rows = Object.entries(recipe).map(([name, value]) => [cell(name), keyValues(value)]);
+  const rows = Object.entries(recipe)
+    .filter(([name, value]) => name !== 'scored' && value !== null)
+    .map(([name, value]) => [cell(name), keyValues(value)]);
   return rows.length === 0 ? '' : `recipe\n${table(firstRows(rows, 10).map((row) => ['', ...row]))}`;
 }
 

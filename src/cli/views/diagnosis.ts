@@ -10,7 +10,11 @@ export function diagnosisText({ machine, runtime, checks, disks, cpuWorks }: Dia
   ].filter((limit) => limit !== '');
   const mark = (works: boolean): string => (works ? 'yes' : 'no');
   const results = [
-    ...runtime.devices.map(({ device, loads, detail }) => [device, mark(loads), cell(detail, 160)]),
+    ...runtime.devices.map(({ device, loads, detail }) => [
+      device,
+      mark(loads),
+      cell(withoutPlace(detail), 160),
+    ]),
     ...checks.map(({ name, works, detail }) => [name, mark(works), cell(detail, 200)]),
   ];
   const remedies = runtime.devices.flatMap(({ device, remedy }) =>
@@ -39,3 +43,6 @@ export function diagnosisText({ machine, runtime, checks, disks, cpuWorks }: Dia
       : 'Scoring does not work here: the CPU provider does not load.',
   ]);
 }
+
+/** ONNX Runtime puts the source line, the function and the failed check before what it has to say. */
+const withoutPlace = (detail: string): string => detail.replace(/^\/\S+:\d+ .* was (?:true|false)\. /, '');

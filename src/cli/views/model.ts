@@ -131,14 +131,22 @@ export function modelText(found: ModelInspection): string {
         'output embedding',
         shape.tiedHead === null ? null : shape.tiedHead ? "tied to the input's" : 'its own',
       ],
-      [
-        'FLOPs a token',
-        `${count(found.flopsAtContext)} at ${FLOPS_CONTEXT} tokens: ${count(found.flopsPerToken.matmul)} matmul, ${count(found.flopsPerToken.attentionPerContextToken * FLOPS_CONTEXT)} attention`,
-      ],
+      ['FLOPs a token', flopsText(found)],
       ['memory on CPU', `${bytes(found.cpuWeightBytes)} of weights in fp32, batches on top`],
       ['tokenizer', found.hasTokenizer ? 'tokenizer.json in the folder' : 'none in the folder'],
       ['hash', found.hash],
     ]),
     ...(graph === null ? [] : [onnxFacts(graph), onnxTables(graph)]),
   ]);
+}
+
+function flopsText({
+  flopsAtContext,
+  flopsPerToken: { matmul, attentionPerContextToken },
+}: ModelInspection): string {
+  const parts =
+    attentionPerContextToken === 0
+      ? `${count(matmul)} matmul; attention is not counted, no configuration tells the layers`
+      : `${count(matmul)} matmul, ${count(attentionPerContextToken * FLOPS_CONTEXT)} attention`;
+  return `${count(flopsAtContext)} at ${FLOPS_CONTEXT} tokens: ${parts}`;
 }

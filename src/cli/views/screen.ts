@@ -1,23 +1,18 @@
 /** Text for a terminal out of data that others wrote. */
-import { table } from '../format.js';
+import { printable, table } from '../format.js';
 
 /** Longest name or value shown in full. */
 const MAX_CELL = 72;
 
-/**
- * A string from a file, made safe to print: control characters, which can drive a terminal, and direction
- * overrides, which can make a name look like another, are spelled out; long ones are cut.
- */
+/** A string from a file, safe to print; a long one is cut. */
 export function cell(text: string, longest = MAX_CELL): string {
-  const shown = text.replace(/[\p{Cc}\p{Cs}\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu, escaped);
+  const shown = printable(text);
   return shown.length <= longest
     ? shown
     : `${Array.from(shown)
         .slice(0, longest - 1)
         .join('')}…`;
 }
-
-const escaped = (character: string): string => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`;
 
 /** A path as it was given, whole: it is what a user copies. */
 export const pathCell = (path: string): string => cell(path, 4096);
