@@ -25,7 +25,7 @@ run: $(built) $(quickstart)/inputs.json
 	node dist/cli/main.js verify $(quickstart)/out
 	node fixtures/quickstart/summary.mjs $(quickstart)
 
-$(quickstart)/inputs.json: $(installed) $(shell find fixtures/quickstart fixtures/bpe -name '*.mjs' 2>/dev/null)
+$(quickstart)/inputs.json: $(shell find fixtures/quickstart fixtures/bpe -name '*.mjs' 2>/dev/null) | $(installed)
 	rm -rf $(quickstart)
 	node fixtures/quickstart/make.mjs --out $(quickstart)
 
