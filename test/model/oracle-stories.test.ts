@@ -1,11 +1,14 @@
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Tokenizer } from '@huggingface/tokenizers';
 import { describe, expect, it } from 'vitest';
+import { prepareModel } from '#tokensieve/model/prepare.js';
 import { readCheckpoint } from '../support/oracle/checkpoint.js';
 import { linear } from '../support/oracle/layers.js';
 import { llama2c, llama2cTokens } from '../support/oracle/llama2c.js';
 import { lossesAcross, tokenLoss } from '../support/oracle/oracle.js';
+import { runPrepared } from '../support/oracle-run.js';
 import { hasSharedData, sharedData } from '../support/report-skips.js';
 
 const STORY =
@@ -35,5 +38,20 @@ describe.skipIf(!hasSharedData)('a pretrained Llama in two formats', () => {
       ).toBeLessThan(1e-9);
     });
     expect(loss.reduce((a, b) => a + b, 0) / loss.length).toBeLessThan(1.5); // ln 512 = 6.2 knows nothing
+  });
+
+  it("has the losses of llama2.c's file in the product's graph, up to its last position", async () => {
+    const story = llama2cTokens(join(original, 'tok512.bin'), STORY);
+    const ids = Array.from({ length: 512 }, (_, i) => story[i % story.length]!);
+    const { states, head } = llama2c(join(original, 'stories260K.bin'), ids);
+    const cacheFolder = mkdtempSync(join(tmpdir(), 'oracle-stories-'));
+    const settings = { device: 'cpu', attention: 'across', entropy: false, cacheFolder } as const;
+    const { loss } = await runPrepared(await prepareModel(converted, settings), [{ ids }]);
+    rmSync(cacheFolder, { recursive: true });
+    expect(loss[0]).toHaveLength(511);
+    ids.slice(1).forEach((id, t) => {
+      const wanted = tokenLoss(linear(states[t]!, head), id).loss;
+      expect(Math.abs(loss[0]![t]! - wanted), `token ${t + 1}`).toBeLessThan(2e-5);
+    });
   });
 });
