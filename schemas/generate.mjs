@@ -2,10 +2,16 @@
 //   node schemas/generate.mjs
 // A test fails where a file here is not what this would write.
 import { writeFileSync } from 'node:fs';
+import { z } from 'zod';
+import { pipelineSchema } from '../dist/config/pipeline.js';
 import { datasetSchemas } from '../dist/dataset/schemas-json.js';
 
 /** Every schema of the package, by file name. */
-export const schemas = () => ({ ...datasetSchemas() });
+export const schemas = () => ({
+  ...datasetSchemas(),
+  // As a file is written: what has a default may be left out.
+  'pipeline.json': { title: 'tokensieve pipeline', ...z.toJSONSchema(pipelineSchema, { io: 'input' }) },
+});
 
 /** The text of a schema file. @param {unknown} schema */
 export const textOf = (schema) => `${JSON.stringify(schema, null, 2)}\n`;

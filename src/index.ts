@@ -1,0 +1,112 @@
+/**
+ * tokensieve as a library: what the command does, call by call. Everything listed here is kept stable within a
+ * major version; what is not listed is the package's own and cannot be imported.
+ *
+ * ```ts
+ * import { localStorage, parsePipeline, scoreCorpus, selectRun, weightedFolder } from 'tokensieve';
+ *
+ * const pipeline = parsePipeline({ shards: ['shards/*.parquet'], reference: 'models/ref', current: 'models/base', out: 'runs/one' }, 'my job');
+ * const options = { storage: localStorage(), sink: console.log, signal: new AbortController().signal, replace: false };
+ * await scoreCorpus(pipeline, options);
+ * ```
+ *
+ * Errors are `TokensieveError`s: `reach` says how far they go, `code` is stable, `message` is one line.
+ * @module
+ */
+
+// Pipelines: the settings of a run.
+export type { Settings } from './config/load.js';
+export { mergeSettings, parsePipeline, readPipelineFile } from './config/load.js';
+export type { Pipeline, PipelineInput } from './config/pipeline.js';
+export { pipelineSchema } from './config/pipeline.js';
+
+// Shards and their documents.
+export type { CorpusRow, Document, Quarantined, QuarantineReason } from './corpus/document.js';
+export { expandShards } from './corpus/expand.js';
+export { planShard, readShard } from './corpus/read-shard.js';
+export type {
+  ColumnMapping,
+  PartPlan,
+  PartReading,
+  ReadOptions,
+  Shard,
+  ShardFormat,
+  ShardPlan,
+} from './corpus/shard.js';
+
+// The files: reading, checking, comparing.
+export type { DiffReport, RunFolder } from './dataset/diff.js';
+export { diffRuns, formatDiff } from './dataset/diff.js';
+export type { DocumentFile, DocumentRecord } from './dataset/documents.js';
+export { readDocuments } from './dataset/documents.js';
+export type { Histogram } from './dataset/histogram.js';
+export type { Manifest } from './dataset/manifest.js';
+export { manifestSchema, readManifest } from './dataset/manifest.js';
+export type { SequenceFile } from './dataset/reader.js';
+export { readSequences } from './dataset/reader.js';
+export type { SegmentColumns, SequenceBatch, TokenColumn } from './dataset/sequence-batch.js';
+export type { Finding, VerifyOptions, VerifyReport } from './dataset/verify.js';
+export { verifyFolder } from './dataset/verify.js';
+
+// What can go wrong.
+export type { Reach } from './errors.js';
+export { TokensieveError } from './errors.js';
+
+// What a file, a folder or a machine is.
+export type { Diagnosis } from './inspect/doctor.js';
+export { diagnose } from './inspect/doctor.js';
+export type { InspectOptions } from './inspect/inspect.js';
+export { inspect } from './inspect/inspect.js';
+export type { Inspection } from './inspect/inspection.js';
+
+// Checkpoint folders to scoring graphs.
+export { describeModel, prepareModel } from './model/prepare.js';
+export type { Device, GraphSettings, ModelInfo, PreparedModel } from './model/prepared-model.js';
+export { sessionOptions } from './model/session-options.js';
+
+// Whole runs, planned and carried out.
+export type { EventSink, RunEvent } from './run/events.js';
+export type { CostInputs, CostPlan } from './run/plan.js';
+export { forwardFlops, planCost } from './run/plan.js';
+export type { PlanOptions, RunPlan } from './run/plan-run.js';
+export { planRun } from './run/plan-run.js';
+export type { ScoreOptions, ScoreReport } from './run/score-run.js';
+export { scoreCorpus } from './run/score-run.js';
+export type { SelectOptions, SelectReport } from './run/select-run.js';
+export { selectRun, weightedFolder } from './run/select-run.js';
+export type { Totals } from './run/totals.js';
+
+// Selection over stored losses. A method of one’s own is an object of type Method.
+export { selectiveLoss } from './select/loss.js';
+export type {
+  Method,
+  Plan,
+  Ranked,
+  Ranking,
+  ScoreKernel,
+  TokenPlan,
+  UnitPlan,
+  WeightKernel,
+} from './select/method.js';
+export { METHODS, methodNamed } from './select/methods.js';
+export type { PartSource } from './select/part-source.js';
+export type { Prepared, Selection, Weighing } from './select/selection.js';
+export { createSelection } from './select/selection.js';
+export type { SelectionInput, SelectionSettings } from './select/settings.js';
+export { selectionSettings } from './select/settings.js';
+export type { Tokens } from './select/tokens.js';
+export type { Weighted } from './select/weigh.js';
+
+// Documents to rows of the model.
+export type { AttentionScope, Packer, PackingRules, TokenizedDocument } from './sequence/packing.js';
+export { createPacker } from './sequence/packing.js';
+export type { Segment, Sequence } from './sequence/sequence.js';
+
+// Where bytes come from and go to.
+export { localStorage } from './storage/local.js';
+export type { ListOptions, ObjectStat, StagedFile, Storage } from './storage/storage.js';
+
+// Text to ids.
+export type { OpenedTokenizer, TokenizerDescription, TokenizerSource } from './tokenizer/open.js';
+export { hashTokenizer, openTokenizer } from './tokenizer/open.js';
+export type { ByteOffsets, Encoding, Tokenizer, TokenizerEngine } from './tokenizer/tokenizer.js';
