@@ -6,7 +6,7 @@ import { create } from '@bufbuild/protobuf';
 import { type GraphProto, GraphProtoSchema, type ModelProto } from 'onnx-buf';
 import { fatalError, usageError } from '../errors.js';
 import { GraphBuilder, type Value } from '../onnx/graph.js';
-import { chunkedLosses, chunkRows } from '../onnx/ops/head.js';
+import { chunkedLosses } from '../onnx/ops/head.js';
 import { encodeModel, toGraphProto } from '../onnx/proto.js';
 import { cacheGraph } from './graph-cache.js';
 import { hashModel } from './hash.js';
@@ -90,8 +90,8 @@ function buildExportGraph(
     current(cut.states),
     ids,
     cut.source,
+    cut.vocabularySize,
     entropy,
-    chunkRows(cut.vocabularySize),
   );
   after.output(loss, 'loss', 'float32', ['batch', 'targets']);
   if (entropies !== null) after.output(entropies, 'entropy', 'float32', ['batch', 'targets']);

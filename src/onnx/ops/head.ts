@@ -3,6 +3,7 @@
  * vocabulary. Logits stay inside.
  */
 import { type GraphBuilder, int, subgraph, type TensorType, type Value } from '../graph.js';
+import { logitLosses } from './cross-entropy.js';
 import { linear, reshape, slice, toEnd } from './dense.js';
 
 /** Bytes of logits that one chunk may take. */
@@ -28,29 +29,6 @@ export interface HeadOutputs {
   readonly entropy: Value | null;
 }
 
-/** hidden [n, H] and targets [n] → losses [n] and entropies [n]. The decomposition that differentiates. */
-export function tokenLosses(
-  g: GraphBuilder,
-  hidden: Value,
-  targets: Value,
-  head: HeadWeights,
-  entropy: boolean,
-): HeadOutputs {
-  return logitLosses(g, linear(g, hidden, head.weight, head.bias), targets, entropy);
-}
-
-/** logits [n, V] float32 and targets [n] → losses [n] and entropies [n]. */
-export function logitLosses(g: GraphBuilder, logits: Value, targets: Value, entropy: boolean): HeadOutputs {
-  const logProbabilities = g.node('LogSoftmax', [logits], { attributes: { axis: int(-1) } });
-  const column = g.node('Unsqueeze', [targets, g.int64s([1])]);
-  const picked = g.node('GatherElements', [logProbabilities, column], { attributes: { axis: int(1) } });
-  const loss = g.node('Neg', [g.node('Squeeze', [picked, g.int64s([1])])]);
-  if (!entropy) return { loss, entropy: null };
-  const terms = g.node('Mul', [g.node('Exp', [logProbabilities]), logProbabilities]);
-  const sum = g.node('ReduceSum', [terms, g.int64s([1])], { attributes: { keepdims: int(0) } });
-  return { loss, entropy: g.node('Neg', [sum]) };
-}
-
 /** hidden [B, T, H] float32 (final norm applied) and ids [B, T] int32 → losses of tokens 1..T−1, by `chunkedLosses`. */
 export function chunkedLossHead(
   g: GraphBuilder,
@@ -58,14 +36,13 @@ export function chunkedLossHead(
   ids: Value,
   head: HeadWeights,
   entropy: boolean,
-  rows = chunkRows(head.vocabularySize),
 ): HeadOutputs {
   const source: LogitSource = {
     width: head.hiddenSize,
     type: 'float32',
     logits: (body, chunk) => linear(body, chunk, head.weight, head.bias),
   };
-  return chunkedLosses(g, hidden, ids, source, entropy, rows);
+  return chunkedLosses(g, hidden, ids, source, head.vocabularySize, entropy);
 }
 
 /** How a chunk of rows becomes logits: by the output embedding, or as an export's own last nodes do it. */
@@ -86,8 +63,9 @@ export function chunkedLosses(
   states: Value,
   ids: Value,
   source: LogitSource,
+  vocabularySize: number,
   entropy: boolean,
-  rows: number,
+  rows = chunkRows(vocabularySize),
 ): HeadOutputs {
   const targets = slice(g, ids, 1, 1, toEnd);
   const shape = g.node('Shape', [targets]);
@@ -116,7 +94,7 @@ export function chunkedLosses(
   const body = g.child('loss_chunk');
   const chunkStates = body.input('chunk_states', source.type, ['rows', source.width]);
   const chunkTargets = body.input('chunk_targets', 'int32', ['rows']);
-  const results = logitLosses(body, source.logits(body, chunkStates), chunkTargets, entropy);
+  const results = logitLosses(body, source.logits(body, chunkStates), chunkTargets, vocabularySize, entropy);
   body.output(results.loss, 'chunk_loss', 'float32', ['rows']);
   if (results.entropy !== null) body.output(results.entropy, 'chunk_entropy', 'float32', ['rows']);
 
