@@ -11,6 +11,7 @@ import { planCommand } from './plan.js';
 import { runCommand } from './run.js';
 import { scoreCommand } from './score.js';
 import { selectCommand } from './select.js';
+import { reportUsage } from './usage.js';
 import { verifyCommand } from './verify.js';
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
@@ -24,7 +25,9 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 
 await yargs(hideBin(process.argv))
   .scriptName('tokensieve')
-  .usage('$0 <command>\n\nScore every token of a corpus under a reference and a current model, and keep those worth training on.')
+  .usage(
+    '$0 <command>\n\nScore every token of a corpus under a reference and a current model, and keep those worth training on.',
+  )
   .command(runCommand)
   .command(planCommand)
   .command(scoreCommand)
@@ -42,14 +45,9 @@ await yargs(hideBin(process.argv))
   .alias({ h: 'help', v: 'version' })
   .epilogue('Exit codes: 0 done, 1 failed, 2 usage, 3 done with quarantined input.')
   .wrap(Math.min(110, process.stdout.columns ?? 110))
-  .fail((message, error, parser) => {
-    if (error) process.exitCode = reportError(error);
-    else {
-      process.stderr.write(`tokensieve: ${message}\n`);
-      process.stderr.write('  (tokensieve <command> --help shows the options and an example)\n');
-      process.exitCode = EXIT.usage;
-    }
-    void parser;
-    process.exit();
+  .fail((message, error) => {
+    // yargs throws some usage errors (a flag without its value) and reports the others.
+    const isUsage = !error || error.name === 'YError';
+    process.exit(isUsage ? reportUsage(message || error.message) : reportError(error));
   })
   .parseAsync();

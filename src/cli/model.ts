@@ -31,7 +31,7 @@ const infoCommand: CommandModule = {
 };
 
 export const modelCommand: CommandModule = {
-  command: 'model <command>',
+  command: 'model',
   describe: 'Look at models',
   builder: (yargs) =>
     yargs

@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises';
+import { createReadStream } from 'node:fs';
 import { parse } from 'yaml';
-import { z } from 'zod';
+import type { z } from 'zod';
 import { firstLine, usageError } from '../errors.js';
 import { type Pipeline, pipelineSchema } from './pipeline.js';
 
@@ -17,23 +17,35 @@ export type Settings = { readonly [key: string]: unknown };
 export async function readPipelineFile(path: string): Promise<Settings> {
   let text: string;
   try {
-    text = await readFile(path, 'utf8');
+    text = await readStart(path);
   } catch (error) {
-    throw usageError('pipeline-unreadable', `${path}: cannot read the pipeline file: ${firstLine(error)}`, { cause: error });
+    throw usageError('pipeline-unreadable', `${path}: cannot read the pipeline file: ${firstLine(error)}`, {
+      cause: error,
+    });
   }
-  if (text.length > MAX_FILE_BYTES) {
-    throw usageError('pipeline-unreadable', `${path}: ${text.length} characters, expected a pipeline file of at most 1 MiB`);
+  if (Buffer.byteLength(text) > MAX_FILE_BYTES) {
+    throw usageError('pipeline-unreadable', `${path}: longer than 1 MiB, expected a pipeline file`);
   }
   let value: unknown;
   try {
-    value = parse(text, { maxAliasCount: 100 });
+    value = parse(text, { maxAliasCount: 100, logLevel: 'error' });
   } catch (error) {
     throw usageError('pipeline-unreadable', `${path}: not YAML: ${firstLine(error)}`, { cause: error });
   }
   if (!isSettings(value)) {
-    throw usageError('pipeline-unreadable', `${path}: holds ${describe(value)}, expected a mapping of settings`);
+    throw usageError(
+      'pipeline-unreadable',
+      `${path}: holds ${describe(value)}, expected a mapping of settings`,
+    );
   }
   return value;
+}
+
+/** The file, or its first bytes if it is longer than any pipeline; a pipe or a device may have no end. */
+async function readStart(path: string): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of createReadStream(path, { end: MAX_FILE_BYTES })) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks).toString('utf8');
 }
 
 /**
@@ -46,7 +58,11 @@ export function parsePipeline(settings: Settings, source: string): Pipeline {
 }
 
 /** The same for any section of the pipeline. */
-export function parseSettings<T extends z.ZodType>(schema: T, settings: unknown, source: string): z.output<T> {
+export function parseSettings<T extends z.ZodType>(
+  schema: T,
+  settings: unknown,
+  source: string,
+): z.output<T> {
   const result = schema.safeParse(settings);
   if (result.success) return result.data;
   const problems = result.error.issues.map((issue) => {
@@ -75,13 +91,18 @@ export function parseAssignment(assignment: string): Settings {
   const equals = assignment.indexOf('=');
   const path = assignment.slice(0, equals).split('.');
   if (equals < 1 || path.some((key) => !/^[a-z][a-z0-9_]*$/i.test(key) || key === 'constructor')) {
-    throw usageError('bad-set', `--set ${assignment}: expected name.of.setting=value, such as --set sequence.length=1024`);
+    throw usageError(
+      'bad-set',
+      `--set ${assignment}: expected name.of.setting=value, such as --set sequence.length=1024`,
+    );
   }
   let value: unknown;
   try {
-    value = parse(assignment.slice(equals + 1), { maxAliasCount: 0 });
+    value = parse(assignment.slice(equals + 1), { maxAliasCount: 0, logLevel: 'error' });
   } catch (error) {
-    throw usageError('bad-set', `--set ${assignment}: the value is not YAML: ${firstLine(error)}`, { cause: error });
+    throw usageError('bad-set', `--set ${assignment}: the value is not YAML: ${firstLine(error)}`, {
+      cause: error,
+    });
   }
   return path.reduceRight<unknown>((inner, key) => ({ [key]: inner }), value) as Settings;
 }
