@@ -10,8 +10,10 @@ import { readGolden, writeGoldenCheckpoint } from '../support/oracle/golden.js';
 import { lossesAcross, type TokenLosses } from '../support/oracle/oracle.js';
 import { lossesOfExport } from '../support/oracle-export.js';
 import { type RunLosses, runPrepared } from '../support/oracle-run.js';
+import { parityTable } from '../support/oracle-table.js';
 import { hasSharedData, sharedData } from '../support/report-skips.js';
 
+const report = parityTable();
 const scratch = mkdtempSync(join(tmpdir(), 'onnx-export-'));
 afterAll(() => rmSync(scratch, { recursive: true }));
 const exports = fileURLToPath(new URL('../../fixtures/models/onnx/', import.meta.url));
@@ -48,11 +50,13 @@ describe('an export gives the losses of the checkpoint it was made from', () => 
     ['llama-optimum-past', 'llama', 2e-5],
     ['gpt2-optimum-past', 'gpt2', 2e-5],
     ['llama-genai-fp32', 'llama', 2e-5],
-    ['llama-genai-fp16', 'llama', 1e-2],
+    ['llama-genai-fp16', 'llama', 5e-3],
   ] as const)('%s', async (name, exported, tolerance) => {
     const { rows, losses } = oracle(exported);
     const prepared = await prepareModel(join(exports, name), settings);
-    expect(farthest(await runPrepared(prepared, rows), losses)).toBeLessThan(tolerance);
+    const gap = farthest(await runPrepared(prepared, rows), losses);
+    report([name], [gap]);
+    expect(gap).toBeLessThan(tolerance);
   });
 
   it('quantised to 4 bits, those of the export itself', async () => {
@@ -60,7 +64,9 @@ describe('an export gives the losses of the checkpoint it was made from', () => 
     const { rows } = oracle('llama');
     const wanted = await Promise.all(rows.map(({ ids }) => lossesOfExport(join(folder, 'model.onnx'), ids)));
     const prepared = await prepareModel(folder, settings);
-    expect(farthest(await runPrepared(prepared, rows), wanted)).toBeLessThan(2e-5);
+    const gap = farthest(await runPrepared(prepared, rows), wanted);
+    report(['llama-genai-int4'], [gap]);
+    expect(gap).toBeLessThan(2e-5);
   });
 });
 
