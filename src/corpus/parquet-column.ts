@@ -80,7 +80,18 @@ function flatColumn(runs: AsyncGenerator<LeafRun<unknown>>, definition: number):
         } else {
           const { definitions, value: valueAt } = run.page;
           for (let i = entry; i < entry + count; i++) {
-            values.push(definitions && definitions[i] !== definition ? null : valueAt(value++));
+            if (definitions && definitions[i] !== definition) {
+              values.push(null);
+              continue;
+            }
+            try {
+              values.push(valueAt(value++));
+            } catch (error) {
+              // One value that does not fit its type (a date of 84 bytes) takes no others with it.
+              lost ??= new Array<string | null>(rows).fill(null);
+              lost[values.length] = firstLine(error);
+              values.push(null);
+            }
           }
         }
         entry += count;

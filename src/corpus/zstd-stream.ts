@@ -1,9 +1,11 @@
 /**
  * zstd for Node versions whose zlib has none: fzstd decodes the blocks, and this walk over the frames guards it.
- * It allocates whatever window a frame asks for, and cannot tell a stream cut between two blocks from a whole one.
- * Source: RFC 8878, section 3.1. Frame checksums are not verified (Node's own decoder does).
+ * fzstd allocates whatever window a frame asks for, cannot tell a stream cut between two blocks from a whole one,
+ * and does not verify checksums, so that a flipped bit would pass as other text.
+ * Source: RFC 8878, section 3.1.
  */
 import { Decompress } from 'fzstd';
+import xxhash from 'xxhash-wasm';
 import { firstLine } from '../errors.js';
 import { BrokenStream } from './broken-stream.js';
 
@@ -12,6 +14,8 @@ export const ZSTD_WINDOW_BYTES = 128 * 2 ** 20;
 const MAX_BLOCK_BYTES = 128 * 2 ** 10;
 const MAGIC = 0xfd2fb528;
 const SKIPPABLE = 0x184d2a50;
+
+const hashes = xxhash();
 
 /** @throws BrokenStream when the bytes are cut off or no zstd stream. */
 export async function* decompressZstd(
@@ -46,10 +50,15 @@ async function* decodeFrame(input: ByteQueue): AsyncGenerator<Uint8Array, void, 
     );
   }
   const output: Uint8Array[] = [];
-  const decoder = new Decompress((bytes) => output.push(bytes));
-  const push = (bytes: Uint8Array): void => {
+  const { create64 } = await hashes;
+  const hash = create64();
+  const decoder = new Decompress((bytes) => {
+    hash.update(bytes);
+    output.push(bytes);
+  });
+  const push = (bytes: Uint8Array, final = false): void => {
     try {
-      decoder.push(bytes);
+      decoder.push(bytes, final);
     } catch (error) {
       throw new BrokenStream(`zstd: ${firstLine(error)}`, { cause: error });
     }
@@ -68,12 +77,11 @@ async function* decodeFrame(input: ByteQueue): AsyncGenerator<Uint8Array, void, 
   }
   // fzstd holds the last bytes back until it has 18 of a frame, and then expects the checksum to follow.
   const checksum = (descriptor & 4) !== 0 ? await input.take(4) : new Uint8Array(0);
-  try {
-    decoder.push(checksum, true);
-  } catch (error) {
-    throw new BrokenStream(`zstd: ${firstLine(error)}`, { cause: error });
-  }
+  push(checksum, true);
   yield* output.splice(0);
+  if (checksum.length > 0 && Number(hash.digest() & 0xffffffffn) !== littleEndian(checksum)) {
+    throw new BrokenStream("zstd: the frame's checksum does not match its bytes");
+  }
 }
 
 /** RFC 8878, 3.1.1.1.2. */

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import xxhash from 'xxhash-wasm';
 import { readShard } from '#tokensieve/corpus/read-shard.js';
 import { decompressZstd } from '#tokensieve/corpus/zstd-stream.js';
 import { memoryStorage } from './memory-storage.js';
@@ -264,6 +265,22 @@ describe('zstd', () => {
       expect(rows.at(-1)).toBe(`${rows.length - 1}+null broken-shard`);
       expect(rows.slice(0, -1)).toEqual(expected.slice(0, rows.length - 1));
     }
+  });
+
+  it('notices a flipped bit by the checksum of its frame', async () => {
+    const content = Buffer.from(lines(10));
+    const block = (content.length << 3) | 1;
+    const checksum = Buffer.alloc(4);
+    checksum.writeUInt32LE(Number((await xxhash()).h64Raw(content) & 0xffffffffn));
+    const header = Buffer.of(0x28, 0xb5, 0x2f, 0xfd, 4, 0x50, block & 255, (block >> 8) & 255, block >> 16);
+    const whole = Buffer.concat([header, content, checksum]);
+    expect(await rowsOf(whole, {}, 's.jsonl.zst')).toEqual(await rowsOf(content));
+    whole[whole.indexOf('Line 3') + 5] ^= 1;
+    expect((await rowsOf(whole, {}, 's.jsonl.zst')).at(-1)).toMatchObject({
+      row: 10,
+      reason: 'broken-shard',
+      detail: expect.stringContaining('checksum'),
+    });
   });
 
   /** A frame of one RLE block. */
