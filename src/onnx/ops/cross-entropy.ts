@@ -29,8 +29,15 @@ export function groupWidth(vocabularySize: number): number {
 /** Far below any logit, and finite. */
 const absent = -1e30;
 
-const sumRows = (g: GraphBuilder, x: Value): Value =>
-  g.node('ReduceSum', [x, g.int64s([1])], { attributes: { keepdims: int(0) } });
+/**
+ * Sums of the rows of x [n, width] → [n]. A product with ones: ReduceSum's bits depend on the address a row
+ * begins at, so that a row of odd width would change with its place in the batch.
+ */
+function sumRows(g: GraphBuilder, x: Value, width: number): Value {
+  const ones = g.float32s('ones', new Float32Array(width).fill(1), [width, 1]);
+  return g.node('Squeeze', [g.node('MatMul', [x, ones]), g.int64s([1])]);
+}
+
 const logSoftmax = (g: GraphBuilder, x: Value): Value =>
   g.node('LogSoftmax', [x], { attributes: { axis: int(-1) } });
 const pick = (g: GraphBuilder, x: Value, column: Value): Value =>
@@ -64,13 +71,19 @@ export function logitLosses(
     pick(g, ofGroup, groupColumn),
   ]);
   const loss = g.node('Neg', [g.node('Squeeze', [logProbability, g.int64s([1])])]);
-  return { loss, entropy: entropy ? groupedEntropy(g, inGroup, ofGroup, groups) : null };
+  return { loss, entropy: entropy ? groupedEntropy(g, inGroup, ofGroup, width, groups) : null };
 }
 
 /** H = Σ p(group)·(H(t | group) − ln p(group)). */
-function groupedEntropy(g: GraphBuilder, inGroup: Value, ofGroup: Value, groups: number): Value {
+function groupedEntropy(
+  g: GraphBuilder,
+  inGroup: Value,
+  ofGroup: Value,
+  width: number,
+  groups: number,
+): Value {
   const terms = g.node('Mul', [g.node('Exp', [inGroup]), inGroup]);
-  const negativeInner = reshape(g, sumRows(g, terms), [-1, groups]);
+  const negativeInner = reshape(g, sumRows(g, terms, width), [-1, groups]);
   const negative = g.node('Mul', [g.node('Exp', [ofGroup]), g.node('Add', [negativeInner, ofGroup])]);
-  return g.node('Neg', [sumRows(g, negative)]);
+  return g.node('Neg', [sumRows(g, negative, groups)]);
 }
