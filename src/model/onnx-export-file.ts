@@ -144,12 +144,14 @@ export async function readModel(path: string): Promise<ModelProto> {
     return refuse(`is not a protobuf message of ONNX that can be read (${firstLine(error)})`, error);
   }
   if (model.graph === undefined || model.graph.output.length === 0) return refuse('holds no graph');
-  const opset = Number(
-    model.opsetImport.find(({ domain }) => domain === '' || domain === 'ai.onnx')?.version ?? 0n,
-  );
+  const opset = opsetOf(model);
   if (opset < 11) return refuse(`is of operator set ${opset}, older than 11`);
   return model;
 }
+
+/** Version of ONNX's own operators that a model is written in; 0 when it names none. */
+export const opsetOf = ({ opsetImport }: ModelProto): number =>
+  Number(opsetImport.find(({ domain }) => domain === '' || domain === 'ai.onnx')?.version ?? 0n);
 
 /** Checks the data files that a model names, and rewrites their locations relative to `weightsFolder`. */
 async function placeWeights(

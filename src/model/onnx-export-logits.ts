@@ -17,8 +17,6 @@ export interface LogitsCut {
   readonly states: Value;
   readonly vocabularySize: number;
   readonly source: LogitSource;
-  /** Values of the graph around that `source` reads: weights, and what is computed from weights alone. */
-  readonly constants: readonly Value[];
 }
 
 const floatTypes: Readonly<Record<number, TensorType>> = {
@@ -66,7 +64,7 @@ export function cutLogits(graph: GraphProto, file: string): LogitsCut {
   }
   if (walked === null) {
     const source = { width: size, type, logits: toFloat32 };
-    return { states: output.name, vocabularySize: size, source, constants: [] };
+    return { states: output.name, vocabularySize: size, source };
   }
   const { states, width, stateType, tail } = walked;
   const logits = (body: GraphBuilder, rows: Value): Value =>
@@ -74,10 +72,7 @@ export function cutLogits(graph: GraphProto, file: string): LogitsCut {
       body,
       tail.reduce((x, { node, dataInput }) => repeat(body, node, dataInput, x), rows),
     );
-  const constants = tail.flatMap(({ node, dataInput }) =>
-    node.input.filter((name, i) => name !== '' && i !== dataInput),
-  );
-  return { states, vocabularySize: size, source: { width, type: stateType, logits }, constants };
+  return { states, vocabularySize: size, source: { width, type: stateType, logits } };
 }
 
 const toFloat32 = (g: GraphBuilder, x: Value): Value =>
@@ -100,12 +95,14 @@ interface Walked {
 
 const unary: readonly string[] = ['Identity', 'Cast', 'Tanh'];
 const binary: readonly string[] = ['Add', 'Sub', 'Mul', 'Div'];
+/** Nodes walked at most: real tails have a handful, and a damaged graph may run in a circle. */
+const longestTail = 32;
 
 function walkBack(graph: GraphProto, logits: Value, fed: ReadonlySet<Value>): Walked | null {
   const producers = new Map(graph.node.flatMap((node) => node.output.map((name) => [name, node] as const)));
   const weights = new Map(graph.initializer.map((tensor) => [tensor.name, tensor]));
   const tail: TailNode[] = [];
-  for (let value = logits; ; ) {
+  for (let value = logits; tail.length < longestTail; ) {
     const node = producers.get(value);
     if (node === undefined) return null;
     const projection = projectionOf(node, producers, weights);
@@ -123,6 +120,7 @@ function walkBack(graph: GraphProto, logits: Value, fed: ReadonlySet<Value>): Wa
     tail.push({ node, dataInput });
     value = next;
   }
+  return null;
 }
 
 /** A scalar or one row of a constant, which broadcasts over rows in any number of dimensions. */

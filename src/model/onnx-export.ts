@@ -10,7 +10,7 @@ import { chunkedLosses } from '../onnx/ops/head.js';
 import { encodeModel, toGraphProto } from '../onnx/proto.js';
 import { cacheGraph } from './graph-cache.js';
 import { hashModel } from './hash.js';
-import { type ExportFile, openExport } from './onnx-export-file.js';
+import { type ExportFile, openExport, opsetOf } from './onnx-export-file.js';
 import { liveNodes, namesOf, renameValues, usesOf } from './onnx-export-graph.js';
 import { exportInfo } from './onnx-export-info.js';
 import { classifyInputs, dropFusedCaches, makeInputs } from './onnx-export-inputs.js';
@@ -62,57 +62,45 @@ function buildExportGraph(
 ): { graph: GraphProto; vocabularySize: number } {
   const trunk = model.graph;
   if (trunk === undefined) throw fatalError('onnx-unreadable', `${path}: holds no graph; export it again`);
+  const names = new Map([...namesOf(trunk), ...reserved].map((name) => [name, 1]));
+  const before = new GraphBuilder('tokensieve', names);
+  const after = new GraphBuilder('loss', names);
+
   const inputs = classifyInputs(trunk, path);
+  const fed = new Set(inputs.map(({ name }) => name));
+  const clashes = reserved.filter((name) => !fed.has(name));
+  renameValues(trunk, new Map(clashes.map((name) => [name, before.fresh(`export.${name}`)])));
   const cut = cutLogits(trunk, path);
   const unused = dropFusedCaches(trunk, inputs);
 
-  const taken = namesOf(trunk);
-  const names = new Map([...taken].filter((name) => !reserved.includes(name)).map((name) => [name, 1]));
-  const before = new GraphBuilder('tokensieve', names);
+  // The graph's own inputs and outputs go by exactly these names; nothing of the export does any more.
+  for (const name of reserved) names.delete(name);
   const ids = before.input('input_ids', 'int32', ['batch', 'length']);
-  const made = makeInputs(
-    before,
-    ids,
-    inputs.filter(({ name }) => !unused.has(name)),
-    path,
-  );
-  const after = new GraphBuilder('loss', names);
-  const clashes = reserved.filter((name) => taken.has(name) && !made.has(name));
-  const renamed = new Map([
-    ...made,
-    ...clashes.map((name) => [name, before.fresh(`export.${name}`)] as const),
-  ]);
-  renameValues(trunk, renamed);
+  const needed = inputs.filter(({ name }) => !unused.has(name));
+  renameValues(trunk, makeInputs(before, ids, needed, path));
+  const { source, vocabularySize } = cut;
+  const losses = chunkedLosses(after, cut.states, ids, source, vocabularySize, entropy);
+  after.output(losses.loss, 'loss', 'float32', ['batch', 'targets']);
+  if (losses.entropy !== null) after.output(losses.entropy, 'entropy', 'float32', ['batch', 'targets']);
 
-  const current = (name: Value): Value => renamed.get(name) ?? name;
-  const { loss, entropy: entropies } = chunkedLosses(
-    after,
-    current(cut.states),
-    ids,
-    cut.source,
-    cut.vocabularySize,
-    entropy,
+  const opset = opsetOf(model);
+  const head = toGraphProto(lowerGraph(before.build(), opset));
+  const tail = toGraphProto(lowerGraph(after.build(), opset));
+  const all = [...head.node, ...trunk.node, ...tail.node];
+  const node = liveNodes(
+    all,
+    tail.output.map(({ name }) => name),
   );
-  after.output(loss, 'loss', 'float32', ['batch', 'targets']);
-  if (entropies !== null) after.output(entropies, 'entropy', 'float32', ['batch', 'targets']);
-
-  const opset = Number(
-    model.opsetImport.find(({ domain }) => domain === '' || domain === 'ai.onnx')?.version,
-  );
-  const [head, tail] = [before.build(), after.build()].map((built) => toGraphProto(lowerGraph(built, opset)));
-  if (head === undefined || tail === undefined) throw new Error('two graphs were built');
-  const alive = liveNodes(trunk.node, [current(cut.states), ...cut.constants.map(current)]);
-  const read = new Set([...alive.flatMap(usesOf), ...tail.node.flatMap(usesOf)]);
+  const read = new Set(node.flatMap(usesOf));
+  const initializer = [head, trunk, tail]
+    .flatMap((part) => part.initializer)
+    .filter(({ name }) => read.has(name));
   const graph = create(GraphProtoSchema, {
     name: 'tokensieve',
     input: head.input,
     output: tail.output,
-    node: [...liveNodes(head.node, read), ...alive, ...tail.node],
-    initializer: [
-      ...head.initializer,
-      ...trunk.initializer.filter(({ name }) => read.has(name)),
-      ...tail.initializer,
-    ],
+    node,
+    initializer,
   });
-  return { graph, vocabularySize: cut.vocabularySize };
+  return { graph, vocabularySize };
 }

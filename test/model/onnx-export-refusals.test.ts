@@ -15,10 +15,12 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import {
   type GraphProto,
   ModelProtoSchema,
+  NodeProtoSchema,
   type TensorShapeProto_Dimension,
   TensorShapeProto_DimensionSchema,
   ValueInfoProtoSchema,
 } from 'onnx-buf';
+import { InferenceSession } from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { prepareModel } from '#tokensieve/model/prepare.js';
 
@@ -183,6 +185,22 @@ describe('an export that cannot be scored is refused in one line', () => {
       code: 'onnx-unreadable',
       message: expect.stringMatching(message),
     });
+  });
+
+  it('whose logits are computed in a circle, without walking it for ever', async () => {
+    const folder = changed('llama-optimum', (graph) => {
+      rename('logits', 'projected')(graph);
+      graph.output[0]!.name = 'logits';
+      const circle: [string[], string][] = [
+        [['b', 'input_ids'], 'logits'],
+        [['logits'], 'b'],
+      ];
+      for (const [input, output] of circle) {
+        graph.node.push(create(NodeProtoSchema, { opType: 'Identity', input, output: [output] }));
+      }
+    });
+    const { graphPath } = await prepareModel(folder, settings);
+    await expect(InferenceSession.create(graphPath)).rejects.toThrow();
   });
 
   it('that is one of several in its folder', async () => {
