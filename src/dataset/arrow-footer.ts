@@ -42,21 +42,23 @@ function bounded(value: bigint | number, limit: number, what: string): number {
   throw corrupt(`${what} is ${value}; expected 0 to ${limit}`);
 }
 
-/**
- * Schema and record batch positions from the footer's flatbuffer. The blocks must fill the file's bytes
- * [start, end) without a gap, so that a damaged count cannot lose rows unseen. Throws an input error.
- */
-export function decodeFooter(
-  bytes: Uint8Array,
-  start: number,
-  end: number,
-): { schema: Schema; blocks: Block[] } {
+/** The schema in the footer's flatbuffer. Throws an input error. */
+export function decodeSchema(bytes: Uint8Array): Schema {
   const footer = Footer.getRootAsFooter(new ByteBuffer(bytes));
   const table = footer.schema();
   if (table === null) throw corrupt('the footer has no schema');
   if (table.endianness() !== 0) throw corrupt('the file is big-endian; expected little-endian');
-  if (footer.dictionariesLength() > 0) throw corrupt('the file has dictionaries; expected none');
   checkSchemaSize(table, bytes.length);
+  return Schema.decode(table, new Map(), footer.version() as number as MetadataVersion);
+}
+
+/**
+ * Record batch positions in the footer's flatbuffer. The blocks must fill the file's bytes [start, end) without a
+ * gap, so that a damaged count cannot lose rows unseen. Throws an input error.
+ */
+export function decodeBlocks(bytes: Uint8Array, start: number, end: number): Block[] {
+  const footer = Footer.getRootAsFooter(new ByteBuffer(bytes));
+  if (footer.dictionariesLength() > 0) throw corrupt('the file has dictionaries; expected none');
   const count = bounded(footer.recordBatchesLength(), bytes.length / 24, 'the number of record batches');
   const blocks: Block[] = [];
   let at = start;
@@ -74,7 +76,7 @@ export function decodeFooter(
     blocks.push({ offset, metadataBytes, bodyBytes });
   }
   if (at !== end) throw corrupt(`the record batches end at byte ${at}; expected ${end}`);
-  return { schema: Schema.decode(table, new Map(), footer.version() as number as MetadataVersion), blocks };
+  return blocks;
 }
 
 /** In an honest flatbuffer no bytes are used twice, so what a schema holds cannot be larger than its bytes. */

@@ -2,7 +2,13 @@ import type { DataType, Schema } from 'apache-arrow';
 import { DataType as Types } from 'apache-arrow';
 import { firstLine, inputError } from '../errors.js';
 import type { Storage } from '../storage/storage.js';
-import { type BatchHeader, type Block, decodeBatchHeader, decodeFooter } from './arrow-footer.js';
+import {
+  type BatchHeader,
+  type Block,
+  decodeBatchHeader,
+  decodeBlocks,
+  decodeSchema,
+} from './arrow-footer.js';
 import { isJsonObject, type JsonObject } from './canonical-json.js';
 import { type BodyCodec, codecFor, compressionOf, decompressBuffer } from './codecs.js';
 import { DATASET_VERSION, METADATA_KEY } from './schema.js';
@@ -84,8 +90,10 @@ export async function openArrowFile(storage: Storage, path: string): Promise<Arr
 
   // The stream inside the file: its schema message from byte 8, the record batches, 8 bytes of end mark.
   const schemaBytes = new DataView(head.buffer, head.byteOffset).getInt32(12, true);
-  const { schema, blocks } = guard(() => decodeFooter(footer, 16 + schemaBytes, footerStart - 8));
+  // Another program's file is told apart before it is called damaged for not being laid out as ours are.
+  const schema = guard(() => decodeSchema(footer));
   const metadata = readMetadata(schema, path);
+  const blocks = guard(() => decodeBlocks(footer, 16 + schemaBytes, footerStart - 8));
   const { nodes, buffers } = guard(() => layoutOf(schema));
 
   const header = async (block: Block): Promise<BatchHeader> => {

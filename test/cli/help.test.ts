@@ -1,0 +1,54 @@
+import { describe, expect, it } from 'vitest';
+import { flagsOf } from '#tokensieve/config/flags.js';
+import { pipelineSchema } from '#tokensieve/config/pipeline.js';
+import { METHODS } from '#tokensieve/select/methods.js';
+import { selectionSettings } from '#tokensieve/select/settings.js';
+import { tokensieve } from './cli.js';
+
+const scoring = flagsOf(pipelineSchema)
+  .filter(({ path }) => path[0] !== 'select')
+  .map(({ name }) => name);
+const selection = flagsOf(selectionSettings).map(({ name }) => name);
+
+/** Each command with flags that its help must name. */
+const commands: readonly (readonly [readonly string[], readonly string[]])[] = [
+  [['run'], [...scoring, 'set', 'replace', 'log']],
+  [['plan'], [...scoring, 'set', 'tflops', 'json']],
+  [['score'], [...scoring, 'set', 'replace', 'log']],
+  [['select'], [...selection, 'out', 'replace', 'log']],
+  [['verify'], ['json']],
+  [['diff'], ['json']],
+  [['inspect'], ['json']],
+  [['model'], ['help']],
+  [['model', 'info'], ['json']],
+  [['doctor'], ['json']],
+];
+
+describe('--help', () => {
+  it.each(commands)('of %s shows its flags and an example', (command, flags) => {
+    const { code, out, err } = tokensieve([...command, '--help']);
+    expect(err).toBe('');
+    expect(code).toBe(0);
+    for (const flag of flags) expect(out, flag).toMatch(new RegExp(`--${flag}\\b`));
+    expect(out).toMatch(new RegExp(`Examples:\\s+tokensieve ${command.join(' ')}`));
+  });
+
+  it('lists every command and the exit codes', () => {
+    const { code, out } = tokensieve(['--help']);
+    expect(code).toBe(0);
+    for (const [[command]] of commands) expect(out).toContain(`tokensieve ${command}`);
+    expect(out).toContain('Exit codes: 0 done, 1 failed, 2 usage, 3 done with quarantined input.');
+  });
+
+  it('of select names every method', () => {
+    const { out } = tokensieve(['select', '--help']);
+    for (const { name } of METHODS) expect(out).toMatch(new RegExp(`^  ${name}\\s`, 'm'));
+  });
+
+  it('has a completion script for bash that calls the command', () => {
+    const { code, out } = tokensieve(['completion'], { SHELL: '/bin/bash' });
+    expect(code).toBe(0);
+    expect(out).toContain('complete -o bashdefault -o default -F _tokensieve_yargs_completions tokensieve');
+    expect(tokensieve(['--get-yargs-completions', 'tokensieve', 'ver']).out.split('\n')).toContain('verify');
+  });
+});
