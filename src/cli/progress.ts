@@ -1,6 +1,7 @@
 import cliProgress from 'cli-progress';
 import type { EventSink, RunEvent } from '../run/events.js';
 import { bytes, count, duration } from './format.js';
+import { createMeter } from './meter.js';
 
 export type LogKind = 'auto' | 'bar' | 'json' | 'none';
 
@@ -10,6 +11,11 @@ export interface Progress {
   stop(): void;
 }
 
+/** Quarantined rows shown on a terminal; the rest is in the reports and in the sums at the end. */
+const QUARANTINE_SHOWN = 20;
+/** Time between two progress lines of a log, in milliseconds. */
+const LOG_EVERY_MS = 5000;
+
 /** Where a run's events go: a bar on a terminal, one JSON object a line otherwise. Always stderr. */
 export function openProgress(kind: LogKind): Progress {
   const shown = kind === 'auto' ? (process.stderr.isTTY ? 'bar' : 'json') : kind;
@@ -17,16 +23,36 @@ export function openProgress(kind: LogKind): Progress {
   return shown === 'json' ? jsonLines() : bar();
 }
 
+/** Every event as it comes, but progress at most every few seconds, with the sums so far. */
 function jsonLines(): Progress {
+  const meter = createMeter();
+  let told = Number.NEGATIVE_INFINITY;
+  const write = (line: object): void => {
+    process.stderr.write(`${JSON.stringify({ time: new Date().toISOString(), ...line })}\n`);
+  };
   return {
     sink: (event) => {
-      process.stderr.write(`${JSON.stringify({ time: new Date().toISOString(), ...event })}\n`);
+      meter.add(event);
+      if (event.event !== 'progress') write(event);
+      else if (performance.now() - told >= LOG_EVERY_MS) {
+        told = performance.now();
+        const { doneBytes, totalBytes, tokens, tokensPerSecond, secondsLeft } = meter.read();
+        write({
+          event: 'progress',
+          text_bytes: doneBytes,
+          total_text_bytes: totalBytes,
+          tokens,
+          tokens_per_second: tokensPerSecond,
+          seconds_left: Number.isFinite(secondsLeft) ? Math.round(secondsLeft) : null,
+        });
+      }
     },
     stop: () => undefined,
   };
 }
 
 function bar(): Progress {
+  const meter = createMeter();
   const line = new cliProgress.SingleBar(
     {
       format: '{bar} {percentage}% | {done} of {all} | {tokens} tokens, {rate} tokens/s | {left} left',
@@ -37,49 +63,42 @@ function bar(): Progress {
     },
     cliProgress.Presets.shades_classic,
   );
-  let started = 0;
-  let total = 0;
-  let before = 0;
-  let textBytes = 0;
-  let tokens = 0;
-  const update = (): void => {
-    const seconds = (Date.now() - started) / 1000;
-    const left = textBytes > 0 ? ((total - before - textBytes) / textBytes) * seconds : Number.NaN;
-    line.update(Math.min(before + textBytes, total), {
-      done: bytes(before + textBytes),
-      all: bytes(total),
-      tokens: count(tokens),
-      rate: count(Math.round(tokens / Math.max(seconds, 0.001))),
-      left: duration(left),
-    });
+  let quarantined = 0;
+  const shownNow = (): [number, Record<string, string>] => {
+    const { doneBytes, totalBytes, tokens, tokensPerSecond, secondsLeft } = meter.read();
+    const left = duration(secondsLeft);
+    return [
+      doneBytes,
+      { done: bytes(doneBytes), all: bytes(totalBytes), tokens: count(tokens), rate: count(tokensPerSecond), left },
+    ];
   };
   const say = (message: string): void => {
+    const active = line.isActive;
     line.stop();
     process.stderr.write(`${message}\n`);
-    if (total > 0) {
-      line.start(total, 0);
-      update();
-    }
+    if (active) line.start(meter.read().totalBytes, ...shownNow());
   };
   const sink = (event: RunEvent): void => {
-    if (event.event === 'planned') {
-      started = Date.now();
-      total = event.textBytes;
-      before = event.doneBytes;
-      process.stderr.write(
-        `${event.shards} shards, ${event.parts} parts known, ${event.done} done before, ${bytes(total)} of text\n`,
-      );
-      line.start(total, before, { done: bytes(before), all: bytes(total), tokens: '0', rate: '0', left: '?' });
-    } else if (event.event === 'progress') {
-      textBytes += event.textBytes;
-      tokens += event.tokens;
-      update();
-    } else if (event.event === 'quarantined') {
-      say(`quarantined: ${event.shard} row ${event.row}: ${event.reason}: ${event.detail}`);
-    } else if (event.event === 'part-failed') {
-      say(`failed: ${event.shard} part ${event.part}: ${event.message}`);
-    } else if (event.event === 'note' || event.event === 'warning') {
-      say(event.event === 'warning' ? `warning: ${event.message}` : event.message);
+    meter.add(event);
+    switch (event.event) {
+      case 'planned':
+        say(`${event.shards} shards, ${event.parts} parts, ${event.done} done before, ${bytes(event.text_bytes)} of text`);
+        line.start(event.text_bytes, ...shownNow());
+        break;
+      case 'progress':
+        line.update(...shownNow());
+        break;
+      case 'quarantined':
+        if (++quarantined <= QUARANTINE_SHOWN) {
+          say(`quarantined: ${event.shard} row ${event.row}: ${event.reason}: ${event.detail}`);
+        }
+        break;
+      case 'note':
+        say(event.message);
+        break;
+      case 'warning':
+        say(`warning: ${event.message}`);
+        break;
     }
   };
   return { sink, stop: () => line.stop() };

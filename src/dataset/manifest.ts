@@ -53,10 +53,10 @@ export const manifestSchema = z
         name: z.string(),
         size: count.meta({ description: 'Bytes of the shard' }),
         etag: z.string().optional(),
-        footerSha256: sha256.optional().meta({ description: "Digest of a parquet shard's footer" }),
-        rowStart: count,
-        rowEnd: count.meta({ description: 'Rows [rowStart, rowEnd) of the shard' }),
-        textSha256: sha256.meta({ description: 'Digest of the text that was read' }),
+        footer_sha256: sha256.optional().meta({ description: "Digest of a parquet shard's footer" }),
+        row_start: count,
+        row_end: count.meta({ description: 'Rows [row_start, row_end) of the shard' }),
+        text_sha256: sha256.meta({ description: 'Digest of the text that was read' }),
       })
       .meta({ description: 'What was read' }),
     fingerprint: sha256.meta({ description: "Digest of the recipe and of the input's identity" }),
@@ -65,14 +65,14 @@ export const manifestSchema = z
       .meta({ description: 'Everything but the input that decides the bytes of the outputs' }),
     counts: z.strictObject({
       documents: count,
-      textBytes: count,
-      quarantinedRows: count,
+      text_bytes: count,
+      quarantined_rows: count,
       quarantined: z.record(z.string(), count).meta({ description: 'Rows set aside, by reason' }),
       sequences: count,
       tokens: count,
       eligible: count.optional().meta({ description: 'Tokens with a loss' }),
       kept: count.optional().meta({ description: 'Tokens of weight above 0' }),
-      weightSum: z.number().min(0).optional(),
+      weight_sum: z.number().min(0).optional(),
     }),
     histograms: z
       .record(z.string(), histogram)
@@ -151,7 +151,7 @@ export interface InputIdentity {
   readonly name: string;
   readonly size: number;
   readonly etag?: string;
-  readonly footerSha256?: string;
+  readonly footer_sha256?: string;
   readonly part: number;
 }
 

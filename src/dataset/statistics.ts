@@ -10,7 +10,7 @@ export interface SequenceStatistics {
   readonly eligible?: number;
   /** Tokens of weight above 0, and the fp64 sum of weights in file order, where the file has weights. */
   readonly kept?: number;
-  readonly weightSum?: number;
+  readonly weight_sum?: number;
   /** By column name; `excess` is fp32(current) − fp32(reference), where the file has both. */
   readonly histograms: Readonly<Record<string, Histogram>>;
 }
@@ -59,7 +59,7 @@ export function createStatistics(columns: readonly TokenColumn[]): StatisticsAcc
         sequences,
         tokens,
         ...(eligible === undefined ? {} : { eligible }),
-        ...(weighted ? { kept, weightSum } : {}),
+        ...(weighted ? { kept, weight_sum: weightSum } : {}),
         histograms: {
           ...Object.fromEntries(results),
           ...(excess === undefined ? {} : { excess: excess.result() }),

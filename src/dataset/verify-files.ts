@@ -37,7 +37,7 @@ export async function checkDocuments(
   report: Wrong,
 ): Promise<DocumentSizes> {
   const { wrong, enough } = limit(report);
-  const { rowStart, rowEnd } = manifest.input;
+  const { row_start: rowStart, row_end: rowEnd } = manifest.input;
   const file = await readDocuments(storage, path);
   checkFingerprint(file.metadata.fingerprint, manifest, wrong);
   const sizes = new Map<bigint, number>();
@@ -56,8 +56,8 @@ export async function checkDocuments(
     }
   }
   compare(
-    { rows, ...pick(manifest.counts, ['documents', 'textBytes']) },
-    { rows: sizes.size, documents: sizes.size, textBytes },
+    { rows, ...pick(manifest.counts, ['documents', 'text_bytes']) },
+    { rows: sizes.size, documents: sizes.size, text_bytes: textBytes },
     wrong,
   );
   return sizes;
@@ -102,7 +102,7 @@ export async function checkSequences(
   compare(
     {
       rows,
-      ...pick(counts, ['sequences', 'tokens', 'eligible', 'kept', 'weightSum']),
+      ...pick(counts, ['sequences', 'tokens', 'eligible', 'kept', 'weight_sum']),
       histograms: manifest.histograms,
     },
     { rows: found.sequences, ...found, histograms },

@@ -40,8 +40,8 @@ export interface ExpectedPart {
 }
 
 /** The part of a manifest's input that is known before the part is read. */
-export type PartInput = Omit<Manifest['input'], 'rowStart' | 'rowEnd' | 'textSha256'>;
+export type PartInput = Omit<Manifest['input'], 'row_start' | 'row_end' | 'text_sha256'>;
 
-function inputOf({ rowStart: _, rowEnd: __, textSha256: ___, ...known }: Manifest['input']): PartInput {
+function inputOf({ row_start: _, row_end: __, text_sha256: ___, ...known }: Manifest['input']): PartInput {
   return known;
 }

@@ -7,12 +7,12 @@ export type RunEvent =
       readonly shards: number;
       readonly parts: number;
       readonly done: number;
-      readonly textBytes: number;
-      readonly doneBytes: number;
+      readonly text_bytes: number;
+      readonly done_bytes: number;
     }
   | { readonly event: 'part-started'; readonly shard: string; readonly part: number }
   /** Some sequences are scored and written; the text they came from, for progress. */
-  | { readonly event: 'progress'; readonly tokens: number; readonly textBytes: number }
+  | { readonly event: 'progress'; readonly tokens: number; readonly text_bytes: number }
   /** The data files stand under their final names, the manifest does not yet. */
   | { readonly event: 'data-committed'; readonly shard: string; readonly part: number }
   | {
@@ -23,7 +23,6 @@ export type RunEvent =
       readonly documents: number;
       readonly seconds: number;
     }
-  | { readonly event: 'part-failed'; readonly shard: string; readonly part: number; readonly message: string }
   | ({ readonly event: 'quarantined'; readonly shard: string } & Omit<Quarantined, 'kind'>)
   | { readonly event: 'note'; readonly message: string }
   | { readonly event: 'warning'; readonly message: string };

@@ -1,5 +1,5 @@
 import { createHash, type Hash } from 'node:crypto';
-import type { CorpusRow, Document, Quarantined, QuarantineReason } from '../corpus/document.js';
+import type { CorpusRow, Document, Quarantined } from '../corpus/document.js';
 import type { Report } from './report-file.js';
 
 /** Text handed to the tokenizer at a time, in UTF-8 bytes: enough to share a call's cost, small beside a part. */
@@ -21,8 +21,9 @@ export interface TextCounts {
 export interface TextLedger {
   /** Groups of documents, about 256 KiB of text each, from the part's rows. */
   groups(rows: AsyncIterable<CorpusRow>): AsyncGenerator<readonly Document[]>;
-  /** Sets a document aside after reading, when a later stage cannot use it. */
-  reject(document: Document, reason: QuarantineReason, detail: string): Promise<void>;
+  /** UTF-8 bytes of the documents so far. */
+  textBytes(): number;
+  /** Once the groups are used up. */
   counts(): TextCounts;
 }
 
@@ -78,11 +79,7 @@ export function createTextLedger(
       }
       if (group.length > 0) yield group;
     },
-    async reject(document, reason, detail) {
-      documents--;
-      textBytes -= document.textBytes;
-      await setAside({ kind: 'quarantined', row: document.row, rows: 1, reason, detail });
-    },
+    textBytes: () => textBytes,
     counts: () => ({
       documents,
       textBytes,
@@ -90,7 +87,7 @@ export function createTextLedger(
       quarantined,
       rowStart: rowStart ?? 0,
       rowEnd,
-      textSha256: digest.copy().digest('hex'),
+      textSha256: digest.digest('hex'),
     }),
   };
 }

@@ -67,16 +67,23 @@ export async function scorePart(
       const { kind: _, ...quarantined } = entry;
       context.sink({ event: 'quarantined', shard: task.shard, ...quarantined });
     });
-    const sequences = packedSequences(context, ledger, outputs.documents, reading);
-    let textBytesTold = 0;
+    const packed = { tokens: 0 };
+    const sequences = packedSequences(context, ledger, outputs.documents, reading, packed);
+    // Text is read well ahead of scoring: progress counts what the scored tokens stand for.
+    let scoredTokens = 0;
+    let told = 0;
+    const tell = (tokens: number, textBytes: number): void => {
+      context.sink({ event: 'progress', tokens, text_bytes: textBytes - told });
+      told = textBytes;
+    };
     for await (const group of scoreSequences(sequences, scorer, context.scoring)) {
       context.signal.throwIfAborted();
       await outputs.sequences.write(toSequenceBatch(group, context.scoring.roles, context.scoring.entropy));
-      const { textBytes } = ledger.counts();
       const tokens = group.reduce((sum, { sequence }) => sum + sequence.ids.length, 0);
-      context.sink({ event: 'progress', tokens, textBytes: textBytes - textBytesTold });
-      textBytesTold = textBytes;
+      scoredTokens += tokens;
+      tell(tokens, Math.floor(ledger.textBytes() * Math.min(1, scoredTokens / Math.max(1, packed.tokens))));
     }
+    tell(0, ledger.textBytes());
     return await commitPart(context, task, files, outputs, ledger);
   } catch (error) {
     await outputs.abort();
@@ -127,6 +134,7 @@ async function* packedSequences(
   ledger: TextLedger,
   documents: DocumentWriter,
   reading: PartReading,
+  packed: { tokens: number },
 ): AsyncGenerator<readonly Sequence[]> {
   const packer = createPacker(context.packing);
   const tokenized = mapAhead(ledger.groups(reading.rows), GROUPS_AHEAD, async (group) => ({
@@ -152,6 +160,7 @@ async function* packedSequences(
       done.push(...packer.push(tokenized));
     }
     await documents.write(records);
+    packed.tokens += records.reduce((sum, { tokens }) => sum + tokens, 0);
     yield done;
   }
   yield packer.finish();
@@ -181,18 +190,26 @@ async function commitPart(
   const sequences = await outputs.sequences.finish();
   const documents = await outputs.documents.finish();
   const report = await outputs.report.finish();
-  const { rowStart, rowEnd, textSha256, ...counts } = ledger.counts();
+  const text = ledger.counts();
   const { statistics } = sequences;
   const manifest: Manifest = {
     version: MANIFEST_VERSION,
     kind: 'scored',
     shard: task.shard,
     part: task.part,
-    input: { ...task.input, rowStart, rowEnd, textSha256 },
+    input: {
+      ...task.input,
+      row_start: text.rowStart,
+      row_end: text.rowEnd,
+      text_sha256: text.textSha256,
+    },
     fingerprint: task.fingerprint,
     recipe: task.recipe,
     counts: {
-      ...counts,
+      documents: text.documents,
+      text_bytes: text.textBytes,
+      quarantined_rows: text.quarantinedRows,
+      quarantined: text.quarantined,
       sequences: statistics.sequences,
       tokens: statistics.tokens,
       ...(statistics.eligible !== undefined && { eligible: statistics.eligible }),

@@ -67,8 +67,8 @@ export async function scoreCorpus(pipeline: Pipeline, options: ScoreOptions): Pr
         shards: shards.length,
         parts: plans.reduce((sum, plan) => sum + (plan.parts?.length ?? 1), 0),
         done: work.done.length,
-        textBytes: plans.reduce((sum, plan) => sum + plan.textBytes, 0),
-        doneBytes: totalsOf(work.done).textBytes,
+        text_bytes: plans.reduce((sum, plan) => sum + plan.textBytes, 0),
+        done_bytes: totalsOf(work.done).textBytes,
       });
       const made = await scoreTasks(work, { pipeline, options, inputs, recipe, device });
       return {
@@ -132,7 +132,7 @@ async function scoreTasks(work: Work, running: Running): Promise<Manifest[]> {
       made.push(manifest);
       const { tokens, documents } = manifest.counts;
       options.sink({ event: 'part-done', shard, part, tokens, documents, seconds: (Date.now() - started) / 1000 });
-      if (manifest.input.rowEnd >= limit) return;
+      if (manifest.input.row_end >= limit) return;
     }
   };
   await runLanes(work.tasks, lanes, open, scoreTask);

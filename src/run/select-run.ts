@@ -64,10 +64,10 @@ export async function selectRun(
     await sweepStaging(folder);
     const { done, pending } = await pendingParts(parts, recipe, folder, options);
     const textBytes = (some: readonly FinishedPart[]): number =>
-      some.reduce((sum, { manifest }) => sum + manifest.counts.textBytes, 0);
+      some.reduce((sum, { manifest }) => sum + manifest.counts.text_bytes, 0);
     const doneBytes = textBytes(parts) - textBytes(pending);
     const shards = new Set(parts.map(({ manifest }) => manifest.shard)).size;
-    sink({ event: 'planned', shards, parts: parts.length, done: done.length, textBytes: textBytes(parts), doneBytes });
+    sink({ event: 'planned', shards, parts: parts.length, done: done.length, text_bytes: textBytes(parts), done_bytes: doneBytes });
     const made: Manifest[] = [];
     let statistics: SelectionStatistics | null = null;
     if (pending.length > 0) {
@@ -88,7 +88,7 @@ export async function selectRun(
       folder,
       resumed: done.length,
       ...totalsOf(all),
-      weightSum: all.reduce((sum, { counts }) => sum + (counts.weightSum ?? 0), 0),
+      weightSum: all.reduce((sum, { counts }) => sum + (counts.weight_sum ?? 0), 0),
       statistics,
       conventions: selection.conventions,
       seconds: (Date.now() - started) / 1000,
@@ -142,7 +142,7 @@ async function pendingParts(
   for (const part of parts) {
     const { manifest } = part;
     const path = partFiles(folder, manifest.shard, manifest.part).manifest;
-    const { rowStart: _, rowEnd: __, textSha256: ___, ...input } = manifest.input;
+    const { row_start: _, row_end: __, text_sha256: ___, ...input } = manifest.input;
     const state = await partState(storage, manifests, path, {
       fingerprint: weightedFingerprint(manifest, recipe),
       recipe,
@@ -190,7 +190,7 @@ async function weighPart(
     for await (const { batch, weights } of weighing.batches) {
       options.signal.throwIfAborted();
       await writer.write({ ...batch, columns: { ...batch.columns, weight: weights } });
-      sink({ event: 'progress', tokens: batch.inputIds.length, textBytes: 0 });
+      sink({ event: 'progress', tokens: batch.inputIds.length, text_bytes: 0 });
     }
     const written = await writer.finish();
     const { statistics } = written;
@@ -208,7 +208,7 @@ async function weighPart(
         tokens: statistics.tokens,
         ...(statistics.eligible !== undefined && { eligible: statistics.eligible }),
         ...(statistics.kept !== undefined && { kept: statistics.kept }),
-        ...(statistics.weightSum !== undefined && { weightSum: statistics.weightSum }),
+        ...(statistics.weight_sum !== undefined && { weight_sum: statistics.weight_sum }),
       },
       histograms: statistics.histograms,
       outputs: [
@@ -225,7 +225,7 @@ async function weighPart(
     await writer.commit();
     sink({ event: 'data-committed', shard, part });
     await (await stageManifest(storage, files.manifest, manifest)).commit();
-    sink({ event: 'progress', tokens: 0, textBytes: counts.textBytes });
+    sink({ event: 'progress', tokens: 0, text_bytes: counts.text_bytes });
     return { manifest, statistics: weighing.statistics() };
   } catch (error) {
     await writer.abort();

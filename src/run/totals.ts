@@ -26,12 +26,12 @@ export function totalsOf(manifests: readonly Manifest[]): Totals {
   return {
     parts: manifests.length,
     documents: sum((c) => c.documents),
-    textBytes: sum((c) => c.textBytes),
+    textBytes: sum((c) => c.text_bytes),
     sequences: sum((c) => c.sequences),
     tokens: sum((c) => c.tokens),
     eligible: sum((c) => c.eligible),
     kept: sum((c) => c.kept),
-    quarantinedRows: sum((c) => c.quarantinedRows),
+    quarantinedRows: sum((c) => c.quarantined_rows),
     quarantined,
   };
 }

@@ -74,7 +74,7 @@ export function partTask(plan: ShardPlan, part: number, rowStart: number | null,
     name,
     size,
     ...(etag !== undefined && { etag }),
-    ...(footerSha256 !== undefined && { footerSha256 }),
+    ...(footerSha256 !== undefined && { footer_sha256: footerSha256 }),
   };
   return {
     shard: plan.shard.name,

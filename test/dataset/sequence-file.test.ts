@@ -253,7 +253,7 @@ it('keeps the statistics of what is stored, after rounding to fp16', async () =>
       compression: 'zstd',
       metadata: {},
     });
-    expect(statistics).toMatchObject({ sequences: 1, tokens: 4, eligible: 3, kept: 2, weightSum: 1.5 });
+    expect(statistics).toMatchObject({ sequences: 1, tokens: 4, eligible: 3, kept: 2, weight_sum: 1.5 });
     const { reference_loss: reference, excess } = statistics.histograms;
     // 1.0001 rounds to 1, and 0.1 to 0.0999755859375, in half precision.
     expect(reference).toMatchObject({

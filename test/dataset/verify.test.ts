@@ -152,12 +152,12 @@ const CASES: Record<string, { options: PartOptions; finding: RegExp }> = {
     finding: /^row 2 stands after row 3; expected rising rows$/,
   },
   'documents that are not the part’s': {
-    options: { manifest: (manifest) => ({ ...manifest, input: { ...manifest.input, rowEnd: 3 } }) },
+    options: { manifest: (manifest) => ({ ...manifest, input: { ...manifest.input, row_end: 3 } }) },
     finding: /^row 3 is outside the part's rows 0 to 2$/,
   },
   'another amount of text': {
-    options: { manifest: counts({ textBytes: 81 }) },
-    finding: /differ in textBytes: 81 → 80$/,
+    options: { manifest: counts({ text_bytes: 81 }) },
+    finding: /differ in text_bytes: 81 → 80$/,
   },
 };
 

@@ -68,7 +68,7 @@ describe('SIGKILL at any moment', () => {
 function scoreArgs(inputs: QuickstartInputs, out: string, workers: number): string[] {
   return [
     ...['score', '--shards', inputs.shards, '--reference', inputs.reference, '--current', inputs.current],
-    ...['--out', out, '--sequence-length', '256', '--part-bytes', '65536', '--device', 'cpu', '--log', 'json'],
+    ...['--out', out, '--sequence-length', '256', '--part-bytes', '16384', '--limit', '60', '--device', 'cpu', '--log', 'json'],
     ...['--keep-columns', 'url', '--workers', String(workers), '--threads', '1', '--cache', join(inputs.folder, 'cache')],
   ];
 }

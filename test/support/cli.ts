@@ -21,7 +21,11 @@ export interface RunningCli {
 /** Starts the compiled command line. `onLine` sees stderr line by line as it comes. */
 export function startCli(
   args: readonly string[],
-  options: { readonly cwd?: string; readonly onLine?: (line: string) => void; readonly env?: NodeJS.ProcessEnv } = {},
+  options: {
+    readonly cwd?: string;
+    readonly onLine?: (line: string) => void;
+    readonly env?: NodeJS.ProcessEnv;
+  } = {},
 ): RunningCli {
   const child = spawn(process.execPath, [cliPath, ...args], {
     cwd: options.cwd ?? process.cwd(),

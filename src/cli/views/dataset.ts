@@ -64,10 +64,10 @@ export function manifestText(found: ManifestInspection): string {
   return screen([
     `manifest of a ${found.of} part ${pathCell(found.path)}`,
     facts([
-      ['shard', `${cell(found.shard)}, part ${found.part}, rows ${input.rowStart} to ${input.rowEnd}`],
-      ['input', `${bytes(input.size)}, text sha256 ${input.textSha256.slice(0, 12)}…`],
-      ['documents', `${count(counts.documents)}, ${bytes(counts.textBytes)} of text`],
-      ['quarantined', quarantineText(counts)],
+      ['shard', `${cell(found.shard)}, part ${found.part}, rows ${input.row_start} to ${input.row_end}`],
+      ['input', `${bytes(input.size)}, text sha256 ${input.text_sha256.slice(0, 12)}…`],
+      ['documents', `${count(counts.documents)}, ${bytes(counts.text_bytes)} of text`],
+      ['quarantined', quarantineText({ quarantinedRows: counts.quarantined_rows, quarantined: counts.quarantined })],
       ['tokens', tokenCounts(counts.tokens, counts.eligible ?? null, counts.kept ?? null)],
       ['sequences', count(counts.sequences)],
       ['fingerprint', `${found.fingerprint.slice(0, 12)}…`],

@@ -1,0 +1,227 @@
+/**
+ * Scoring on the CPU: the product beside PyTorch, the machine's matmul rate, and its own models alone.
+ *
+ *   npm run build && node bench/score.mjs [--shape 25m|135m] [--length 512] [--python python3] [--shards GLOB]
+ *     [--tokenizer FILE] [--only rival,pipeline] [--rounds 3]
+ *
+ * rival     tokens/s of one model over random ids: ours (two sessions of one thread, as a pair runs; and one of two
+ *           threads) and PyTorch's best of eager and compiled, naive and chunked loss, several batches. Rounds
+ *           alternate, since the machine drifts; ratios are of medians. `share` is of the matmul rate measured
+ *           between the rounds.
+ * pipeline  `scoreCorpus` on real shards with two copies of the model, against the same number of batches of the
+ *           same shapes, of random ids, through the same sessions: the difference is everything that is not the
+ *           model. Each in a process of its own, with its peak RSS.
+ */
+import { fork } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { prepareModel } from '../dist/model/prepare.js';
+import { planBatches } from '../dist/score/batches.js';
+import { measureMatmulRate } from '../dist/score/matmul-rate.js';
+import { openScorer } from '../dist/score/scorer.js';
+import { shapes, writeLlama } from './support/llama.mjs';
+import { median, peakRss, python, randomIds, rss } from './support/measure.mjs';
+
+const threads = availableParallelism();
+
+/** A batch of rows of random ids. */
+function randomBatch({ rows, length }, vocabulary) {
+  const ids = randomIds(rows * length, vocabulary);
+  const sequences = Array.from({ length: rows }, (_, id) => ({
+    id,
+    ids: ids.subarray(id * length, (id + 1) * length),
+    eligible: new Uint8Array(length).fill(1).fill(0, 0, 1),
+    segments: [],
+  }));
+  const rules = { batchTokens: rows * length, length, attention: 'across', windowBatches: 1, fixedRows: true };
+  return planBatches(sequences, rules)[0];
+}
+
+const settings = (folder) => ({ device: 'cpu', attention: 'across', entropy: false, cacheFolder: join(folder, 'cache') });
+
+/** Seconds that `calls` batches take through a scorer, three in flight as the scoring stage has. */
+async function timeScorer(scorer, batch, calls) {
+  const started = performance.now();
+  let left = calls;
+  const lane = async () => {
+    while (left-- > 0) await scorer.score(batch);
+  };
+  await Promise.all([lane(), lane(), lane()]);
+  return (performance.now() - started) / 1000;
+}
+
+const jobs = {
+  /** Tokens/s of the model. `pair`: two sessions of a thread each; tokens of both are counted. */
+  async ours({ checkpoint, folder, pair, rows, length, seconds }) {
+    const model = await prepareModel(checkpoint, settings(folder));
+    const scorer = await openScorer({
+      models: pair ? { reference: model, current: model } : { reference: model },
+      device: 'cpu',
+      threads: pair ? Math.max(1, threads >> 1) : threads,
+    });
+    const batch = randomBatch({ rows, length }, model.info.vocabularySize);
+    const once = await timeScorer(scorer, batch, 1);
+    const calls = Math.max(3, Math.round(seconds / once));
+    const took = await timeScorer(scorer, batch, calls);
+    await scorer.close();
+    return { tokensPerSecond: (calls * rows * length * (pair ? 2 : 1)) / took, peakRss: peakRss() };
+  },
+  matmul: () => measureMatmulRate(threads),
+  async pipeline({ pipeline, out }) {
+    const { scoreCorpus } = await import('../dist/run/score-run.js');
+    const { parsePipeline } = await import('../dist/config/load.js');
+    const { localStorage } = await import('../dist/storage/local.js');
+    let first;
+    let last;
+    let tokens = 0;
+    const sink = (event) => {
+      if (event.event === 'part-started') first ??= performance.now();
+      if (event.event === 'part-done') last = performance.now();
+      if (event.event === 'progress') tokens += event.tokens;
+    };
+    const options = { storage: localStorage(), sink, signal: new AbortController().signal, replace: true };
+    await scoreCorpus(parsePipeline({ ...pipeline, out }, 'bench'), options);
+    return { seconds: (last - first) / 1000, tokens, peakRss: peakRss() };
+  },
+  /** The same models fed random ids of the same shapes: the floor for time and memory. */
+  async floor({ checkpoint, folder, rows, length, calls }) {
+    const model = await prepareModel(checkpoint, settings(folder));
+    const scorer = await openScorer({
+      models: { reference: model, current: model },
+      device: 'cpu',
+      threads: Math.max(1, threads >> 1),
+    });
+    const batch = randomBatch({ rows, length }, model.info.vocabularySize);
+    await timeScorer(scorer, batch, 2);
+    const seconds = await timeScorer(scorer, batch, calls);
+    const result = { seconds, peakRss: peakRss(), rss: rss() };
+    await scorer.close();
+    return result;
+  },
+};
+
+/** Runs a job in a process of its own, so that its peak memory is its own. */
+function alone(job, args = {}) {
+  return new Promise((resolve, reject) => {
+    const child = fork(new URL(import.meta.url).pathname, ['--job', job], { stdio: ['ignore', 2, 2, 'ipc'] });
+    child.once('message', resolve);
+    child.once('exit', (code) => code !== 0 && reject(new Error(`${job} ended with ${code}`)));
+    child.send(args);
+  });
+}
+
+const print = (result) => console.log(JSON.stringify(result));
+const mb = (bytes) => Math.round(bytes / 2 ** 20);
+
+async function rival(values, folder, checkpoint) {
+  const length = Number(values.length);
+  const model = await prepareModel(checkpoint, settings(folder));
+  const { matmul, attentionPerContextToken } = model.info.flopsPerToken;
+  const flops = matmul + attentionPerContextToken * length;
+  const rates = { pair: [], one: [], torch: [], matmul: [] };
+  const peaks = {};
+  let torch = null;
+  for (let round = 0; round < Number(values.rounds); round++) {
+    rates.matmul.push(await alone('matmul'));
+    for (const [name, pair] of [['pair', true], ['one', false]]) {
+      const rows = Math.max(1, Math.floor(Number(values['batch-tokens']) / length));
+      const ours = await alone('ours', { checkpoint, folder, pair, rows, length, seconds: 10 });
+      rates[name].push(ours.tokensPerSecond);
+      peaks[name] = Math.max(peaks[name] ?? 0, ours.peakRss);
+    }
+    if (values.python !== undefined) {
+      // The first round finds PyTorch's best configuration; the later ones measure that.
+      const narrowed = torch === null ? [] : ['--runs', torch.best.run, '--heads', torch.best.loss, '--batch-sizes', `${torch.best.batch}`];
+      const result = python(values.python, [
+        new URL('./torch/score.py', import.meta.url).pathname,
+        ...[checkpoint, '--sequence-length', `${length}`, '--threads', `${threads}`, ...narrowed],
+      ]);
+      torch ??= result;
+      if (result !== null) rates.torch.push(result.best.tokens_per_s);
+    }
+  }
+  const best = Math.max(median(rates.pair), median(rates.one));
+  print({
+    bench: 'rival',
+    shape: values.shape,
+    length,
+    ours: { pair: Math.round(median(rates.pair)), one: Math.round(median(rates.one)), peakRssMb: { pair: mb(peaks.pair), one: mb(peaks.one) } },
+    matmulGflops: rates.matmul.map((rate) => Math.round(rate / 1e9)),
+    share: { pair: (median(rates.pair) * flops) / median(rates.matmul), one: (median(rates.one) * flops) / median(rates.matmul) },
+    ...(torch && {
+      torch: { ...torch.versions, tokensPerSecond: Math.round(median(rates.torch)), best: torch.best, peakRssMb: mb(torch.best.rss_peak) },
+      ratio: best / median(rates.torch),
+    }),
+  });
+}
+
+async function pipelineShare(values, folder, checkpoint) {
+  const length = Number(values.length);
+  const rows = Math.max(1, Math.floor(Number(values['batch-tokens']) / length));
+  const pipeline = {
+    shards: [values.shards],
+    reference: checkpoint,
+    current: checkpoint,
+    tokenizer: { path: values.tokenizer },
+    corpus: { limit: Number(values.limit) },
+    sequence: { length },
+    score: { device: 'cpu', batch_tokens: rows * length },
+    run: { cache: join(folder, 'cache') },
+  };
+  const shares = [];
+  let run;
+  let floor;
+  for (let round = 0; round < Number(values.rounds); round++) {
+    run = await alone('pipeline', { pipeline, out: join(folder, `out-${round}`) });
+    const calls = run.tokens / (rows * length);
+    const timed = Math.max(3, Math.round(calls));
+    floor = await alone('floor', { checkpoint, folder, rows, length, calls: timed });
+    shares.push(1 - (floor.seconds * (calls / timed)) / run.seconds);
+  }
+  print({
+    bench: 'pipeline',
+    shape: values.shape,
+    length,
+    tokens: run.tokens,
+    shareNotModel: { median: median(shares), all: shares },
+    peakRssMb: { pipeline: mb(run.peakRss), floor: mb(floor.peakRss), above: mb(run.peakRss - floor.peakRss) },
+  });
+}
+
+async function main() {
+  const { values } = parseArgs({
+    options: {
+      shape: { type: 'string', default: '25m' },
+      length: { type: 'string', default: '512' },
+      'batch-tokens': { type: 'string', default: '4096' },
+      python: { type: 'string' },
+      shards: { type: 'string', default: '../shared/data/shards/mathweb-00002*.parquet' },
+      tokenizer: { type: 'string', default: '../shared/data/tokenizers/llama2__dolma-exact/tokenizer.json' },
+      limit: { type: 'string', default: '40' },
+      only: { type: 'string', default: 'rival,pipeline' },
+      rounds: { type: 'string', default: '3' },
+    },
+  });
+  const folder = mkdtempSync(join(tmpdir(), 'tokensieve-bench-'));
+  try {
+    const checkpoint = join(folder, values.shape);
+    writeLlama(checkpoint, shapes[values.shape]);
+    if (values.only.includes('rival')) await rival(values, folder, checkpoint);
+    if (!values.only.includes('pipeline')) return;
+    if (existsSync(dirname(values.shards))) await pipelineShare(values, folder, checkpoint);
+    else console.error(`skipped: no shared data (${values.shards})`);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+const at = process.argv.indexOf('--job');
+if (at === -1) await main();
+else {
+  process.once('message', async (args) => {
+    const result = await jobs[process.argv[at + 1]](args);
+    process.send(result, () => process.exit(0));
+  });
+}
