@@ -5,7 +5,7 @@ import { firstLine, TokensieveError } from '../errors.js';
 import type { Storage } from '../storage/storage.js';
 import { BrokenStream } from './broken-stream.js';
 import type { ShardFormat } from './shard.js';
-import { decompressZstd, ZSTD_WINDOW_BYTES } from './zstd-stream.js';
+import { decompressZstd } from './zstd-stream.js';
 
 const WINDOW_BYTES = 2 ** 20;
 
@@ -19,16 +19,7 @@ export function decompressed(
   const bytes = readAll(storage, path, size);
   if (format === 'jsonl') return bytes;
   if (format === 'jsonl.gz') return throughZlib(bytes, zlib.createGunzip());
-  // Node has zstd from 22.15 on.
-  const native: unknown = Reflect.get(zlib, 'createZstdDecompress');
-  return typeof native === 'function'
-    ? throughZlib(bytes, native({ params: windowLimit() }))
-    : decompressZstd(bytes);
-}
-
-function windowLimit(): Record<number, number> {
-  const key: unknown = Reflect.get(zlib.constants, 'ZSTD_d_windowLogMax');
-  return typeof key === 'number' ? { [key]: Math.log2(ZSTD_WINDOW_BYTES) } : {};
+  return decompressZstd(bytes);
 }
 
 /** The object in windows, the next one under way while this one is used. */

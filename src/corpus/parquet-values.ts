@@ -34,14 +34,14 @@ export function jsonConverter({ physical, meaning }: LeafType): Convert<unknown>
   }
 }
 
+const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
+
 function plainJson(value: unknown): unknown {
   if (typeof value === 'number') return jsonNumber(value);
   if (typeof value === 'bigint') return jsonInteger(value);
   if (typeof value === 'boolean') return value;
   const bytes = bytesOf(value);
-  return isUtf8(bytes)
-    ? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8')
-    : { hex: hex(bytes) };
+  return isUtf8(bytes) ? utf8.decode(bytes) : { hex: hex(bytes) };
 }
 
 const jsonNumber = (value: number): number | string => (Number.isFinite(value) ? value : String(value));

@@ -1,3 +1,4 @@
+/// <reference lib="es2024.string" />
 /** What makes a text usable: present, not empty, not too long, and Unicode. */
 import type { QuarantineReason } from './document.js';
 
@@ -37,11 +38,9 @@ export function textFromJson(value: unknown, maxTextBytes: number): TextValue {
   const bytes = Buffer.byteLength(value);
   const refused = refuseLength(bytes, maxTextBytes);
   if (refused) return refused;
-  if (LONE_SURROGATE.test(value)) return refuse('not-unicode', 'the text holds half a surrogate pair');
+  if (!value.isWellFormed()) return refuse('not-unicode', 'the text holds half a surrogate pair');
   return { ok: true, text: value, bytes };
 }
-
-const LONE_SURROGATE = /\p{Surrogate}/u;
 
 function refuseLength(bytes: number, maxTextBytes: number): TextValue | null {
   if (bytes === 0) return refuse('empty-text', 'the text is empty');

@@ -1,5 +1,5 @@
 /**
- * zstd for Node versions whose zlib has none: fzstd decodes the blocks, and this walk over the frames guards it.
+ * zstd streams (Node 20's zlib has none): fzstd decodes the blocks, and this walk over the frames guards it.
  * fzstd allocates whatever window a frame asks for, cannot tell a stream cut between two blocks from a whole one,
  * and does not verify checksums, so that a flipped bit would pass as other text.
  * Source: RFC 8878, section 3.1.
@@ -10,7 +10,7 @@ import { firstLine } from '../errors.js';
 import { BrokenStream } from './broken-stream.js';
 
 /** Largest window accepted: what the zstd command line accepts without further flags. */
-export const ZSTD_WINDOW_BYTES = 128 * 2 ** 20;
+const ZSTD_WINDOW_BYTES = 128 * 2 ** 20;
 const MAX_BLOCK_BYTES = 128 * 2 ** 10;
 const MAGIC = 0xfd2fb528;
 const SKIPPABLE = 0x184d2a50;

@@ -1,10 +1,14 @@
 import { readFileSync } from 'node:fs';
+import { asyncBufferFromFile, parquetReadObjects } from 'hyparquet';
+import { compressors } from 'hyparquet-compressors';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { codecsReady } from '#tokensieve/corpus/parquet-codec.js';
 import { readFooter } from '#tokensieve/corpus/parquet-footer.js';
 import { readPages } from '#tokensieve/corpus/parquet-pages.js';
 import { TokensieveError } from '#tokensieve/errors.js';
-import { handmade, levelRun, page, plainTexts } from './handmade-parquet.js';
+import { localStorage } from '#tokensieve/storage/local.js';
+import { hasSharedData, sharedData } from '../support/report-skips.js';
+import { handmade, levelRun, page, plainTexts, struct, varint } from './handmade-parquet.js';
 import { bytesRead, memoryStorage } from './memory-storage.js';
 import { brief, plan, readParts, readRows, type Settings } from './read.js';
 import { webRows, writtenParquet } from './written-parquet.js';
@@ -42,6 +46,13 @@ async function pageBodies(bytes: Buffer, group: number, leaf: number): Promise<[
     bodies.push([at, at + raw.bytes.length]);
   }
   return bodies;
+}
+
+/** A file that is nothing but this footer. */
+function footerOf(metadata: Buffer): Buffer {
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(metadata.length);
+  return Buffer.concat([Buffer.from('PAR1'), metadata, length, Buffer.from('PAR1')]);
 }
 
 function flipped(bytes: Buffer, ...positions: number[]): Buffer {
@@ -117,6 +128,19 @@ describe('a parquet shard', () => {
   });
 });
 
+describe.skipIf(!hasSharedData)('the real shards', () => {
+  it.each([0, 1, 2, 3])('shard %i gives the texts that hyparquet reads', async (i) => {
+    const path = `${sharedData}shards/mathweb-0000${i}-of-00004.parquet`;
+    const rows = await readRows(localStorage(), path, { keep: ['url', 'metadata'] });
+    const file = await asyncBufferFromFile(path);
+    const expected = await parquetReadObjects({ file, compressors, columns: ['text', 'url', 'metadata'] });
+    expect(expected.length).toBeGreaterThan(2000);
+    expect(
+      rows.map((row) => row.kind === 'document' && [row.text, row.columns['url'], row.columns['metadata']]),
+    ).toEqual(expected.map(({ text, url, metadata }) => [text, url, metadata]));
+  });
+});
+
 describe('what is broken is quarantined alone', () => {
   it('a page of the text: exactly its rows', async () => {
     const [start, end] = (await pageBodies(shard, 4, 1))[6];
@@ -177,6 +201,49 @@ describe('what is broken is quarantined alone', () => {
     [
       'a footer longer than the file',
       Buffer.concat([Buffer.alloc(20), Buffer.of(255, 255, 0, 0), Buffer.from('PAR1')]),
+    ],
+    ['a varint of a megabyte', footerOf(Buffer.concat([Buffer.of(0x16), Buffer.alloc(2 ** 20, 0xff)]))],
+    ['a list of two billion', footerOf(Buffer.of(0x19, 0xfc, 0xff, 0xff, 0xff, 0xff, 0x07, 0, 0, 0))],
+    [
+      'a list of a million empty structs, often',
+      footerOf(
+        Buffer.alloc(2 ** 23, Buffer.concat([Buffer.of(0x19, 0xfc), varint(2 ** 20), Buffer.alloc(2 ** 20)])),
+      ),
+    ],
+    ['structs a million deep', footerOf(Buffer.alloc(2 ** 20, 0x1c))],
+    [
+      'schema groups a thousand deep',
+      footerOf(
+        struct([
+          [
+            2,
+            'structs',
+            Array.from({ length: 1000 }, () => [
+              [4, 'binary', 'x'],
+              [5, 'i32', 1],
+            ]),
+          ],
+          [4, 'structs', []],
+        ]),
+      ),
+    ],
+    [
+      'a schema of two billion children',
+      footerOf(
+        struct([
+          [
+            2,
+            'structs',
+            [
+              [
+                [4, 'binary', 'x'],
+                [5, 'i32', 2 ** 31 - 1],
+              ],
+            ],
+          ],
+          [4, 'structs', []],
+        ]),
+      ),
     ],
     ['a footer of zeros', Buffer.concat([Buffer.alloc(40), Buffer.of(20, 0, 0, 0), Buffer.from('PAR1')])],
   ])('a shard with %s: a typed error that names it', async (_, bytes) => {
