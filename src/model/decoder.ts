@@ -2,9 +2,10 @@
 import { z } from 'zod';
 import { fatalError } from '../errors.js';
 import type { GraphBuilder, Value } from '../onnx/graph.js';
+import type { AttentionForm } from '../onnx/ops/attention.js';
 import type { Weights } from './weights.js';
 
-/** Inputs of the graph; the last two only with attention `within`. */
+/** Inputs of the graph, the ids of positions and documents only with attention `within`; and its form. */
 export interface BodyInputs {
   /** [B, T] int32. */
   readonly ids: Value;
@@ -12,6 +13,7 @@ export interface BodyInputs {
   readonly positionIds: Value | null;
   /** [B, T] int32 or null. */
   readonly documentIds: Value | null;
+  readonly attention: AttentionForm;
 }
 
 /** Multiply-adds ×2 a token: `matmul + attentionPerContextToken · T`. */

@@ -12,7 +12,7 @@ import type { GraphSettings, ModelInfo, PreparedModel } from './prepared-model.j
 import type { TensorEntry } from './safetensors.js';
 import { Weights } from './weights.js';
 
-type BuildSettings = Pick<GraphSettings, 'attention' | 'entropy'>;
+type BuildSettings = Pick<GraphSettings, 'device' | 'attention' | 'entropy'>;
 
 interface BuiltGraph {
   readonly graph: Graph;
@@ -32,7 +32,12 @@ export function buildGraph(checkpoint: Checkpoint, settings: BuildSettings): Bui
   const within = settings.attention === 'within';
   const positionIds = within ? g.input('position_ids', 'int32', shape) : null;
   const documentIds = within ? g.input('document_ids', 'int32', shape) : null;
-  const hidden = decoder.body(g, weights, { ids, positionIds, documentIds });
+  const hidden = decoder.body(g, weights, {
+    ids,
+    positionIds,
+    documentIds,
+    attention: settings.device === 'cpu' ? 'fused' : 'plain',
+  });
   const head = {
     weight: decoder.head(weights),
     bias: null,
@@ -71,7 +76,7 @@ function infoOf(checkpoint: Checkpoint, used: readonly TensorEntry[], hash: stri
 export async function describeModel(folder: string, cacheFolder: string | null = null): Promise<ModelInfo> {
   if (await isOnnxExport(folder)) return describeOnnxExport(folder, cacheFolder);
   const checkpoint = await openCheckpoint(folder);
-  const { used } = buildGraph(checkpoint, { attention: 'across', entropy: false });
+  const { used } = buildGraph(checkpoint, { device: 'cpu', attention: 'across', entropy: false });
   return infoOf(checkpoint, used, await hashModel(checkpoint.files, cacheFolder));
 }
 

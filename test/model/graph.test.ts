@@ -131,6 +131,17 @@ describe.each(architectures)('%s', (architecture) => {
     expect(farthest(whole.loss, loss.slice(length - 1))).toBeLessThan(2e-5);
   });
 
+  it('computes the same in the standard operators that other devices get', async () => {
+    const elsewhere = await prepareModel(folder, { ...across, device: 'cuda' });
+    expect(elsewhere.graphPath).not.toBe(prepared.graphPath);
+    const plain = await open(elsewhere);
+    const rows = [row(256, 1), row(256, 2)];
+    const [a, b] = [await plain.losses(rows), await session.losses(rows)];
+    await plain.close();
+    expect(farthest(a.loss, b.loss)).toBeLessThan(2e-5);
+    expect(farthest(a.entropy, b.entropy)).toBeLessThan(2e-5);
+  });
+
   it.each(['F16', 'BF16'] as const satisfies TestWeightType[])(
     'computes %s weights in float32, from one file or several',
     async (dtype) => {

@@ -117,7 +117,7 @@ function body(g: GraphBuilder, weights: Weights, shape: Shape, inputs: BodyInput
     vectorOf(weights, `${name}.bias`, hidden),
   ];
   const shared: Shared = {
-    attention: attentionContext(g, inputs.ids, inputs.documentIds),
+    attention: attentionContext(g, inputs.ids, inputs.documentIds, inputs.attention),
     rotary: rotaryTables(g, inputs.ids, inputs.positionIds, rope.frequencies, rope.scale),
     ids: inputs.ids,
   };

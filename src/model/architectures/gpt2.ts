@@ -59,7 +59,7 @@ function body(g: GraphBuilder, weights: Weights, config: Config, inputs: BodyInp
     const weight = weights.float32(`${prefix}${name}.weight`, [from, to]);
     return linear(g, x, weight, vector(`${name}.bias`, to), 'in-out');
   };
-  const context = attentionContext(g, inputs.ids, inputs.documentIds);
+  const context = attentionContext(g, inputs.ids, inputs.documentIds, inputs.attention);
   const normed1 = (name: string, x: Value): Value =>
     layerNorm(g, x, vector(`${name}.weight`), vector(`${name}.bias`), config.layer_norm_epsilon);
   const skipNormed = (name: string, x: Value, residual: Value) =>

@@ -185,7 +185,7 @@ function body(g: GraphBuilder, weights: Weights, shape: Shape, inputs: BodyInput
   const { hiddenSize } = shape;
   const norm = (name: string): Value => weights.float32(name, [hiddenSize]);
   const shared: Shared = {
-    attention: attentionContext(g, inputs.ids, inputs.documentIds),
+    attention: attentionContext(g, inputs.ids, inputs.documentIds, inputs.attention),
     rotary: rotaryTables(g, inputs.ids, inputs.positionIds, shape.rope.frequencies, shape.rope.scale),
   };
   const flatIds = reshape(g, inputs.ids, [-1]);

@@ -23,8 +23,12 @@ export interface Block {
   readonly lastPositions: Value;
 }
 
+/** `fused`: GroupQueryAttention, which computes float32 on the CPU alone. `plain`: standard operators, anywhere. */
+export type AttentionForm = 'fused' | 'plain';
+
 /** What every layer's attention shares; made once a graph. */
 export interface AttentionContext {
+  readonly form: AttentionForm;
   /** [B, T]. */
   readonly ids: Value;
   /** Scalar int64: T. */
@@ -55,13 +59,19 @@ const onnxInt32 = 6;
  * ids [B, T] int32 and, to keep documents apart, documentIds [B, T] int32. The bias forbids pairs of tokens
  * of different documents; order in time is the attention operator's business.
  */
-export function attentionContext(g: GraphBuilder, ids: Value, documentIds: Value | null): AttentionContext {
+export function attentionContext(
+  g: GraphBuilder,
+  ids: Value,
+  documentIds: Value | null,
+  form: AttentionForm,
+): AttentionContext {
   const shape = g.node('Shape', [ids]);
   const batch = g.node('Slice', [shape, g.int64s([0]), g.int64s([1])]);
   const length = g.node('Gather', [shape, g.int64(1)]);
   const totalLength = g.node('Cast', [length], { attributes: { to: int(onnxInt32) } });
   const lastPosition = g.node('Sub', [totalLength, g.int32(1)]);
   return {
+    form,
     ids,
     length,
     totalLength,
@@ -94,7 +104,8 @@ function documentBias(g: GraphBuilder, documentIds: Value): Value {
 }
 
 /** The fused operator takes heads of a multiple of eight. */
-export const fits = ({ headSize }: AttentionShape): boolean => headSize % 8 === 0;
+export const isFused = ({ form }: AttentionContext, { headSize }: AttentionShape): boolean =>
+  form === 'fused' && headSize % 8 === 0;
 
 export interface FusedInputs {
   readonly query: Value;

@@ -5,10 +5,15 @@
  */
 import { type GraphBuilder, int, subgraph, type Value } from '../graph.js';
 import { blockedRows } from './attention-blocks.js';
-import { type AttentionContext, type AttentionShape, fits, fusedAttention } from './attention-context.js';
+import { type AttentionContext, type AttentionShape, fusedAttention, isFused } from './attention-context.js';
 import { plainAttention } from './attention-plain.js';
 
-export { type AttentionContext, type AttentionShape, attentionContext } from './attention-context.js';
+export {
+  type AttentionContext,
+  type AttentionForm,
+  type AttentionShape,
+  attentionContext,
+} from './attention-context.js';
 
 /** query [B, T, heads·headSize], key and value [B, T, kvHeads·headSize] → [B, T, heads·headSize]. */
 export function causalAttention(
@@ -19,7 +24,7 @@ export function causalAttention(
   shape: AttentionShape,
   context: AttentionContext,
 ): Value {
-  if (!fits(shape)) return plainAttention(g, query, key, value, shape, context);
+  if (!isFused(context, shape)) return plainAttention(g, query, key, value, shape, context);
   const outputShape = ['batch', 'length', shape.heads * shape.headSize];
 
   const short = g.child('short_rows');
