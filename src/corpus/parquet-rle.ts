@@ -55,10 +55,10 @@ function unpack(
     for (let i = 0; i < count; i++) target[to + i] = bytes[from + i] ?? 0;
     return;
   }
-  const mask = width === 32 ? 0xffffffff : 2 ** width - 1;
   let at = from;
-  // Up to 31 bits of earlier bytes and 8 new ones: more than 32, so arithmetic instead of shifts above width 24.
+  // Below 25 bits, those held and eight new ones fit in 32: shifts will do.
   if (width <= 24) {
+    const mask = 2 ** width - 1;
     let held = 0;
     let bits = 0;
     for (let i = 0; i < count; i++) {
