@@ -29,7 +29,7 @@ export async function runPrepared(prepared: PreparedModel, rows: readonly RunRow
     const dims = [rows.length, length];
     const batch = (column: (row: RunRow) => readonly number[], padding: number): Tensor => {
       const data = new Int32Array(rows.length * length).fill(padding);
-      rows.forEach((row, r) => data.set(column(row), r * length));
+      for (const [r, row] of rows.entries()) data.set(column(row), r * length);
       return new Tensor('int32', data, dims);
     };
     const feeds: Record<string, Tensor> = {
