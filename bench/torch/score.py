@@ -20,6 +20,8 @@ import json
 import multiprocessing
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from itertools import product
 from pathlib import Path
 
@@ -128,17 +130,24 @@ def parse():
     return parser.parse_args()
 
 
+def alone(args, run: str, head: str, batch: int, keep_losses: bool = False) -> dict:
+    """`measure` in a process of its own."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        try:
+            return pool.submit(measure, args, run, head, batch, keep_losses).result()
+        except BrokenProcessPool:
+            return {"run": run, "loss": head, "batch": batch, "error": "the process was killed, likely for memory"}
+
+
 def main() -> None:
     args = parse()
     results = []
-    alone = multiprocessing.get_context("spawn")
-    with alone.Pool(1, maxtasksperchild=1) as pool:
-        for config in product(args.runs, args.heads, args.batch_sizes):
-            results.append(pool.apply(measure, (args, *config)))
-            print(json.dumps(results[-1]), file=sys.stderr, flush=True)
-        best = max(results, key=lambda r: r.get("tokens_per_s", 0))
-        if args.losses is not None and "error" not in best:
-            pool.apply(measure, (args, best["run"], best["loss"], best["batch"], True))
+    for config in product(args.runs, args.heads, args.batch_sizes):
+        results.append(alone(args, *config))
+        print(json.dumps(results[-1]), file=sys.stderr, flush=True)
+    best = max(results, key=lambda r: r.get("tokens_per_s", 0))
+    if args.losses is not None and "error" not in best:
+        alone(args, best["run"], best["loss"], best["batch"], True)
     import torch
     import transformers
 
