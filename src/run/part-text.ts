@@ -54,6 +54,13 @@ export function createTextLedger(
     tell(entry);
   }
 
+  /** A document whose kept columns could not be read is scored all the same; the report says what it lacks. */
+  async function noteLost(row: number, columns: readonly string[]): Promise<void> {
+    quarantined['lost-column'] = (quarantined['lost-column'] ?? 0) + 1;
+    const detail = `kept column ${columns.join(', ')} could not be read and is null; the document is scored`;
+    await report.write(JSON.stringify({ row, rows: 1, reason: 'lost-column', detail }));
+  }
+
   return {
     async *groups(rows) {
       let group: Document[] = [];
@@ -66,6 +73,7 @@ export function createTextLedger(
           continue;
         }
         rowEnd = row.row + 1;
+        if (row.lost !== undefined) await noteLost(row.row, row.lost);
         documents++;
         textBytes += row.textBytes;
         addToDigest(digest, row);

@@ -1,8 +1,10 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { afterAll } from 'vitest';
-import { makeQuickstart } from '../../fixtures/quickstart/make.mjs';
+import { parquetBytes, rowsOf, shards } from '../../fixtures/quickstart/corpus.mjs';
+import { defaults, makeQuickstart } from '../../fixtures/quickstart/make.mjs';
 
 /** A folder that goes when the test file is done. */
 export function temporaryFolder(): string {
@@ -27,4 +29,24 @@ export async function quickstartInputs(folder: string): Promise<QuickstartInputs
     reference: join(folder, 'models/reference'),
     current: join(folder, 'models/current'),
   };
+}
+
+/**
+ * A corpus of many small parts: two parquet shards of 10-row groups in different folders and one compressed jsonl
+ * shard, some rows unusable. Returns the glob that finds them.
+ */
+export async function manySmallParts(folder: string): Promise<string> {
+  const [web] = shards;
+  if (web === undefined) throw new Error('the quickstart has no shards');
+  const rows = rowsOf({ ...web, rows: 180 }, defaults.seed);
+  const write = (name: string, bytes: Uint8Array): void => {
+    const path = join(folder, name);
+    mkdirSync(join(path, '..'), { recursive: true });
+    writeFileSync(path, bytes);
+  };
+  write('a/web.parquet', await parquetBytes(rows.slice(0, 60), 'SNAPPY', 10));
+  write('b/web.parquet', await parquetBytes(rows.slice(60, 120), 'GZIP', 10));
+  const lines = rows.slice(120).map((row, i) => (i % 20 === 7 ? '{"text": null}' : JSON.stringify(row)));
+  write('b/more.jsonl.gz', gzipSync(`${lines.join('\n')}\n`));
+  return join(folder, '**/*.{parquet,jsonl.gz}');
 }
