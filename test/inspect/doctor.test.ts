@@ -82,4 +82,15 @@ describe('limits of the control group', () => {
   ])('%s', async (name, files, memoryBytes, cores) => {
     expect(await cgroupLimits(group(name, files))).toEqual({ memoryBytes, cores });
   });
+
+  it('of a nested group are the tightest on the way up', async () => {
+    const root = group('nested', {
+      'job/memory.max': '1000000',
+      'job/cpu.max': 'max 100000',
+      'job/step/memory.max': 'max',
+      'job/step/cpu.max': '300000 100000',
+    });
+    expect(await cgroupLimits(root, '/job/step')).toEqual({ memoryBytes: 1000000, cores: 3 });
+    expect(await cgroupLimits(root, '/job')).toEqual({ memoryBytes: 1000000, cores: null });
+  });
 });

@@ -33,7 +33,7 @@ function put(name: string, bytes: string | Uint8Array): string {
 async function look<K extends Inspection['kind']>(
   path: string,
   kind: K,
-): Promise<Extract<Inspection, { kind: K }>> {
+): Promise<Inspection & { readonly kind: K }> {
   const found = await inspect(path, { storage, cacheFolder: null });
   const text = inspectionText(found);
   expect(text.split('\n').length).toBeLessThanOrEqual(40);
@@ -47,7 +47,7 @@ async function look<K extends Inspection['kind']>(
 const isOf = <K extends Inspection['kind']>(
   found: Inspection,
   kind: K,
-): found is Extract<Inspection, { kind: K }> => found.kind === kind;
+): found is Inspection & { readonly kind: K } => found.kind === kind;
 
 const refusal = async (path: string): Promise<TokensieveError> => {
   const error: unknown = await inspect(path, { storage, cacheFolder: null }).then(
@@ -206,7 +206,7 @@ describe('data sets', () => {
 
   it('a run: its parts by recipe, sums and quarantined rows', async () => {
     const run = join(folder, 'sums');
-    const quarantine = { quarantinedRows: 3, quarantined: { 'null-text': 2, 'bad-json': 1 } };
+    const quarantine = { quarantined_rows: 3, quarantined: { 'null-text': 2, 'bad-json': 1 } };
     await writePart(`${run}/scored`, { part: 0 });
     await writePart(`${run}/scored`, {
       part: 1,

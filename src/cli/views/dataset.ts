@@ -67,7 +67,10 @@ export function manifestText(found: ManifestInspection): string {
       ['shard', `${cell(found.shard)}, part ${found.part}, rows ${input.row_start} to ${input.row_end}`],
       ['input', `${bytes(input.size)}, text sha256 ${input.text_sha256.slice(0, 12)}…`],
       ['documents', `${count(counts.documents)}, ${bytes(counts.text_bytes)} of text`],
-      ['quarantined', quarantineText({ quarantinedRows: counts.quarantined_rows, quarantined: counts.quarantined })],
+      [
+        'quarantined',
+        quarantineText({ quarantinedRows: counts.quarantined_rows, quarantined: counts.quarantined }),
+      ],
       ['tokens', tokenCounts(counts.tokens, counts.eligible ?? null, counts.kept ?? null)],
       ['sequences', count(counts.sequences)],
       ['fingerprint', `${found.fingerprint.slice(0, 12)}…`],
