@@ -117,7 +117,7 @@ describe('a wrong pipeline file', () => {
   const bomb = [
     'a: &a [x, x, x, x, x, x, x, x, x]',
     ...'bcdefgh'.split('').map((name, i) => {
-      const below = '*' + String.fromCharCode(97 + i);
+      const below = `*${String.fromCharCode(97 + i)}`;
       return `${name}: &${name} [${Array(9).fill(below).join(', ')}]`;
     }),
   ].join('\n');
