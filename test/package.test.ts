@@ -26,7 +26,9 @@ const packed = z
   .tuple([
     z.object({ filename: z.string(), size: z.number(), files: z.array(z.object({ path: z.string() })) }),
   ])
-  .parse(JSON.parse(run('npm', ['pack', '--json', '--pack-destination', folder], root)))[0];
+  .parse(
+    JSON.parse(run('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', folder], root)),
+  )[0];
 
 // CUDA libraries come from another host than the registry; nothing here needs them.
 function run(command: string, args: readonly string[], cwd: string): string {

@@ -8,7 +8,11 @@ export const diffCommand: CommandModule = {
   describe: 'Compare two runs token by token: flipped selections, loss differences',
   builder: (yargs) =>
     yargs
-      .positional('a', { type: 'string', demandOption: true, describe: 'A folder of scored or weighted parts' })
+      .positional('a', {
+        type: 'string',
+        demandOption: true,
+        describe: 'A folder of scored or weighted parts',
+      })
       .positional('b', { type: 'string', demandOption: true, describe: 'Another, over the same corpus' })
       .option('json', { type: 'boolean', default: false, description: 'Print the whole report as JSON' })
       .example('$0 diff runs/fp32/weighted runs/bf16/weighted', 'The flip rate between two precisions'),

@@ -1,6 +1,12 @@
 import type { Options } from 'yargs';
 import { type Flag, flagsOf, settingsFromFlags } from '../config/flags.js';
-import { mergeSettings, parseAssignment, parsePipeline, readPipelineFile, type Settings } from '../config/load.js';
+import {
+  mergeSettings,
+  parseAssignment,
+  parsePipeline,
+  readPipelineFile,
+  type Settings,
+} from '../config/load.js';
 import { type Pipeline, pipelineSchema } from '../config/pipeline.js';
 import { yargsOptions } from './options.js';
 
@@ -20,15 +26,24 @@ const setOption: Record<string, Options> = {
   },
 };
 
-export const scoringOptions: Record<string, Options> = { ...yargsOptions(scoringFlags, 'Settings:'), ...setOption };
+export const scoringOptions: Record<string, Options> = {
+  ...yargsOptions(scoringFlags, 'Settings:'),
+  ...setOption,
+};
 
 /**
  * The pipeline that a command line describes: the file if there is one, then flags, then `--set`, later over earlier.
  * @throws TokensieveError (usage) for unreadable files and bad settings
  */
-export async function pipelineFrom(args: Readonly<Record<string, unknown>>, file?: string): Promise<Pipeline> {
+export async function pipelineFrom(
+  args: Readonly<Record<string, unknown>>,
+  file?: string,
+): Promise<Pipeline> {
   const base: Settings = file === undefined ? {} : await readPipelineFile(file);
   const assignments = (args['set'] as readonly string[] | undefined) ?? [];
-  const merged = [settingsFromFlags(scoringFlags, args), ...assignments.map(parseAssignment)].reduce(mergeSettings, base);
+  const merged = [settingsFromFlags(scoringFlags, args), ...assignments.map(parseAssignment)].reduce(
+    mergeSettings,
+    base,
+  );
   return parsePipeline(merged, file ?? 'command line');
 }

@@ -13,16 +13,26 @@ export const planCommand: CommandModule = {
       .positional('pipeline', { type: 'string', describe: 'Pipeline file (YAML); flags alone work too' })
       .options({
         ...scoringOptions,
-        tflops: { type: 'number', requiresArg: true, description: 'Rate to reckon with, in TFLOP/s that the models reach' },
+        tflops: {
+          type: 'number',
+          requiresArg: true,
+          description: 'Rate to reckon with, in TFLOP/s that the models reach',
+        },
         json: { type: 'boolean', default: false, description: 'Print the plan as JSON, every part included' },
       })
-      .example('$0 plan pipelines/openwebmath-1b.yaml --tflops 400', 'Tokens, FLOPs and hours on a card that reaches 400 TFLOP/s'),
+      .example(
+        '$0 plan pipelines/openwebmath-1b.yaml --tflops 400',
+        'Tokens, FLOPs and hours on a card that reaches 400 TFLOP/s',
+      ),
   handler: (args) =>
     withInterrupt(async () => {
       const file = args['pipeline'] === undefined ? undefined : String(args['pipeline']);
       const pipeline = await pipelineFrom(args, file);
       const tflops = args['tflops'] as number | undefined;
-      const plan = await planRun(pipeline, { storage: localStorage(), ...(tflops !== undefined && { tflops }) });
+      const plan = await planRun(pipeline, {
+        storage: localStorage(),
+        ...(tflops !== undefined && { tflops }),
+      });
       process.stdout.write(`${args['json'] === true ? JSON.stringify(plan, null, 2) : describePlan(plan)}\n`);
       return plan.broken.length > 0 ? EXIT.quarantined : EXIT.done;
     }),

@@ -1,6 +1,6 @@
 import cliProgress from 'cli-progress';
 import type { EventSink, RunEvent } from '../run/events.js';
-import { bytes, count, duration } from './format.js';
+import { bytes, count, duration, printable } from './format.js';
 import { createMeter } from './meter.js';
 
 export type LogKind = 'auto' | 'bar' | 'json' | 'none';
@@ -69,20 +69,28 @@ function bar(): Progress {
     const left = duration(secondsLeft);
     return [
       doneBytes,
-      { done: bytes(doneBytes), all: bytes(totalBytes), tokens: count(tokens), rate: count(tokensPerSecond), left },
+      {
+        done: bytes(doneBytes),
+        all: bytes(totalBytes),
+        tokens: count(tokens),
+        rate: count(tokensPerSecond),
+        left,
+      },
     ];
   };
   const say = (message: string): void => {
     const active = line.isActive;
     line.stop();
-    process.stderr.write(`${message}\n`);
+    process.stderr.write(`${printable(message)}\n`);
     if (active) line.start(meter.read().totalBytes, ...shownNow());
   };
   const sink = (event: RunEvent): void => {
     meter.add(event);
     switch (event.event) {
       case 'planned':
-        say(`${event.shards} shards, ${event.parts} parts, ${event.done} done before, ${bytes(event.text_bytes)} of text`);
+        say(
+          `${event.shards} shards, ${event.parts} parts, ${event.done} done before, ${bytes(event.text_bytes)} of text`,
+        );
         line.start(event.text_bytes, ...shownNow());
         break;
       case 'progress':

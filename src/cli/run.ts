@@ -17,18 +17,31 @@ export const runCommand: CommandModule = {
       .positional('pipeline', { type: 'string', demandOption: true, describe: 'Pipeline file (YAML)' })
       .options({ ...scoringOptions, ...replaceOption, ...logOption })
       .example('$0 run pipelines/quickstart.yaml', 'Run it; the same command resumes')
-      .example('$0 run job.yaml --limit 100 --set select.keep=0.4', 'A first look at 100 rows a shard, another ratio'),
+      .example(
+        '$0 run job.yaml --limit 100 --set select.keep=0.4',
+        'A first look at 100 rows a shard, another ratio',
+      ),
   handler: (args) =>
     withInterrupt(async (signal) => {
       const pipeline = await pipelineFrom(args, String(args['pipeline']));
       const progress = openProgress(args['log'] as LogKind);
-      const options = { storage: localStorage(), sink: progress.sink, signal, replace: args['replace'] === true };
+      const options = {
+        storage: localStorage(),
+        sink: progress.sink,
+        signal,
+        replace: args['replace'] === true,
+      };
       try {
         const scored = await scoreCorpus(pipeline, options);
         progress.stop();
         process.stdout.write(`${describeScoring(scored)}\n`);
         if (pipeline.select !== undefined) {
-          const weighted = await selectRun(pipeline.out, weightedFolder(pipeline.out), pipeline.select, options);
+          const weighted = await selectRun(
+            pipeline.out,
+            weightedFolder(pipeline.out),
+            pipeline.select,
+            options,
+          );
           progress.stop();
           process.stdout.write(`${describeSelection(weighted)}\n`);
         }

@@ -1,5 +1,5 @@
 import type { CommandModule } from 'yargs';
-import { scoreCorpus, type ScoreReport } from '../run/score-run.js';
+import { type ScoreReport, scoreCorpus } from '../run/score-run.js';
 import { localStorage } from '../storage/local.js';
 import { EXIT, withInterrupt } from './exit.js';
 import { bytes, count, duration, percent } from './format.js';
@@ -48,7 +48,9 @@ export const scoreCommand: CommandModule = {
 
 /** 3 when rows or shards were quarantined, so that a script can tell. */
 export function scoringExit(report: ScoreReport): number {
-  return report.quarantinedRows > 0 || report.brokenShards.length > 0 || Object.keys(report.quarantined).length > 0
+  return report.quarantinedRows > 0 ||
+    report.brokenShards.length > 0 ||
+    Object.keys(report.quarantined).length > 0
     ? EXIT.quarantined
     : EXIT.done;
 }

@@ -31,8 +31,13 @@ export const selectCommand: CommandModule = {
         ...replaceOption,
         ...logOption,
       })
-      .example('$0 select runs/one --method slm --keep 0.6', 'Rho-1’s selection: the 60% of highest excess loss')
-      .epilogue(`Methods:\n${METHODS.map(({ name, summary }) => `  ${name.padEnd(24)} ${summary}`).join('\n')}`),
+      .example(
+        '$0 select runs/one --method slm --keep 0.6',
+        'Rho-1’s selection: the 60% of highest excess loss',
+      )
+      .epilogue(
+        `Methods:\n${METHODS.map(({ name, summary }) => `  ${name.padEnd(24)} ${summary}`).join('\n')}`,
+      ),
   handler: (args) =>
     withInterrupt(async (signal) => {
       const settings = parseSettings(selectionSettings, settingsFromFlags(flags, args), 'command line');

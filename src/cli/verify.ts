@@ -30,7 +30,8 @@ export const verifyCommand: CommandModule = {
           `${folder}: ${verdict}: ${manifests} parts, ${files} files (${bytes(report.bytes)}), ${count(sequences)} sequences, ${count(tokens)} tokens\n`,
         );
       }
-      if (manifests === 0) process.stderr.write(`tokensieve: ${folder}: no manifests found; nothing was checked\n`);
+      if (manifests === 0)
+        process.stderr.write(`tokensieve: ${folder}: no manifests found; nothing was checked\n`);
       return findings.length > 0 || manifests === 0 ? EXIT.failed : EXIT.done;
     }),
 };

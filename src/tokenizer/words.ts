@@ -6,7 +6,7 @@ export const GPT2_WORDS =
 
 /** What the patterns of published tokenizers are made of. Anything else may mean two things in two dialects. */
 const TOKEN =
-  /\\p\{(?<category>[LNMPSZC][a-z]?)\}|(?<fold>\(\?i:)|(?<open>\((?:\?:|\?!|\?=)?)|(?<close>\))|\\[rntsS.'"/?+*|()[\]{}^$-]|\{\d+(?:,\d*)?\}|[?*+](?![+])|[|[\]^-]|(?<letter>[a-z])|[^\\(){}[\]?*+|^$.&~]/guy;
+  /\\p\{(?<category>[LNMPSZC][a-z]?)\}|(?<fold>\(\?i:)|(?<open>\((?:\?:|\?!|\?=)?)|(?<close>\))|\\[rntsS.'"/?+*|()[\]{}^$\\-]|\{\d+(?:,\d*)?\}|[?*+](?![+])|[|[\]^-]|(?<letter>[a-z])|[^\\(){}[\]?*+|^$.&~]/guy;
 
 /** Letters that Unicode folds onto ASCII ones, beside the other case. */
 const FOLDS: Readonly<Record<string, string>> = { s: '\u017f', k: '\u212a' };

@@ -3,7 +3,12 @@ import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { digestFolder, filesBelow, type Outcome, startCli } from '../support/cli.js';
-import { manySmallParts, type QuickstartInputs, quickstartInputs, temporaryFolder } from '../support/quickstart.js';
+import {
+  manySmallParts,
+  type QuickstartInputs,
+  quickstartInputs,
+  temporaryFolder,
+} from '../support/quickstart.js';
 
 /** Kills a worker count must survive before its run counts as tested. */
 const KILLS_EACH = 30;
@@ -16,35 +21,33 @@ describe('SIGKILL at any moment', () => {
   const folder = temporaryFolder();
   const landings = new Map<Landing, number>();
 
-  it(
-    `${2 * KILLS_EACH} kills over runs of 1 and 2 workers leave the bytes of an uninterrupted run`,
-    { timeout: 900_000 },
-    async () => {
-      const shards = await manySmallParts(join(folder, 'corpus'));
-      const inputs = { ...(await quickstartInputs(join(folder, 'inputs'))), shards };
-      const started = Date.now();
-      const clean = await startCli(scoreArgs(inputs, join(folder, 'clean'), 1)).outcome;
-      const runMs = Date.now() - started;
-      expect(clean.stderr + clean.stdout).toContain('scored');
-      // The jsonl shard has rows without text, which are set aside: exit code 3.
-      expect(clean.code).toBe(3);
-      const expected = digestFolder(join(folder, 'clean'));
-      expect(Object.keys(expected).length).toBeGreaterThan(20);
+  it(`${2 * KILLS_EACH} kills over runs of 1 and 2 workers leave the bytes of an uninterrupted run`, {
+    timeout: 900_000,
+  }, async () => {
+    const shards = await manySmallParts(join(folder, 'corpus'));
+    const inputs = { ...(await quickstartInputs(join(folder, 'inputs'))), shards };
+    const started = Date.now();
+    const clean = await startCli(scoreArgs(inputs, join(folder, 'clean'), 1)).outcome;
+    const runMs = Date.now() - started;
+    expect(clean.stderr + clean.stdout).toContain('scored');
+    // The jsonl shard has rows without text, which are set aside: exit code 3.
+    expect(clean.code).toBe(3);
+    const expected = digestFolder(join(folder, 'clean'));
+    expect(Object.keys(expected).length).toBeGreaterThan(20);
 
-      const random = seededRandom(20261123);
-      for (const workers of [1, 2]) {
-        let kills = 0;
-        while (kills < KILLS_EACH) {
-          const out = join(folder, `killed-${workers}`);
-          rmSync(out, { recursive: true, force: true });
-          kills += await killUntilDone(scoreArgs(inputs, out, workers), out, runMs, random);
-          expect(digestFolder(out)).toEqual(expected);
-        }
+    const random = seededRandom(20261123);
+    for (const workers of [1, 2]) {
+      let kills = 0;
+      while (kills < KILLS_EACH) {
+        const out = join(folder, `killed-${workers}`);
+        rmSync(out, { recursive: true, force: true });
+        kills += await killUntilDone(scoreArgs(inputs, out, workers), out, runMs, random);
+        expect(digestFolder(out)).toEqual(expected);
       }
-      console.log(`kills landed: ${JSON.stringify(Object.fromEntries(landings))}`);
-      expect(landings.get('between data and manifest') ?? 0).toBeGreaterThanOrEqual(BETWEEN_COMMITS);
-    },
-  );
+    }
+    console.log(`kills landed: ${JSON.stringify(Object.fromEntries(landings))}`);
+    expect(landings.get('between data and manifest') ?? 0).toBeGreaterThanOrEqual(BETWEEN_COMMITS);
+  });
 
   /** Starts the same command again after every kill, until it ends by itself. Returns the kills. */
   async function killUntilDone(
@@ -56,7 +59,8 @@ describe('SIGKILL at any moment', () => {
     for (let kills = 0; ; kills++) {
       // Every third kill waits for a data commit, whose window is too short to be hit by the clock; the others
       // come at a random time, from before the first part to beyond the end.
-      const outcome = kills % 3 === 2 ? await killAtCommit(args, random) : await killAfter(args, random() * runMs);
+      const outcome =
+        kills % 3 === 2 ? await killAtCommit(args, random) : await killAfter(args, random() * runMs);
       if (outcome.signal === null) {
         expect(outcome.code, outcome.stderr).toBe(3);
         return kills;
@@ -71,7 +75,16 @@ function scoreArgs(inputs: QuickstartInputs, out: string, workers: number): stri
   return [
     ...['score', '--shards', inputs.shards, '--reference', inputs.reference, '--current', inputs.current],
     ...['--out', out, '--sequence-length', '256', '--part-bytes', '8192', '--device', 'cpu', '--log', 'json'],
-    ...['--keep-columns', 'url', '--workers', String(workers), '--threads', '1', '--cache', join(inputs.folder, 'cache')],
+    ...[
+      '--keep-columns',
+      'url',
+      '--workers',
+      String(workers),
+      '--threads',
+      '1',
+      '--cache',
+      join(inputs.folder, 'cache'),
+    ],
   ];
 }
 

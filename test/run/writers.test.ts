@@ -24,7 +24,9 @@ describe('writers of one folder', () => {
     const code = `const { claimFolder } = await import(${JSON.stringify(module)});
       await claimFolder(${JSON.stringify(folder)}, ${JSON.stringify(recipe)});
       process.stdout.write('claimed'); setInterval(() => {}, 1000);`;
-    const child = spawn(process.execPath, ['--input-type=module', '-e', code], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, ['--input-type=module', '-e', code], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     children.push(child);
     if (child.stdout) await once(child.stdout, 'data');
     return child;
