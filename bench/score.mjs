@@ -35,11 +35,22 @@ function randomBatch({ rows, length }, vocabulary) {
     eligible: new Uint8Array(length).fill(1).fill(0, 0, 1),
     segments: [],
   }));
-  const rules = { batchTokens: rows * length, length, attention: 'across', windowBatches: 1, fixedRows: true };
+  const rules = {
+    batchTokens: rows * length,
+    length,
+    attention: 'across',
+    windowBatches: 1,
+    fixedRows: true,
+  };
   return planBatches(sequences, rules)[0];
 }
 
-const settings = (folder) => ({ device: 'cpu', attention: 'across', entropy: false, cacheFolder: join(folder, 'cache') });
+const settings = (folder) => ({
+  device: 'cpu',
+  attention: 'across',
+  entropy: false,
+  cacheFolder: join(folder, 'cache'),
+});
 
 /** Seconds that `calls` batches take through a scorer, three in flight as the scoring stage has. */
 async function timeScorer(scorer, batch, calls) {
@@ -125,7 +136,10 @@ async function rival(values, folder, checkpoint) {
   let torch = null;
   for (let round = 0; round < Number(values.rounds); round++) {
     rates.matmul.push(await alone('matmul'));
-    for (const [name, pair] of [['pair', true], ['one', false]]) {
+    for (const [name, pair] of [
+      ['pair', true],
+      ['one', false],
+    ]) {
       const rows = Math.max(1, Math.floor(Number(values['batch-tokens']) / length));
       const ours = await alone('ours', { checkpoint, folder, pair, rows, length, seconds: 10 });
       rates[name].push(ours.tokensPerSecond);
@@ -133,7 +147,10 @@ async function rival(values, folder, checkpoint) {
     }
     if (values.python !== undefined) {
       // The first round finds PyTorch's best configuration; the later ones measure that.
-      const narrowed = torch === null ? [] : ['--runs', torch.best.run, '--heads', torch.best.loss, '--batch-sizes', `${torch.best.batch}`];
+      const narrowed =
+        torch === null
+          ? []
+          : ['--runs', torch.best.run, '--heads', torch.best.loss, '--batch-sizes', `${torch.best.batch}`];
       const result = python(values.python, [
         new URL('./torch/score.py', import.meta.url).pathname,
         ...[checkpoint, '--sequence-length', `${length}`, '--threads', `${threads}`, ...narrowed],
@@ -147,11 +164,23 @@ async function rival(values, folder, checkpoint) {
     bench: 'rival',
     shape: values.shape,
     length,
-    ours: { pair: Math.round(median(rates.pair)), one: Math.round(median(rates.one)), peakRssMb: { pair: mb(peaks.pair), one: mb(peaks.one) } },
+    ours: {
+      pair: Math.round(median(rates.pair)),
+      one: Math.round(median(rates.one)),
+      peakRssMb: { pair: mb(peaks.pair), one: mb(peaks.one) },
+    },
     matmulGflops: rates.matmul.map((rate) => Math.round(rate / 1e9)),
-    share: { pair: (median(rates.pair) * flops) / median(rates.matmul), one: (median(rates.one) * flops) / median(rates.matmul) },
+    share: {
+      pair: (median(rates.pair) * flops) / median(rates.matmul),
+      one: (median(rates.one) * flops) / median(rates.matmul),
+    },
     ...(torch && {
-      torch: { ...torch.versions, tokensPerSecond: Math.round(median(rates.torch)), best: torch.best, peakRssMb: mb(torch.best.rss_peak) },
+      torch: {
+        ...torch.versions,
+        tokensPerSecond: Math.round(median(rates.torch)),
+        best: torch.best,
+        peakRssMb: mb(torch.best.rss_peak),
+      },
       ratio: best / median(rates.torch),
     }),
   });
@@ -186,7 +215,11 @@ async function pipelineShare(values, folder, checkpoint) {
     length,
     tokens: run.tokens,
     shareNotModel: { median: median(shares), all: shares },
-    peakRssMb: { pipeline: mb(run.peakRss), floor: mb(floor.peakRss), above: mb(run.peakRss - floor.peakRss) },
+    peakRssMb: {
+      pipeline: mb(run.peakRss),
+      floor: mb(floor.peakRss),
+      above: mb(run.peakRss - floor.peakRss),
+    },
   });
 }
 

@@ -51,7 +51,12 @@ function randomBatch(length, rows, vocabulary) {
     eligible: new Uint8Array(length).fill(1).fill(0, 0, 1),
     segments: [],
   }));
-  const [batch] = planBatches(sequences, { batchTokens: rows * length, length, attention: 'across', fixedRows: true });
+  const [batch] = planBatches(sequences, {
+    batchTokens: rows * length,
+    length,
+    attention: 'across',
+    fixedRows: true,
+  });
   return batch;
 }
 
@@ -74,29 +79,50 @@ try {
   const checkpoint = join(folder, values.shape);
   writeLlama(checkpoint, shapes[values.shape]);
   const prepare = () =>
-    prepareModel(checkpoint, { device, attention: 'across', entropy: false, cacheFolder: join(folder, 'cache') });
+    prepareModel(checkpoint, {
+      device,
+      attention: 'across',
+      entropy: false,
+      cacheFolder: join(folder, 'cache'),
+    });
   const model = await prepare();
   const peak = device === 'cpu' ? await measureMatmulRate(threads) : Number(values.tflops) * 1e12;
   for (const length of lengths) {
     const rows = Math.max(1, Math.floor(batchTokens / length));
     const batch = randomBatch(length, rows, model.info.vocabularySize);
-    const flops = model.info.flopsPerToken.matmul + model.info.flopsPerToken.attentionPerContextToken * length;
+    const flops =
+      model.info.flopsPerToken.matmul + model.info.flopsPerToken.attentionPerContextToken * length;
     let rival = null;
     if (phases.includes('parity') && values.python !== undefined) {
       const [idsFile, lossFile] = [join(folder, 'ids.bin'), join(folder, 'losses.bin')];
       writeFileSync(idsFile, new Uint8Array(batch.ids.buffer));
       rival = python(values.python, [
         new URL('./torch_side.py', import.meta.url).pathname,
-        ...[checkpoint, idsFile, '--length', `${length}`, '--batch', `${rows}`, '--device', device, '--losses', lossFile],
+        ...[
+          checkpoint,
+          idsFile,
+          '--length',
+          `${length}`,
+          '--batch',
+          `${rows}`,
+          '--device',
+          device,
+          '--losses',
+          lossFile,
+        ],
       ]);
       if (rival !== null) {
         const bytes = readFileSync(lossFile);
-        const theirs = new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length));
+        const theirs = new Float32Array(
+          bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length),
+        );
         const scorer = await openScorer({ models: { reference: model }, device, threads });
         const ours = await scorer.score(batch);
         await scorer.close();
         const differences = ours.flatMap(({ reference }, row) =>
-          Array.from(reference.loss.subarray(1), (loss, i) => Math.abs(loss - theirs[row * (length - 1) + i])),
+          Array.from(reference.loss.subarray(1), (loss, i) =>
+            Math.abs(loss - theirs[row * (length - 1) + i]),
+          ),
         );
         record({
           phase: 'parity',

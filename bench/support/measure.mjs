@@ -27,7 +27,11 @@ export function randomIds(count, vocabulary, seed = 1) {
 
 /** Runs a Python script that prints one JSON object last; null, with the reason on stderr, when it cannot. */
 export function python(interpreter, args) {
-  const run = spawnSync(interpreter, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], maxBuffer: 1 << 28 });
+  const run = spawnSync(interpreter, args, {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+    maxBuffer: 1 << 28,
+  });
   if (run.status !== 0) {
     console.error(`skipped: ${interpreter} ${args[0]} ended with ${run.status ?? run.error?.message}`);
     return null;

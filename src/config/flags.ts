@@ -65,7 +65,10 @@ function typeOf(schema: z.ZodType): Pick<Flag, 'type' | 'choices'> {
 }
 
 /** Flags given on the command line, as nested settings; flags that were not given are left out. */
-export function settingsFromFlags(flags: readonly Flag[], given: Readonly<Record<string, unknown>>): Settings {
+export function settingsFromFlags(
+  flags: readonly Flag[],
+  given: Readonly<Record<string, unknown>>,
+): Settings {
   const settings: Record<string, unknown> = {};
   for (const { name, path } of flags) {
     const value = given[name];

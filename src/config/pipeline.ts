@@ -13,12 +13,18 @@ const corpusSettings = z.strictObject({
     .string()
     .min(1)
     .default('text')
-    .meta({ flag: 'text-column', description: 'Column that holds a document’s text (StarCoderData: content)' }),
+    .meta({
+      flag: 'text-column',
+      description: 'Column that holds a document’s text (StarCoderData: content)',
+    }),
   keep: z
     .array(z.string().min(1))
     .max(256)
     .default([])
-    .meta({ flag: 'keep-columns', description: 'Further columns to carry into the documents files (url, date, …)' }),
+    .meta({
+      flag: 'keep-columns',
+      description: 'Further columns to carry into the documents files (url, date, …)',
+    }),
   max_text_bytes: z
     .int()
     .min(1)
@@ -30,7 +36,10 @@ const corpusSettings = z.strictObject({
     .min(1 << 10)
     .max(1 << 30)
     .default(32 << 20)
-    .meta({ flag: 'part-bytes', description: 'Uncompressed text a part, the unit of work and resume (bytes)' }),
+    .meta({
+      flag: 'part-bytes',
+      description: 'Uncompressed text a part, the unit of work and resume (bytes)',
+    }),
   limit: z
     .int()
     .min(1)
@@ -42,10 +51,14 @@ const tokenizerSettings = z.strictObject({
   path: z
     .string()
     .optional()
-    .meta({ flag: 'tokenizer', description: 'tokenizer.json or its folder (default: the reference model’s, else the current’s)' }),
+    .meta({
+      flag: 'tokenizer',
+      description: 'tokenizer.json or its folder (default: the reference model’s, else the current’s)',
+    }),
   control_tokens: z.enum(['text', 'special']).default('text').meta({
     flag: 'control-tokens',
-    description: 'What a control token spelled out in a document is: text, so that no document can forge a boundary, or special',
+    description:
+      'What a control token spelled out in a document is: text, so that no document can forge a boundary, or special',
   }),
 });
 
@@ -53,7 +66,10 @@ const scoreSettings = z.strictObject({
   device: z
     .enum(['auto', 'cpu', 'cuda', 'webgpu'])
     .default('auto')
-    .meta({ flag: 'device', description: 'Where the models run; auto takes CUDA where it loads, else the CPU' }),
+    .meta({
+      flag: 'device',
+      description: 'Where the models run; auto takes CUDA where it loads, else the CPU',
+    }),
   batch_tokens: z
     .int()
     .min(2)
@@ -63,11 +79,17 @@ const scoreSettings = z.strictObject({
   entropy: z
     .boolean()
     .default(false)
-    .meta({ flag: 'entropy', description: 'Store each prediction’s entropy too (reference-entropy and esl need it)' }),
+    .meta({
+      flag: 'entropy',
+      description: 'Store each prediction’s entropy too (reference-entropy and esl need it)',
+    }),
   loss_precision: z
     .enum(['fp32', 'fp16'])
     .default('fp32')
-    .meta({ flag: 'loss-precision', description: 'Precision of stored losses; fp16 halves the files and rounds to about 0.05%' }),
+    .meta({
+      flag: 'loss-precision',
+      description: 'Precision of stored losses; fp16 halves the files and rounds to about 0.05%',
+    }),
   compression: z
     .enum(['none', 'zstd', 'lz4'])
     .default('none')
@@ -90,7 +112,10 @@ const runSettings = z.strictObject({
   tokenizer_engine: z
     .enum(['auto', 'native', 'portable'])
     .default('auto')
-    .meta({ flag: 'tokenizer-engine', description: 'Both give the same ids; native is faster where it loads' }),
+    .meta({
+      flag: 'tokenizer-engine',
+      description: 'Both give the same ids; native is faster where it loads',
+    }),
   cache: z
     .string()
     .optional()
@@ -103,23 +128,34 @@ export const pipelineSchema = z
     shards: z
       .array(z.string().min(1))
       .min(1)
-      .meta({ flag: 'shards', description: 'Shards: files, folders or globs of .parquet, .jsonl, .jsonl.gz, .jsonl.zst' }),
+      .meta({
+        flag: 'shards',
+        description: 'Shards: files, folders or globs of .parquet, .jsonl, .jsonl.gz, .jsonl.zst',
+      }),
     reference: z
       .string()
       .min(1)
       .optional()
-      .meta({ flag: 'reference', description: 'Reference model: a folder (Hugging Face checkpoint or ONNX export)' }),
+      .meta({
+        flag: 'reference',
+        description: 'Reference model: a folder (Hugging Face checkpoint or ONNX export)',
+      }),
     current: z
       .string()
       .min(1)
       .optional()
-      .meta({ flag: 'current', description: 'Current model; without it only reference losses are stored, for live training' }),
+      .meta({
+        flag: 'current',
+        description: 'Current model; without it only reference losses are stored, for live training',
+      }),
     out: z.string().min(1).meta({ flag: 'out', description: 'Output folder' }),
     corpus: corpusSettings.prefault({}),
     tokenizer: tokenizerSettings.prefault({}),
     sequence: sequenceSettings.prefault({}),
     score: scoreSettings.prefault({}),
-    select: selectionSettings.optional().meta({ description: 'Turn the scored files into weighted files as well' }),
+    select: selectionSettings
+      .optional()
+      .meta({ description: 'Turn the scored files into weighted files as well' }),
     run: runSettings.prefault({}),
   })
   .refine((p) => p.reference !== undefined || p.current !== undefined, {

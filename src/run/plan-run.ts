@@ -45,7 +45,13 @@ export async function planRun(pipeline: Pipeline, { storage, tflops }: PlanOptio
   const chosen = chooseDevice(pipeline.score.device);
   const inputs = await openModelInputs(pipeline, chosen.device);
   try {
-    const { plans, broken } = await planShards(storage, shards, readOptions(pipeline), pipeline.corpus.limit, () => {});
+    const { plans, broken } = await planShards(
+      storage,
+      shards,
+      readOptions(pipeline),
+      pipeline.corpus.limit,
+      () => {},
+    );
     const bytesPerToken = await sampleBytesPerToken(storage, plans, pipeline, inputs.tokenizer);
     const measured = tflops === undefined && chosen.device === 'cpu';
     const matmul = measured ? await measureMatmulRate(availableParallelism()) : 0;
@@ -84,11 +90,18 @@ async function sampleBytesPerToken(
   pipeline: Pipeline,
   tokenizer: Tokenizer,
 ): Promise<number> {
-  const extra = (pipeline.sequence.bos && tokenizer.bosId !== null ? 1 : 0) + (pipeline.sequence.eos && tokenizer.eosId !== null ? 1 : 0);
+  const extra =
+    (pipeline.sequence.bos && tokenizer.bosId !== null ? 1 : 0) +
+    (pipeline.sequence.eos && tokenizer.eosId !== null ? 1 : 0);
   for (const plan of plans) {
     const texts: string[] = [];
     let bytes = 0;
-    reading: for await (const { rows } of readShard(storage, plan, readOptions(pipeline), (part) => part === 0)) {
+    reading: for await (const { rows } of readShard(
+      storage,
+      plan,
+      readOptions(pipeline),
+      (part) => part === 0,
+    )) {
       for await (const row of rows) {
         if (row.kind !== 'document') continue;
         texts.push(row.text);
@@ -102,5 +115,8 @@ async function sampleBytesPerToken(
     const tokens = encodings.reduce((sum, { ids }) => sum + ids.length + extra, 0);
     if (tokens > 0) return bytes / tokens;
   }
-  throw usageError('nothing-to-plan', `${pipeline.shards.join(', ')}: no usable document found; inspect one of the shards with tokensieve inspect`);
+  throw usageError(
+    'nothing-to-plan',
+    `${pipeline.shards.join(', ')}: no usable document found; inspect one of the shards with tokensieve inspect`,
+  );
 }

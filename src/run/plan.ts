@@ -56,7 +56,8 @@ export function planCost(inputs: CostInputs): CostPlan {
   const totalFlops = (flops.reference ?? 0) + (flops.current ?? 0);
   const modelCount = Object.keys(flops).length;
   const training = flops.current === undefined ? null : 3 * flops.current;
-  const shareOf = (scoring: number): number | null => (training === null ? null : scoring / (scoring + training));
+  const shareOf = (scoring: number): number | null =>
+    training === null ? null : scoring / (scoring + training);
   return {
     shards: plans.length,
     brokenShards: inputs.brokenShards,
@@ -64,7 +65,9 @@ export function planCost(inputs: CostInputs): CostPlan {
       (sum, plan) => sum + (plan.parts?.length ?? Math.max(1, Math.ceil(plan.textBytes / inputs.partBytes))),
       0,
     ),
-    rows: plans.some((plan) => plan.rows === null) ? null : plans.reduce((sum, plan) => sum + (plan.rows ?? 0), 0),
+    rows: plans.some((plan) => plan.rows === null)
+      ? null
+      : plans.reduce((sum, plan) => sum + (plan.rows ?? 0), 0),
     textBytes,
     tokens,
     bytesPerToken,

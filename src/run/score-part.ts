@@ -2,14 +2,24 @@ import { basename } from 'node:path';
 import type { Document } from '../corpus/document.js';
 import type { PartReading } from '../corpus/shard.js';
 import type { JsonObject } from '../dataset/canonical-json.js';
-import { createDocumentWriter, type DocumentRecord, type DocumentWriter, textDigest } from '../dataset/documents.js';
+import {
+  createDocumentWriter,
+  type DocumentRecord,
+  type DocumentWriter,
+  textDigest,
+} from '../dataset/documents.js';
 import { MANIFEST_VERSION, type Manifest, type ManifestOutput, stageManifest } from '../dataset/manifest.js';
 import { createSequenceWriter, type SequenceWriter } from '../dataset/writer.js';
 import { mapAhead } from '../flow/map-ahead.js';
 import { scoredColumns, toSequenceBatch } from '../score/columns.js';
 import type { Scorer } from '../score/scorer.js';
 import { type ScoringRules, scoreSequences } from '../score/stage.js';
-import { createPacker, type PackingRules, type TokenizedDocument, wrappedLength } from '../sequence/packing.js';
+import {
+  createPacker,
+  type PackingRules,
+  type TokenizedDocument,
+  wrappedLength,
+} from '../sequence/packing.js';
 import type { Sequence } from '../sequence/sequence.js';
 import type { Storage } from '../storage/storage.js';
 import type { ByteOffsets, Encoding, Tokenizer } from '../tokenizer/tokenizer.js';
@@ -114,10 +124,19 @@ async function openOutputs(context: PartContext, task: PartTask, files: PartFile
     const { lossPrecision } = context;
     return {
       sequences: keep(
-        await createSequenceWriter(storage, files.sequences, { columns, lossPrecision, compression, metadata }),
+        await createSequenceWriter(storage, files.sequences, {
+          columns,
+          lossPrecision,
+          compression,
+          metadata,
+        }),
       ),
       documents: keep(
-        await createDocumentWriter(storage, files.documents, { keep: context.keepColumns, compression, metadata }),
+        await createDocumentWriter(storage, files.documents, {
+          keep: context.keepColumns,
+          compression,
+          metadata,
+        }),
       ),
       report: keep(await openReport(storage, files.quarantine)),
       abort,

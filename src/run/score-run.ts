@@ -1,9 +1,9 @@
 import { availableParallelism } from 'node:os';
 import * as ort from 'onnxruntime-node';
 import type { Pipeline } from '../config/pipeline.js';
+import type { CorpusRow } from '../corpus/document.js';
 import { expandShards } from '../corpus/expand.js';
 import { readShard } from '../corpus/read-shard.js';
-import type { CorpusRow } from '../corpus/document.js';
 import { hashJson, type JsonObject } from '../dataset/canonical-json.js';
 import type { Manifest } from '../dataset/manifest.js';
 import type { Device, ModelInfo } from '../model/prepared-model.js';
@@ -19,7 +19,15 @@ import { scoredFolder } from './part-files.js';
 import { numericProfile, overlapOf, recipeOf, scoringConventions } from './recipe.js';
 import { type PartContext, scorePart } from './score-part.js';
 import { type Totals, totalsOf } from './totals.js';
-import { type BrokenShard, findWork, partTask, planShards, readOptions, type Task, type Work } from './work.js';
+import {
+  type BrokenShard,
+  findWork,
+  partTask,
+  planShards,
+  readOptions,
+  type Task,
+  type Work,
+} from './work.js';
 import { claimFolder } from './writers.js';
 
 export interface ScoreOptions {
@@ -88,7 +96,9 @@ export async function scoreCorpus(pipeline: Pipeline, options: ScoreOptions): Pr
 }
 
 /** What the models are, without their graphs. */
-export function infosOf({ models }: Pick<ModelInputs, 'models'>): Readonly<Partial<Record<ModelRole, ModelInfo>>> {
+export function infosOf({
+  models,
+}: Pick<ModelInputs, 'models'>): Readonly<Partial<Record<ModelRole, ModelInfo>>> {
   return {
     ...(models.reference && { reference: models.reference.info }),
     ...(models.current && { current: models.current.info }),
@@ -131,7 +141,14 @@ async function scoreTasks(work: Work, running: Running): Promise<Manifest[]> {
       const manifest = await scorePart(context, key, { part, rows }, scorer);
       made.push(manifest);
       const { tokens, documents } = manifest.counts;
-      options.sink({ event: 'part-done', shard, part, tokens, documents, seconds: (Date.now() - started) / 1000 });
+      options.sink({
+        event: 'part-done',
+        shard,
+        part,
+        tokens,
+        documents,
+        seconds: (Date.now() - started) / 1000,
+      });
       if (manifest.input.row_end >= limit) return;
     }
   };

@@ -35,7 +35,10 @@ export async function finishedParts(storage: Storage, run: string): Promise<read
   );
 }
 
-export function comparePart(a: Pick<Manifest, 'shard' | 'part'>, b: Pick<Manifest, 'shard' | 'part'>): number {
+export function comparePart(
+  a: Pick<Manifest, 'shard' | 'part'>,
+  b: Pick<Manifest, 'shard' | 'part'>,
+): number {
   if (a.shard !== b.shard) return a.shard < b.shard ? -1 : 1;
   return a.part - b.part;
 }
@@ -77,7 +80,11 @@ export function partSource(
   };
 }
 
-async function readDomains(storage: Storage, path: string, column: string): Promise<ReadonlyMap<bigint, string>> {
+async function readDomains(
+  storage: Storage,
+  path: string,
+  column: string,
+): Promise<ReadonlyMap<bigint, string>> {
   const documents = await readDocuments(storage, path);
   if (!documents.keep.includes(column)) {
     throw usageError(

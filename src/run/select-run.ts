@@ -14,8 +14,8 @@ import type { Storage } from '../storage/storage.js';
 import { partState } from './done-parts.js';
 import type { EventSink } from './events.js';
 import { partFiles } from './part-files.js';
-import { type FinishedPart, finishedParts, partSource } from './scored-parts.js';
 import { SEMANTICS } from './recipe.js';
+import { type FinishedPart, finishedParts, partSource } from './scored-parts.js';
 import { type Totals, totalsOf } from './totals.js';
 import { claimFolder } from './writers.js';
 
@@ -67,7 +67,14 @@ export async function selectRun(
       some.reduce((sum, { manifest }) => sum + manifest.counts.text_bytes, 0);
     const doneBytes = textBytes(parts) - textBytes(pending);
     const shards = new Set(parts.map(({ manifest }) => manifest.shard)).size;
-    sink({ event: 'planned', shards, parts: parts.length, done: done.length, text_bytes: textBytes(parts), done_bytes: doneBytes });
+    sink({
+      event: 'planned',
+      shards,
+      parts: parts.length,
+      done: done.length,
+      text_bytes: textBytes(parts),
+      done_bytes: doneBytes,
+    });
     const made: Manifest[] = [];
     let statistics: SelectionStatistics | null = null;
     if (pending.length > 0) {
@@ -124,7 +131,10 @@ function selectionRecipe(
 function scoredDigest({ outputs, shard, part }: Manifest): string {
   const sequences = outputs.find(({ kind }) => kind === 'sequences');
   if (sequences !== undefined) return sequences.sha256;
-  throw usageError('no-sequences', `${shard} part ${part}: its manifest names no sequence file; score it again`);
+  throw usageError(
+    'no-sequences',
+    `${shard} part ${part}: its manifest names no sequence file; score it again`,
+  );
 }
 
 const weightedFingerprint = (manifest: Manifest, recipe: JsonObject): string =>

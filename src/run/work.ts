@@ -68,7 +68,12 @@ function withLimit(plan: ShardPlan, limit: number | undefined): ShardPlan {
 }
 
 /** What part `part` of the shard must be fingerprinted by, before it is read. */
-export function partTask(plan: ShardPlan, part: number, rowStart: number | null, recipe: JsonObject): PartTask {
+export function partTask(
+  plan: ShardPlan,
+  part: number,
+  rowStart: number | null,
+  recipe: JsonObject,
+): PartTask {
   const { name, size, etag, footerSha256 } = plan.identity;
   const identity = {
     name,
