@@ -29,7 +29,10 @@ class GuardedBpe extends BPE {
  * An encoder that needs no native code: `@huggingface/tokenizers` splits words, writes them as bytes and merges
  * them; the recipe does what comes before. Synchronous, for one thread.
  */
-export function makePortableEncoder({ definition, recipe }: PortableSource): (text: string) => Int32Array {
+export function makePortableEncoder({
+  definition,
+  recipe,
+}: PortableSource): (text: string) => Int32Array<ArrayBuffer> {
   const model = makeModel(definition.model);
   const splitters = recipe.words.map(
     (words) =>
@@ -60,7 +63,8 @@ export function makePortableEncoder({ definition, recipe }: PortableSource): (te
 
   return (text) => {
     const out = new IdList();
-    for (const piece of piecesOf(cutting, text)) {
+    // Half a surrogate pair is U+FFFD to the native library, as to every UTF-8 encoder.
+    for (const piece of piecesOf(cutting, text.replace(/\p{Surrogate}/gu, '\ufffd'))) {
       if (typeof piece === 'number') {
         out.push(piece);
         continue;
@@ -102,7 +106,7 @@ class IdList {
     this.ids[this.length++] = id;
   }
 
-  finish(): Int32Array {
+  finish(): Int32Array<ArrayBuffer> {
     return this.ids.slice(0, this.length);
   }
 }

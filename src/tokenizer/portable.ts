@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import { fatalError } from '../errors.js';
+import { fatalError, inputError, type TokensieveError } from '../errors.js';
 import { chunksOf } from './chunks.js';
 import type { PortableSource } from './portable-encoder.js';
 
@@ -9,7 +9,14 @@ export interface PoolRequest {
 }
 export type PoolReply =
   | { readonly kind: 'ids'; readonly ids: readonly Int32Array[] }
-  | { readonly kind: 'failed'; readonly message: string };
+  | {
+      readonly kind: 'failed';
+      /** Which of the request's texts. */
+      readonly index: number;
+      /** Whether it is the text's fault. */
+      readonly unbroken: boolean;
+      readonly message: string;
+    };
 
 /** Encodes texts, in order. */
 export interface IdEngine {
@@ -52,7 +59,7 @@ export function openPool(source: PortableSource, path: string, workers: number):
   };
   const start = (): PoolThread | null => {
     if (threads.length >= workers) return null;
-    const thread = openThread(source, next, (reason) =>
+    const thread = openThread(source, path, next, (reason) =>
       end(fatalError('tokenizer-failed', `${path}: the tokenizer's thread ended: ${reason}`)),
     );
     threads.push(thread);
@@ -78,6 +85,18 @@ export function openPool(source: PortableSource, path: string, workers: number):
   };
 }
 
+const failure = (
+  path: string,
+  reply: Extract<PoolReply, { kind: 'failed' }>,
+  length: number,
+): TokensieveError =>
+  reply.unbroken
+    ? inputError(
+        'unbroken-text',
+        `a text of ${length} characters holds a run of millions without a break, more than the portable tokenizer can match (${reply.message}); leave it out, or use the native engine`,
+      )
+    : fatalError('tokenizer-failed', `${path}: the portable tokenizer failed: ${reply.message}`);
+
 interface PoolThread {
   readonly idle: boolean;
   run(job: Job): void;
@@ -86,7 +105,12 @@ interface PoolThread {
   close(): Promise<void>;
 }
 
-function openThread(source: PortableSource, onIdle: () => void, onEnd: (reason: string) => void): PoolThread {
+function openThread(
+  source: PortableSource,
+  path: string,
+  onIdle: () => void,
+  onEnd: (reason: string) => void,
+): PoolThread {
   const worker = new Worker(new URL('./portable.worker.js', import.meta.url), { workerData: source });
   worker.unref();
   let current: Job | null = null;
@@ -100,7 +124,7 @@ function openThread(source: PortableSource, onIdle: () => void, onEnd: (reason: 
   worker.on('message', (reply: PoolReply) => {
     const job = finish();
     if (reply.kind === 'ids') job?.resolve(reply.ids);
-    else job?.reject(fatalError('tokenizer-failed', `the portable tokenizer failed: ${reply.message}`));
+    else job?.reject(failure(path, reply, job.texts[reply.index]?.length ?? 0));
     onIdle();
   });
   worker.on('error', (error) => onEnd(error instanceof Error ? error.message : String(error)));

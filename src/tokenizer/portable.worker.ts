@@ -5,14 +5,18 @@ import { makePortableEncoder, type PortableSource } from './portable-encoder.js'
 const encode = makePortableEncoder(workerData as PortableSource);
 
 parentPort?.on('message', ({ texts }: PoolRequest) => {
-  let reply: PoolReply;
+  const ids: Int32Array<ArrayBuffer>[] = [];
   try {
-    reply = { kind: 'ids', ids: texts.map(encode) };
+    for (const text of texts) ids.push(encode(text));
+    const reply: PoolReply = { kind: 'ids', ids };
+    parentPort?.postMessage(
+      reply,
+      ids.map(({ buffer }) => buffer),
+    );
   } catch (error) {
-    reply = { kind: 'failed', message: error instanceof Error ? error.message : String(error) };
+    const message = error instanceof Error ? error.message : String(error);
+    // V8's regular expressions run out of stack on a match of some eight million characters.
+    const unbroken = error instanceof RangeError;
+    parentPort?.postMessage({ kind: 'failed', index: ids.length, unbroken, message } satisfies PoolReply);
   }
-  parentPort?.postMessage(
-    reply,
-    reply.kind === 'ids' ? reply.ids.map(({ buffer }) => buffer as ArrayBuffer) : [],
-  );
 });

@@ -49,21 +49,18 @@ function refuseStrayMerges({ path, model }: Definition): void {
 function refuseMissingBytes({ path, preTokenizer, normalizer, model }: Definition): void {
   const byteLevel = isByteLevel(preTokenizer) || isByteLevel(normalizer);
   const pieces = byteLevel ? BYTE_ALPHABET : Array.from({ length: 256 }, (_, byte) => bytePiece(byte));
-  const missing = pieces.filter((piece) => !model.vocab.has(piece));
+  const missing = pieces.filter((piece, byte) => inUtf8(byte) && !model.vocab.has(piece));
   const [first] = missing;
   if (first === undefined) return;
   if (byteLevel && model.unkToken === null) {
     throw bad(
       path,
-      `model.vocab lacks ${missing.length} of the 256 byte pieces (${JSON.stringify(first)}), so that parts of a text would vanish; train it with the whole byte alphabet`,
+      `model.vocab lacks ${missing.length} of the byte pieces (${JSON.stringify(first)}), so that parts of a text would vanish; train it with the whole byte alphabet`,
     );
   }
   if (byteLevel) return;
-  if (model.byteFallback && missing.length < 256) {
-    throw bad(
-      path,
-      `model.vocab lacks ${missing.length} of the 256 byte pieces (${first}); the file is damaged`,
-    );
+  if (model.byteFallback && missing.length < pieces.filter((_, byte) => inUtf8(byte)).length) {
+    throw bad(path, `model.vocab lacks ${missing.length} of the byte pieces (${first}); the file is damaged`);
   }
   if (model.unkToken === null && !model.byteFallback) {
     throw bad(
@@ -72,6 +69,9 @@ function refuseMissingBytes({ path, preTokenizer, normalizer, model }: Definitio
     );
   }
 }
+
+/** Whether UTF-8 ever uses the byte; GPT-NeoX has no pieces for those it does not. */
+const inUtf8 = (byte: number): boolean => byte < 0xc0 || (byte > 0xc1 && byte < 0xf5);
 
 /**
  * The reference library ignores the ids that the file gives to added tokens: it takes the vocabulary's, or counts on
