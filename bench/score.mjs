@@ -18,32 +18,13 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { prepareModel } from '../dist/model/prepare.js';
-import { planBatches } from '../dist/score/batches.js';
 import { measureMatmulRate } from '../dist/score/matmul-rate.js';
 import { openScorer } from '../dist/score/scorer.js';
+import { randomBatch } from './support/batch.mjs';
 import { shapes, writeLlama } from './support/llama.mjs';
-import { median, peakRss, python, randomIds, rss } from './support/measure.mjs';
+import { median, peakRss, python, rss } from './support/measure.mjs';
 
 const threads = availableParallelism();
-
-/** A batch of rows of random ids. */
-function randomBatch({ rows, length }, vocabulary) {
-  const ids = randomIds(rows * length, vocabulary);
-  const sequences = Array.from({ length: rows }, (_, id) => ({
-    id,
-    ids: ids.subarray(id * length, (id + 1) * length),
-    eligible: new Uint8Array(length).fill(1).fill(0, 0, 1),
-    segments: [],
-  }));
-  const rules = {
-    batchTokens: rows * length,
-    length,
-    attention: 'across',
-    windowBatches: 1,
-    fixedRows: true,
-  };
-  return planBatches(sequences, rules)[0];
-}
 
 const settings = (folder) => ({
   device: 'cpu',

@@ -9,11 +9,11 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { prepareModel } from '../../dist/model/prepare.js';
-import { planBatches } from '../../dist/score/batches.js';
 import { measureMatmulRate } from '../../dist/score/matmul-rate.js';
 import { openScorer } from '../../dist/score/scorer.js';
+import { randomBatch } from '../support/batch.mjs';
 import { shapes, writeLlama } from '../support/llama.mjs';
-import { peakRss, python, quantile, randomIds } from '../support/measure.mjs';
+import { peakRss, python, quantile } from '../support/measure.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -40,24 +40,6 @@ function record(result) {
   results.push(result);
   console.log(JSON.stringify(result));
   if (values.out !== undefined) writeFileSync(values.out, `${JSON.stringify(results, null, 1)}\n`);
-}
-
-/** Rows of random ids as one batch of the scorer, every token but the first a target. */
-function randomBatch(length, rows, vocabulary) {
-  const ids = randomIds(rows * length, vocabulary);
-  const sequences = Array.from({ length: rows }, (_, id) => ({
-    id,
-    ids: ids.subarray(id * length, (id + 1) * length),
-    eligible: new Uint8Array(length).fill(1).fill(0, 0, 1),
-    segments: [],
-  }));
-  const [batch] = planBatches(sequences, {
-    batchTokens: rows * length,
-    length,
-    attention: 'across',
-    fixedRows: true,
-  });
-  return batch;
 }
 
 /** Tokens/s of a scorer kept busy with two batches in flight. */
@@ -89,7 +71,7 @@ try {
   const peak = device === 'cpu' ? await measureMatmulRate(threads) : Number(values.tflops) * 1e12;
   for (const length of lengths) {
     const rows = Math.max(1, Math.floor(batchTokens / length));
-    const batch = randomBatch(length, rows, model.info.vocabularySize);
+    const batch = randomBatch({ rows, length }, model.info.vocabularySize);
     const flops =
       model.info.flopsPerToken.matmul + model.info.flopsPerToken.attentionPerContextToken * length;
     let rival = null;

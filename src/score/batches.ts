@@ -49,7 +49,8 @@ export async function* windowsOf(
   rules: BatchRules,
 ): AsyncGenerator<readonly Sequence[]> {
   // A whole number of full rows, so that windows of full rows are cut into full batches.
-  const limit = Math.max(1, Math.floor(rules.batchTokens / rules.length)) * rules.length * rules.windowBatches;
+  const limit =
+    Math.max(1, Math.floor(rules.batchTokens / rules.length)) * rules.length * rules.windowBatches;
   let window: Sequence[] = [];
   let tokens = 0;
   for await (const group of sequences) {
@@ -83,14 +84,21 @@ export function planBatches(window: readonly Sequence[], rules: BatchRules): Bat
     const capacity = Math.max(1, Math.floor(rules.batchTokens / length));
     for (let at = 0; at < group.length; at += capacity) {
       const sequences = group.slice(at, at + capacity);
-      batches.push(assemble(sequences, rules.fixedRows ? capacity : sequences.length, length, rules.attention));
+      batches.push(
+        assemble(sequences, rules.fixedRows ? capacity : sequences.length, length, rules.attention),
+      );
     }
   }
   return batches;
 }
 
 /** Padding is id 0 at the end of a row: attention is causal, so no target sees it. */
-function assemble(sequences: readonly Sequence[], rows: number, length: number, attention: AttentionScope): Batch {
+function assemble(
+  sequences: readonly Sequence[],
+  rows: number,
+  length: number,
+  attention: AttentionScope,
+): Batch {
   const ids = new Int32Array(rows * length);
   sequences.forEach((sequence, row) => {
     ids.set(sequence.ids, row * length);

@@ -15,13 +15,20 @@ const PROBE_TIMEOUT_MS = 60_000;
 
 /** Loads the device's provider in a process of its own, where a crashing driver harms nobody. */
 export function probeDevice(device: Device): DeviceProbe {
-  const probe = spawnSync(process.execPath, [fileURLToPath(new URL('./device.probe.js', import.meta.url)), device], {
-    encoding: 'utf8',
-    timeout: PROBE_TIMEOUT_MS,
-  });
+  const probe = spawnSync(
+    process.execPath,
+    [fileURLToPath(new URL('./device.probe.js', import.meta.url)), device],
+    {
+      encoding: 'utf8',
+      timeout: PROBE_TIMEOUT_MS,
+    },
+  );
   const said = (probe.stdout ?? '').trim().split('\n').at(-1) ?? '';
   if (probe.status === 0) return { device, loads: true, detail: said };
-  const why = said || (probe.stderr ?? '').trim().split('\n')[0] || `the provider ended with ${probe.signal ?? probe.status}`;
+  const why =
+    said ||
+    (probe.stderr ?? '').trim().split('\n')[0] ||
+    `the provider ended with ${probe.signal ?? probe.status}`;
   return { device, loads: false, detail: why };
 }
 

@@ -2,13 +2,13 @@ import * as ort from 'onnxruntime-node';
 import { GraphBuilder } from '../onnx/graph.js';
 import { encodeModel, toModelProto } from '../onnx/proto.js';
 
-/** Side of the square matrices: large enough for the kernels' full speed, small enough for half a second. */
-const SIDE = 1024;
-const REPEATS = 8;
+/** Side of the square matrices: large enough for the kernels' full speed, small enough for a second. */
+const SIDE = 2048;
+const REPEATS = 6;
 
 /**
  * Floating-point operations a second that this machine's matrix product reaches in ONNX Runtime, fp32 on the
- * CPU: the yardstick of estimates. Best of a few runs, about half a second. Blocks the calling thread.
+ * CPU: the yardstick of estimates. Best of a few runs, about a second. Blocks the calling thread.
  */
 export async function measureMatmulRate(threads: number): Promise<number> {
   const graph = new GraphBuilder('matmul-rate');

@@ -36,7 +36,8 @@ export interface ScorerSettings {
 export async function openScorer(settings: ScorerSettings): Promise<Scorer> {
   const { reference, current } = settings.models;
   const open = (role: ModelRole, model: PreparedModel | undefined): Promise<ModelSession> | undefined =>
-    model && openSession(model, { device: settings.device, threads: settings.threads, role: `${role} model` });
+    model &&
+    openSession(model, { device: settings.device, threads: settings.threads, role: `${role} model` });
   const opening = [open('reference', reference), open('current', current)];
   const settled = await Promise.allSettled(opening);
   const sessions = settled.map((result) => (result.status === 'fulfilled' ? result.value : undefined));
@@ -59,7 +60,9 @@ export async function openScorer(settings: ScorerSettings): Promise<Scorer> {
       ]);
       return batch.sequences.map((sequence, row) => ({
         sequence,
-        ...(referenceLosses && { reference: lossesOfRow(batch, row, sequence, referenceLosses, 'reference') }),
+        ...(referenceLosses && {
+          reference: lossesOfRow(batch, row, sequence, referenceLosses, 'reference'),
+        }),
         ...(currentLosses && { current: lossesOfRow(batch, row, sequence, currentLosses, 'current') }),
       }));
     },
@@ -79,7 +82,13 @@ export function unscored(sequence: Sequence, roles: readonly ModelRole[], entrop
   };
 }
 
-function lossesOfRow(batch: Batch, row: number, sequence: Sequence, losses: BatchLosses, role: ModelRole): TokenLosses {
+function lossesOfRow(
+  batch: Batch,
+  row: number,
+  sequence: Sequence,
+  losses: BatchLosses,
+  role: ModelRole,
+): TokenLosses {
   const from = row * (batch.length - 1);
   const pick = (values: Float32Array, what: string): Float32Array => {
     const picked = new Float32Array(sequence.ids.length).fill(Number.NaN);

@@ -34,7 +34,12 @@ export interface SessionRequest {
 }
 export type SessionReply =
   | { readonly kind: 'ready' }
-  | { readonly kind: 'losses'; readonly id: number; readonly loss: Float32Array; readonly entropy?: Float32Array }
+  | {
+      readonly kind: 'losses';
+      readonly id: number;
+      readonly loss: Float32Array;
+      readonly entropy?: Float32Array;
+    }
   | { readonly kind: 'failed'; readonly id: number | null; readonly message: string };
 
 export interface SessionStart {
@@ -55,7 +60,12 @@ interface Waiting {
  */
 export async function openSession(model: PreparedModel, settings: SessionSettings): Promise<ModelSession> {
   const { graphPath, weightsFolder } = model;
-  const start: SessionStart = { graphPath, weightsFolder, device: settings.device, threads: settings.threads };
+  const start: SessionStart = {
+    graphPath,
+    weightsFolder,
+    device: settings.device,
+    threads: settings.threads,
+  };
   const worker = new Worker(new URL('./session.worker.js', import.meta.url), { workerData: start });
   const waiting = new Map<number, Waiting>();
   let nextId = 0;

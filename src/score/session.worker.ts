@@ -8,7 +8,8 @@ import type { SessionReply, SessionRequest, SessionStart } from './session.js';
 const start = workerData as SessionStart;
 if (parentPort === null) throw new Error('session.worker must run in a worker thread');
 const port = parentPort;
-const reply = (message: SessionReply, transfer: ArrayBuffer[] = []): void => port.postMessage(message, transfer);
+const reply = (message: SessionReply, transfer: ArrayBuffer[] = []): void =>
+  port.postMessage(message, transfer);
 
 try {
   const session = await ort.InferenceSession.create(start.graphPath, sessionOptions(start, start));
@@ -27,9 +28,11 @@ try {
   };
   let queue: Promise<void> = Promise.resolve();
   port.on('message', (request: SessionRequest) => {
-    queue = queue.then(() => run(request)).catch((error: unknown) => {
-      reply({ kind: 'failed', id: request.id, message: firstLine(error) });
-    });
+    queue = queue
+      .then(() => run(request))
+      .catch((error: unknown) => {
+        reply({ kind: 'failed', id: request.id, message: firstLine(error) });
+      });
   });
   reply({ kind: 'ready' });
 } catch (error) {

@@ -1,5 +1,5 @@
-import type { Sequence } from '../sequence/sequence.js';
 import { mapAhead } from '../flow/map-ahead.js';
+import type { Sequence } from '../sequence/sequence.js';
 import { type Batch, type BatchRules, planBatches, windowsOf } from './batches.js';
 import { type ModelRole, type ScoredSequence, type Scorer, unscored } from './scorer.js';
 
@@ -29,7 +29,9 @@ export async function* scoreSequences(
   for await (const { job, scored } of results) {
     for (const one of scored) byId.set(one.sequence.id, one);
     if (job.window === null) continue;
-    yield job.window.map((sequence) => byId.get(sequence.id) ?? unscored(sequence, rules.roles, rules.entropy));
+    yield job.window.map(
+      (sequence) => byId.get(sequence.id) ?? unscored(sequence, rules.roles, rules.entropy),
+    );
     byId = new Map();
   }
 }
@@ -40,7 +42,10 @@ interface Job {
   readonly window: readonly Sequence[] | null;
 }
 
-async function* jobsOf(sequences: AsyncIterable<readonly Sequence[]>, rules: BatchRules): AsyncGenerator<Job> {
+async function* jobsOf(
+  sequences: AsyncIterable<readonly Sequence[]>,
+  rules: BatchRules,
+): AsyncGenerator<Job> {
   for await (const window of windowsOf(sequences, rules)) {
     const batches = planBatches(window, rules);
     if (batches.length === 0) yield { batch: null, window };

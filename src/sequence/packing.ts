@@ -63,7 +63,14 @@ export function wrappedLength(document: Pick<TokenizedDocument, 'ids'>, rules: P
 }
 
 /** Writes positions [from, from + count) of the wrapped document into the row at `at`. */
-function copyIds(wrapped: Wrapped, rules: PackingRules, from: number, count: number, row: Int32Array, at: number): void {
+function copyIds(
+  wrapped: Wrapped,
+  rules: PackingRules,
+  from: number,
+  count: number,
+  row: Int32Array,
+  at: number,
+): void {
   const { document, lead } = wrapped;
   const end = from + count;
   const textFrom = Math.max(from - lead, 0);

@@ -8,7 +8,10 @@ export const sequenceSettings = z
       .min(2)
       .max(1 << 20)
       .default(2048)
-      .meta({ flag: 'sequence-length', description: 'Tokens a sequence, context included (paper: 2048 for 1.1B)' }),
+      .meta({
+        flag: 'sequence-length',
+        description: 'Tokens a sequence, context included (paper: 2048 for 1.1B)',
+      }),
     packing: z.enum(['packed', 'document']).default('packed').meta({
       flag: 'packing',
       description: 'packed: documents joined and cut into exact windows. document: one document a sequence',
@@ -19,7 +22,8 @@ export const sequenceSettings = z
     }),
     overlap: z.int().min(1).optional().meta({
       flag: 'overlap',
-      description: 'document packing: tokens of context that a long document’s next window repeats (default: a quarter of the length)',
+      description:
+        'document packing: tokens of context that a long document’s next window repeats (default: a quarter of the length)',
     }),
     bos: z.boolean().default(true).meta({
       flag: 'bos',

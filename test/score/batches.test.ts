@@ -19,29 +19,39 @@ function sequenceOf(id: number, length: number, targets = true): Sequence {
   };
 }
 
-const rules: BatchRules = { batchTokens: 512, length: 256, attention: 'across', windowBatches: 8, fixedRows: false };
+const rules: BatchRules = {
+  batchTokens: 512,
+  length: 256,
+  attention: 'across',
+  windowBatches: 8,
+  fixedRows: false,
+};
 
 describe('batches', () => {
   it('every sequence with a target is in exactly one batch, whole, within the token budget', () => {
     fc.assert(
-      fc.property(fc.array(fc.integer({ min: 1, max: 256 }), { maxLength: 60 }), fc.boolean(), (lengths, fixedRows) => {
-        const window = lengths.map((length, id) => sequenceOf(id, length));
-        const batches = planBatches(window, { ...rules, fixedRows });
-        const found: number[] = [];
-        for (const batch of batches) {
-          expect(batch.rows * batch.length).toBeLessThanOrEqual(512);
-          if (fixedRows) expect(batch.rows).toBe(Math.floor(512 / batch.length));
-          batch.sequences.forEach((sequence, row) => {
-            found.push(sequence.id);
-            const ids = batch.ids.subarray(row * batch.length, (row + 1) * batch.length);
-            expect([...ids.subarray(0, sequence.ids.length)]).toEqual([...sequence.ids]);
-            expect(ids.subarray(sequence.ids.length).every((id) => id === 0)).toBe(true);
-          });
-        }
-        // A row of one id has no target.
-        const expected = window.filter((s) => s.ids.length > 1).map((s) => s.id);
-        expect(found.sort((a, b) => a - b)).toEqual(expected);
-      }),
+      fc.property(
+        fc.array(fc.integer({ min: 1, max: 256 }), { maxLength: 60 }),
+        fc.boolean(),
+        (lengths, fixedRows) => {
+          const window = lengths.map((length, id) => sequenceOf(id, length));
+          const batches = planBatches(window, { ...rules, fixedRows });
+          const found: number[] = [];
+          for (const batch of batches) {
+            expect(batch.rows * batch.length).toBeLessThanOrEqual(512);
+            if (fixedRows) expect(batch.rows).toBe(Math.floor(512 / batch.length));
+            batch.sequences.forEach((sequence, row) => {
+              found.push(sequence.id);
+              const ids = batch.ids.subarray(row * batch.length, (row + 1) * batch.length);
+              expect([...ids.subarray(0, sequence.ids.length)]).toEqual([...sequence.ids]);
+              expect(ids.subarray(sequence.ids.length).every((id) => id === 0)).toBe(true);
+            });
+          }
+          // A row of one id has no target.
+          const expected = window.filter((s) => s.ids.length > 1).map((s) => s.id);
+          expect(found.sort((a, b) => a - b)).toEqual(expected);
+        },
+      ),
     );
   });
 
@@ -56,12 +66,19 @@ describe('batches', () => {
   });
 
   it('full rows make full batches, window after window', async () => {
-    const odd: BatchRules = { batchTokens: 512, length: 200, attention: 'across', windowBatches: 1, fixedRows: false };
+    const odd: BatchRules = {
+      batchTokens: 512,
+      length: 200,
+      attention: 'across',
+      windowBatches: 1,
+      fixedRows: false,
+    };
     async function* groups(): AsyncGenerator<Sequence[]> {
       yield Array.from({ length: 9 }, (_, id) => sequenceOf(id, 200));
     }
     const rows: number[] = [];
-    for await (const window of windowsOf(groups(), odd)) rows.push(...planBatches(window, odd).map((b) => b.rows));
+    for await (const window of windowsOf(groups(), odd))
+      rows.push(...planBatches(window, odd).map((b) => b.rows));
     expect(rows).toEqual([2, 2, 2, 2, 1]);
   });
 

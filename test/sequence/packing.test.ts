@@ -50,15 +50,24 @@ function naiveStream(lengths: readonly number[], rules: PackingRules): NaiveToke
   });
 }
 
-function naivePacked(lengths: readonly number[], rules: PackingRules): { ids: number[]; eligible: number[] }[] {
+function naivePacked(
+  lengths: readonly number[],
+  rules: PackingRules,
+): { ids: number[]; eligible: number[] }[] {
   const stream = naiveStream(lengths, rules).flat();
   const rows: { ids: number[]; eligible: number[] }[] = [];
-  for (let start = 0; start === 0 ? stream.length > 0 : start + 1 < stream.length; start += rules.length - 1) {
+  for (
+    let start = 0;
+    start === 0 ? stream.length > 0 : start + 1 < stream.length;
+    start += rules.length - 1
+  ) {
     const tokens = stream.slice(start, start + rules.length);
     rows.push({
       ids: tokens.map((t) => t.id),
       eligible: tokens.map((t, i) =>
-        i > 0 && !t.isBos && (rules.eosEligible || !t.isEos) && (rules.attention === 'across' || !t.first) ? 1 : 0,
+        i > 0 && !t.isBos && (rules.eosEligible || !t.isEos) && (rules.attention === 'across' || !t.first)
+          ? 1
+          : 0,
       ),
     });
   }
@@ -75,10 +84,12 @@ const rulesArbitrary = fc
     eosId: fc.constantFrom(EOS, null),
     eosEligible: fc.boolean(),
   })
-  .map(({ overlapShare, ...rules }): PackingRules => ({
-    ...rules,
-    overlap: 1 + Math.floor(overlapShare * (rules.length - 2)),
-  }));
+  .map(
+    ({ overlapShare, ...rules }): PackingRules => ({
+      ...rules,
+      overlap: 1 + Math.floor(overlapShare * (rules.length - 2)),
+    }),
+  );
 const lengthsArbitrary = fc.array(fc.integer({ min: 0, max: 30 }), { maxLength: 12 });
 
 describe('packing', () => {
@@ -86,8 +97,13 @@ describe('packing', () => {
     fc.assert(
       fc.property(rulesArbitrary, lengthsArbitrary, (anyRules, lengths) => {
         const rules: PackingRules = { ...anyRules, packing: 'packed' };
-        const rows = packAll(lengths.map((n, row) => documentOf(row, n)), rules);
-        expect(rows.map((r) => ({ ids: [...r.ids], eligible: [...r.eligible] }))).toEqual(naivePacked(lengths, rules));
+        const rows = packAll(
+          lengths.map((n, row) => documentOf(row, n)),
+          rules,
+        );
+        expect(rows.map((r) => ({ ids: [...r.ids], eligible: [...r.eligible] }))).toEqual(
+          naivePacked(lengths, rules),
+        );
         expect(rows.map((r) => r.id)).toEqual(rows.map((_, i) => i));
       }),
       { numRuns: 500 },
@@ -97,7 +113,10 @@ describe('packing', () => {
   it('every token that should be a target is one exactly once, whatever the packing', () => {
     fc.assert(
       fc.property(rulesArbitrary, lengthsArbitrary, (rules, lengths) => {
-        const rows = packAll(lengths.map((n, row) => documentOf(row, n)), rules);
+        const rows = packAll(
+          lengths.map((n, row) => documentOf(row, n)),
+          rules,
+        );
         const counted = new Map<string, number>();
         // Positions of a document are rebuilt from the order of its rows, not from what the packer says.
         const seen = new Map<number, number>();
@@ -135,7 +154,10 @@ describe('packing', () => {
   it('segments cover each row in order and name the bytes of their tokens', () => {
     fc.assert(
       fc.property(rulesArbitrary, lengthsArbitrary, (rules, lengths) => {
-        for (const row of packAll(lengths.map((n, r) => documentOf(r, n)), rules)) {
+        for (const row of packAll(
+          lengths.map((n, r) => documentOf(r, n)),
+          rules,
+        )) {
           let at = 0;
           for (const segment of row.segments) {
             expect(segment.tokenStart).toBe(at);
