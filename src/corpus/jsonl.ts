@@ -4,6 +4,7 @@ import type { Storage } from '../storage/storage.js';
 import { BrokenStream } from './broken-stream.js';
 import { decompressed } from './byte-stream.js';
 import type { CorpusRow, Quarantined, QuarantineReason } from './document.js';
+import { firstRows } from './first-rows.js';
 import { type Line, readLines } from './lines.js';
 import type { PartReading, ReadOptions, Shard, ShardPlan } from './shard.js';
 import { textFromJson } from './text-value.js';
@@ -40,7 +41,9 @@ export async function* readJsonLines(
   wanted: (part: number) => boolean,
 ): AsyncGenerator<PartReading, void, undefined> {
   if (shard.format === 'parquet') throw new Error('not a JSON-lines shard');
-  const rows = readRows(decompressed(storage, shard.path, identity.size, shard.format), options);
+  const all = readRows(decompressed(storage, shard.path, identity.size, shard.format), options);
+  // Cut before parts are: rows beyond the limit must not become parts without a document.
+  const rows = firstRows(all, options.limit);
   try {
     for (let part = 0, first = await rows.next(); !first.done; part++) {
       const cut: Cut = { next: first, bytes: 0 };

@@ -2,6 +2,7 @@
 import { inputError } from '../errors.js';
 import type { Storage } from '../storage/storage.js';
 import type { CorpusRow } from './document.js';
+import { firstRows } from './first-rows.js';
 import { codecsReady } from './parquet-codec.js';
 import { type ColumnSlice, openColumn } from './parquet-column.js';
 import { ENCRYPTED, type ParquetFooter, type RowGroup, readFooter } from './parquet-footer.js';
@@ -78,7 +79,8 @@ export async function* readParquet(
   }
   const text = textField(footer, options.columns.text);
   for (const { part, rowStart, rowGroups } of parts) {
-    yield { part, rows: readGroups(storage, footer, rowGroups, rowStart, text, options) };
+    const rows = readGroups(storage, footer, rowGroups, rowStart, text, options);
+    yield { part, rows: firstRows(rows, options.limit) };
   }
 }
 

@@ -14,6 +14,8 @@ export interface ReadOptions {
   readonly maxTextBytes: number;
   /** Target of uncompressed text bytes a part. */
   readonly partBytes: number;
+  /** Rows read of a shard, from its first; all of them when absent. */
+  readonly limit?: number;
 }
 
 export type ShardFormat = 'parquet' | 'jsonl' | 'jsonl.gz' | 'jsonl.zst';

@@ -1,7 +1,6 @@
 import { availableParallelism } from 'node:os';
 import * as ort from 'onnxruntime-node';
 import type { Pipeline } from '../config/pipeline.js';
-import type { CorpusRow } from '../corpus/document.js';
 import { expandShards } from '../corpus/expand.js';
 import { readShard } from '../corpus/read-shard.js';
 import { hashJson, type JsonObject } from '../dataset/canonical-json.js';
@@ -62,7 +61,7 @@ export async function scoreCorpus(pipeline: Pipeline, options: ScoreOptions): Pr
   sink({ event: 'note', message: why });
   const inputs = await openModelInputs(pipeline, device);
   try {
-    const profile = numericProfile(device, ort.env.versions.common);
+    const profile = numericProfile(device, ort.env.versions.node ?? ort.env.versions.common);
     const recipe = recipeOf(pipeline, inputs.tokenizer, infosOf(inputs), profile);
     const claim = await claimFolder(pipeline.out, hashJson(recipe));
     try {
@@ -121,7 +120,6 @@ async function scoreTasks(work: Work, running: Running): Promise<Manifest[]> {
   const lanes = Math.max(1, Math.min(pipeline.run.workers, work.tasks.length));
   const sessions = lanes * inputs.roles.length;
   const threads = pipeline.run.threads || Math.max(1, Math.floor(availableParallelism() / sessions));
-  const limit = pipeline.corpus.limit ?? Number.POSITIVE_INFINITY;
   const open = (): Promise<Scorer> => openScorer({ models: inputs.models, device, threads });
 
   const scoreTask = async (task: Task, scorer: Scorer): Promise<void> => {
@@ -132,11 +130,10 @@ async function scoreTasks(work: Work, running: Running): Promise<Manifest[]> {
     const read = readOptions(pipeline);
     for await (const reading of readShard(options.storage, plan, read, wanted)) {
       options.signal.throwIfAborted();
-      const { part } = reading;
+      const { part, rows } = reading;
       const shard = plan.shard.name;
       options.sink({ event: 'part-started', shard, part });
       const started = Date.now();
-      const rows = firstRows(reading.rows, limit);
       const key = partTask(plan, part, task.part?.rowStart ?? null, running.recipe);
       const manifest = await scorePart(context, key, { part, rows }, scorer);
       made.push(manifest);
@@ -149,18 +146,10 @@ async function scoreTasks(work: Work, running: Running): Promise<Manifest[]> {
         documents,
         seconds: (Date.now() - started) / 1000,
       });
-      if (manifest.input.row_end >= limit) return;
     }
   };
   await runLanes(work.tasks, lanes, open, scoreTask);
   return made;
-}
-
-async function* firstRows(rows: AsyncIterable<CorpusRow>, limit: number): AsyncGenerator<CorpusRow> {
-  for await (const row of rows) {
-    if (row.row >= limit) return;
-    yield row;
-  }
 }
 
 function partContext({ pipeline, options, inputs, device }: Running): PartContext {

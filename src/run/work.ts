@@ -27,6 +27,7 @@ export function readOptions({ corpus }: Pipeline): ReadOptions {
     columns: { text: corpus.text, keep: corpus.keep },
     maxTextBytes: corpus.max_text_bytes,
     partBytes: corpus.part_bytes,
+    ...(corpus.limit !== undefined && { limit: corpus.limit }),
   };
 }
 

@@ -116,6 +116,19 @@ describe('JSON lines', () => {
     expect(peak).toBeLessThan(150 * 2 ** 20);
   });
 
+  it('reads no row beyond the limit, and makes no part of those', async () => {
+    const storage = jsonl(lines(100));
+    const first = (await readRows(storage, 'shard.jsonl')).slice(0, 20);
+    const settings = { partBytes: 500, limit: 20 };
+    const parts = await readParts(storage, 'shard.jsonl', settings);
+    expect([...parts.values()].flat()).toEqual(first);
+    expect([...parts.values()].every((rows) => rows.length > 0)).toBe(true);
+    const last = parts.size - 1;
+    expect(last).toBeGreaterThan(0);
+    // Also where the parts before are passed over, as on resume.
+    expect(await readParts(storage, 'shard.jsonl', settings, (part) => part > last)).toEqual(new Map());
+  });
+
   it('cuts parts when their text is full, the same whichever are wanted and however they are read', async () => {
     const settings = { partBytes: 500 };
     const storage = jsonl(`${lines(200)}nonsense\n${lines(50, 201)}`);

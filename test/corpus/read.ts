@@ -9,6 +9,7 @@ export interface Settings {
   readonly keep?: readonly string[];
   readonly maxTextBytes?: number;
   readonly partBytes?: number;
+  readonly limit?: number;
 }
 
 export const readOptions = ({
@@ -16,10 +17,12 @@ export const readOptions = ({
   keep = [],
   maxTextBytes = 2 ** 24,
   partBytes = 2 ** 25,
+  limit,
 }: Settings = {}): ReadOptions => ({
   columns: { text, keep },
   maxTextBytes,
   partBytes,
+  ...(limit !== undefined && { limit }),
 });
 
 export function plan(storage: Storage, path: string, settings?: Settings): Promise<ShardPlan> {
