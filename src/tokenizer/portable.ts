@@ -111,7 +111,11 @@ function openThread(
   onIdle: () => void,
   onEnd: (reason: string) => void,
 ): PoolThread {
-  const worker = new Worker(new URL('./portable.worker.js', import.meta.url), { workerData: source });
+  // A thread inherits Node's options, of which `--input-type` (node --eval) would keep it from starting.
+  const worker = new Worker(new URL('./portable.worker.js', import.meta.url), {
+    workerData: source,
+    execArgv: [],
+  });
   worker.unref();
   let current: Job | null = null;
   let closed = false;
