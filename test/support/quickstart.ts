@@ -32,21 +32,21 @@ export async function quickstartInputs(folder: string): Promise<QuickstartInputs
 }
 
 /**
- * A corpus of many small parts: two parquet shards of 10-row groups in different folders and one compressed jsonl
+ * A corpus of many small parts: two parquet shards of 5-row groups in different folders and one compressed jsonl
  * shard, some rows unusable. Returns the glob that finds them.
  */
 export async function manySmallParts(folder: string): Promise<string> {
   const [web] = shards;
   if (web === undefined) throw new Error('the quickstart has no shards');
-  const rows = rowsOf({ ...web, rows: 180 }, defaults.seed);
+  const rows = rowsOf({ ...web, rows: 90 }, defaults.seed);
   const write = (name: string, bytes: Uint8Array): void => {
     const path = join(folder, name);
     mkdirSync(join(path, '..'), { recursive: true });
     writeFileSync(path, bytes);
   };
-  write('a/web.parquet', await parquetBytes(rows.slice(0, 60), 'SNAPPY', 10));
-  write('b/web.parquet', await parquetBytes(rows.slice(60, 120), 'GZIP', 10));
-  const lines = rows.slice(120).map((row, i) => (i % 20 === 7 ? '{"text": null}' : JSON.stringify(row)));
+  write('a/web.parquet', await parquetBytes(rows.slice(0, 30), 'SNAPPY', 5));
+  write('b/web.parquet', await parquetBytes(rows.slice(30, 60), 'GZIP', 5));
+  const lines = rows.slice(60).map((row, i) => (i % 20 === 7 ? '{"text": null}' : JSON.stringify(row)));
   write('b/more.jsonl.gz', gzipSync(`${lines.join('\n')}\n`));
   return join(folder, '**/*.{parquet,jsonl.gz}');
 }
