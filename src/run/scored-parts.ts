@@ -1,9 +1,9 @@
-import { basename } from 'node:path';
+import { join } from 'node:path';
 import { readDocuments } from '../dataset/documents.js';
 import { explainDifference, MANIFEST_SUFFIX, type Manifest, readManifest } from '../dataset/manifest.js';
-import { readSequences } from '../dataset/reader.js';
+import { readSequences, type SequenceFile } from '../dataset/reader.js';
 import type { SequenceBatch } from '../dataset/sequence-batch.js';
-import { usageError } from '../errors.js';
+import { fatalError, usageError } from '../errors.js';
 import type { PartSource } from '../select/part-source.js';
 import type { Storage } from '../storage/storage.js';
 import { partFiles, scoredFolder } from './part-files.js';
@@ -17,14 +17,19 @@ export interface FinishedPart {
 /**
  * The finished parts of a run, in global order: by shard name (code units), then by part. `run` is a run's
  * output folder or the scored folder itself.
- * @throws TokensieveError (usage) `nothing-scored`, `mixed-recipes`: one run never mixes two recipes
+ * @throws TokensieveError (usage) `nothing-scored`; `mixed-recipes`: one run never mixes two recipes;
+ *   `misplaced-part`: a manifest says where its files lie, and may not point elsewhere
  */
 export async function finishedParts(storage: Storage, run: string): Promise<readonly FinishedPart[]> {
-  for (const folder of basename(run) === 'scored' ? [run] : [scoredFolder(run), run]) {
+  for (const folder of [scoredFolder(run), run]) {
     const paths = (await storage.list(folder)).filter((path) => path.endsWith(MANIFEST_SUFFIX));
     if (paths.length === 0) continue;
     const parts: FinishedPart[] = [];
-    for (const path of paths) parts.push({ manifest: await readManifest(storage, path), folder });
+    for (const path of paths) {
+      const manifest = await readManifest(storage, path);
+      checkPlace(manifest, folder, path);
+      parts.push({ manifest, folder });
+    }
     parts.sort((a, b) => comparePart(a.manifest, b.manifest));
     checkOneRecipe(parts);
     return parts;
@@ -43,6 +48,15 @@ export function comparePart(
   return a.part - b.part;
 }
 
+function checkPlace({ shard, part }: Manifest, folder: string, path: string): void {
+  const expected = partFiles(folder, shard, part).manifest;
+  if (expected === join(path)) return;
+  throw usageError(
+    'misplaced-part',
+    `${path}: says that it is part ${part} of ${shard}, whose place is ${expected}; name the folder that tokensieve score wrote, as it wrote it`,
+  );
+}
+
 function checkOneRecipe(parts: readonly FinishedPart[]): void {
   const [first] = parts;
   for (const { manifest } of parts) {
@@ -56,16 +70,34 @@ function checkOneRecipe(parts: readonly FinishedPart[]): void {
 }
 
 /**
+ * The part's sequence file.
+ * @throws TokensieveError fatal `part-changed` when its manifest is of another: a run may be writing here
+ */
+export async function openSequences(
+  storage: Storage,
+  { manifest, folder }: FinishedPart,
+): Promise<SequenceFile> {
+  const path = partFiles(folder, manifest.shard, manifest.part).sequences;
+  const file = await readSequences(storage, path);
+  const found = file.metadata['fingerprint'];
+  if (found === manifest.fingerprint) return file;
+  throw fatalError(
+    'part-changed',
+    `${path}: is of fingerprint ${String(found).slice(0, 12)}…, its manifest of ${manifest.fingerprint.slice(0, 12)}…; wait for the run that writes here, then run the command again`,
+  );
+}
+
+/**
  * The part as selection reads it.
  * @param domainColumn kept column whose value is a document's domain, where the method asks for one
  */
 export function partSource(
   storage: Storage,
-  { manifest, folder }: FinishedPart,
+  finished: FinishedPart,
   domainColumn: string | null,
 ): PartSource {
-  const { shard, part } = manifest;
-  const files = partFiles(folder, shard, part);
+  const { shard, part } = finished.manifest;
+  const files = partFiles(finished.folder, shard, part);
   // Domains are held only while the part is being read: a corpus has more documents than memory has room.
   let domains: ReadonlyMap<bigint, string> = new Map();
   return {
@@ -73,7 +105,7 @@ export function partSource(
     part,
     async *batches(): AsyncGenerator<SequenceBatch> {
       if (domainColumn !== null) domains = await readDomains(storage, files.documents, domainColumn);
-      yield* (await readSequences(storage, files.sequences)).batches();
+      yield* (await openSequences(storage, finished)).batches();
       domains = new Map();
     },
     ...(domainColumn !== null && { domainOf: (document: bigint) => domains.get(document) ?? null }),

@@ -1,7 +1,6 @@
-import { basename, join } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { hashJson, type JsonObject } from '../dataset/canonical-json.js';
 import { MANIFEST_SUFFIX, MANIFEST_VERSION, type Manifest, stageManifest } from '../dataset/manifest.js';
-import { readSequences } from '../dataset/reader.js';
 import { createSequenceWriter } from '../dataset/writer.js';
 import { usageError } from '../errors.js';
 import { type LoadedMethod, loadMethod } from '../select/load.js';
@@ -15,7 +14,7 @@ import { partState } from './done-parts.js';
 import type { EventSink } from './events.js';
 import { partFiles } from './part-files.js';
 import { SEMANTICS } from './recipe.js';
-import { type FinishedPart, finishedParts, partSource } from './scored-parts.js';
+import { type FinishedPart, finishedParts, openSequences, partSource } from './scored-parts.js';
 import { type Totals, totalsOf } from './totals.js';
 import { claimFolder } from './writers.js';
 
@@ -45,7 +44,7 @@ export const weightedFolder = (run: string): string => join(run, 'weighted');
  * never made again.
  * @param run output folder of a scoring run · @param folder where weighted files go
  * @throws TokensieveError `constant-scores` when there is nothing to select by; usage errors of the settings;
- *   `stale-parts` as in scoring
+ *   `stale-parts` as in scoring; `out-is-input`
  */
 export async function selectRun(
   run: string,
@@ -58,6 +57,12 @@ export async function selectRun(
   const loaded = await loadMethod(settings.method);
   const selection = createSelection(settings, loaded.method);
   const parts = await finishedParts(storage, run);
+  if (parts.some((part) => resolve(part.folder) === resolve(folder))) {
+    throw usageError(
+      'out-is-input',
+      `${folder}: holds the scored files themselves, which weighted ones would replace; choose another --out`,
+    );
+  }
   const recipe = selectionRecipe(parts, settings, loaded, selection);
   const claim = await claimFolder(folder, hashJson(recipe));
   try {
@@ -146,7 +151,9 @@ async function pendingParts(
   folder: string,
   { storage, replace }: SelectOptions,
 ): Promise<{ done: Manifest[]; pending: FinishedPart[] }> {
-  const manifests = new Set((await storage.list(folder)).filter((path) => path.endsWith(MANIFEST_SUFFIX)));
+  const listed = (await storage.list(folder)).filter((path) => path.endsWith(MANIFEST_SUFFIX));
+  // Spelled as partFiles spells them: a folder may have been given as ./weighted.
+  const manifests = new Set(listed.map((path) => join(path)));
   const done: Manifest[] = [];
   const pending: FinishedPart[] = [];
   for (const part of parts) {
@@ -185,7 +192,7 @@ async function weighPart(
 ): Promise<{ manifest: Manifest; statistics: SelectionStatistics }> {
   const { storage, sink } = options;
   const { shard, part, input, counts } = scored.manifest;
-  const scoredFile = await readSequences(storage, partFiles(scored.folder, shard, part).sequences);
+  const scoredFile = await openSequences(storage, scored);
   const files = partFiles(folder, shard, part);
   const fingerprint = weightedFingerprint(scored.manifest, recipe);
   const score = scored.manifest.recipe['score'] as { compression?: 'none' | 'zstd' | 'lz4' } | undefined;

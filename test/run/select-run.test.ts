@@ -1,0 +1,58 @@
+import { existsSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import type { Manifest } from '#tokensieve/dataset/manifest.js';
+import { selectRun } from '#tokensieve/run/select-run.js';
+import { selectionSettings } from '#tokensieve/select/settings.js';
+import { storage, writePart } from '../dataset/runs.js';
+import { temporaryFolder } from '../support/quickstart.js';
+
+describe('a selection run', () => {
+  const root = temporaryFolder();
+  let runs = 0;
+
+  /** A run of two scored parts. */
+  async function scoredRun(manifest?: (manifest: Manifest) => Manifest): Promise<string> {
+    const run = join(root, `run-${runs++}`);
+    await writePart(join(run, 'scored'));
+    await writePart(join(run, 'scored'), { part: 1, ...(manifest && { manifest }) });
+    return run;
+  }
+
+  const select = (run: string, out: string, replace = false) =>
+    selectRun(run, out, selectionSettings.parse({ method: 'slm', keep: 0.5, allow_constant: true }), {
+      storage,
+      sink: () => undefined,
+      signal: new AbortController().signal,
+      replace,
+    });
+
+  it('finds its finished parts however the folder is spelled', async () => {
+    const run = await scoredRun();
+    const out = `./${relative(process.cwd(), join(run, 'by-path'))}`;
+    expect(await select(run, out)).toMatchObject({ parts: 2, resumed: 0 });
+    expect(await select(`${run}/scored/`, `${out}/`)).toMatchObject({ parts: 2, resumed: 2 });
+  });
+
+  it('reads a run whose own folder is called scored', async () => {
+    const run = join(root, 'scored');
+    await writePart(join(run, 'scored'));
+    expect(await select(run, join(root, 'elsewhere'))).toMatchObject({ parts: 1 });
+  });
+
+  it('never writes over the scored files, even when told to replace', async () => {
+    const run = await scoredRun();
+    await expect(select(run, join(run, 'scored'), true)).rejects.toMatchObject({ code: 'out-is-input' });
+  });
+
+  it('refuses a manifest that points out of its folder', async () => {
+    const run = await scoredRun((manifest) => ({ ...manifest, shard: '../../escaped' }));
+    await expect(select(run, join(run, 'deep/weighted'))).rejects.toMatchObject({ code: 'misplaced-part' });
+    expect(existsSync(join(run, 'deep'))).toBe(false);
+  });
+
+  it('refuses data that another run put under the manifest', async () => {
+    const run = await scoredRun((manifest) => ({ ...manifest, fingerprint: 'f'.repeat(64) }));
+    await expect(select(run, join(run, 'weighted'))).rejects.toMatchObject({ code: 'part-changed' });
+  });
+});
