@@ -17,6 +17,9 @@ const KNOWN = '.parquet, .jsonl, .ndjson, .jsonl.gz, .json.gz, .jsonl.zst, .json
 export const formatOf = (path: string): ShardFormat | null =>
   FORMATS.find(([extension]) => extension.test(path))?.[1] ?? null;
 
+/** A run's own list of rows set aside: text of no corpus, and below the shards where the output folder is. */
+const isReport = (path: string): boolean => path.endsWith('.quarantine.jsonl');
+
 /** A file as found, with the folder that its name is relative to. */
 interface Found {
   readonly path: string;
@@ -29,7 +32,7 @@ interface Found {
  *
  * A shard's name is its path relative to the glob's fixed part, to the named folder, or, for files named
  * outright, to the folder that all of these have in common: never absolute, never with `..`. A folder stands for
- * the files of known formats below it. Hidden files are left out unless they are named outright.
+ * the files of known formats below it. Hidden files and quarantine reports are left out unless named outright.
  * @throws TokensieveError (usage): nothing matched, unknown extension, two shards with one name, or one file under two names.
  */
 export async function expandShards(storage: Storage, patterns: readonly string[]): Promise<readonly Shard[]> {
@@ -65,7 +68,7 @@ async function glob(storage: Storage, pattern: string): Promise<readonly Found[]
   const matches = picomatch(rest);
   const shallow = !rest.includes('/') && !rest.includes('**');
   const found = (await storage.list(folder, { shallow }))
-    .filter((path) => matches(below(folder, path)))
+    .filter((path) => matches(below(folder, path)) && !isReport(path))
     .map((path) => ({ path, base: folder, pattern }));
   if (found.length === 0)
     throw usageError('no-shards', `${pattern}: no file matches. Check the path and the quotes around it.`);
@@ -75,7 +78,7 @@ async function glob(storage: Storage, pattern: string): Promise<readonly Found[]
 async function folder(storage: Storage, path: string): Promise<readonly Found[]> {
   const listed = await storage.list(path);
   const found = listed
-    .filter((file) => formatOf(file) !== null && !/(^|\/)\./.test(below(path, file)))
+    .filter((file) => formatOf(file) !== null && !isReport(file) && !/(^|\/)\./.test(below(path, file)))
     .map((file) => ({ path: file, base: path, pattern: path }));
   if (found.length > 0) return found;
   throw usageError(

@@ -122,20 +122,20 @@ async function scoreTasks(work: Work, running: Running): Promise<Manifest[]> {
   const threads = pipeline.run.threads || Math.max(1, Math.floor(availableParallelism() / sessions));
   const open = (): Promise<Scorer> => openScorer({ models: inputs.models, device, threads });
 
-  const scoreTask = async (task: Task, scorer: Scorer): Promise<void> => {
+  const scoreTask = async (task: Task, scorer: Scorer, signal: AbortSignal): Promise<void> => {
     const { plan } = task;
     const finished = work.doneStreamParts.get(plan.shard.name);
     const wanted = (part: number): boolean =>
       task.part === null ? !finished?.has(part) : part === task.part.part;
     const read = readOptions(pipeline);
     for await (const reading of readShard(options.storage, plan, read, wanted)) {
-      options.signal.throwIfAborted();
+      signal.throwIfAborted();
       const { part, rows } = reading;
       const shard = plan.shard.name;
       options.sink({ event: 'part-started', shard, part });
       const started = Date.now();
       const key = partTask(plan, part, task.part?.rowStart ?? null, running.recipe);
-      const manifest = await scorePart(context, key, { part, rows }, scorer);
+      const manifest = await scorePart({ ...context, signal }, key, { part, rows }, scorer);
       made.push(manifest);
       const { tokens, documents } = manifest.counts;
       options.sink({
@@ -148,11 +148,11 @@ async function scoreTasks(work: Work, running: Running): Promise<Manifest[]> {
       });
     }
   };
-  await runLanes(work.tasks, lanes, open, scoreTask);
+  await runLanes(work.tasks, lanes, options.signal, open, scoreTask);
   return made;
 }
 
-function partContext({ pipeline, options, inputs, device }: Running): PartContext {
+function partContext({ pipeline, options, inputs, device }: Running): Omit<PartContext, 'signal'> {
   const { sequence, score } = pipeline;
   const { tokenizer, roles } = inputs;
   return {
@@ -182,6 +182,5 @@ function partContext({ pipeline, options, inputs, device }: Running): PartContex
     keepColumns: pipeline.corpus.keep,
     conventions: scoringConventions(pipeline),
     sink: options.sink,
-    signal: options.signal,
   };
 }
