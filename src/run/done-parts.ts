@@ -27,7 +27,7 @@ export async function partState(
   if (manifest.fingerprint === expected.fingerprint) return { state: 'done', manifest };
   const why = [
     ...explainDifference(manifest.recipe, expected.recipe),
-    ...explainDifference({ input: inputOf(manifest.input) }, { input: expected.input }),
+    ...explainDifference({ input: knownInput(manifest) }, { input: expected.input }),
   ];
   return { state: 'stale', why: why.length > 0 ? why : ['fingerprint'] };
 }
@@ -42,6 +42,7 @@ export interface ExpectedPart {
 /** The part of a manifest's input that is known before the part is read. */
 export type PartInput = Omit<Manifest['input'], 'row_start' | 'row_end' | 'text_sha256'>;
 
-function inputOf({ row_start: _, row_end: __, text_sha256: ___, ...known }: Manifest['input']): PartInput {
+export function knownInput({ input }: Manifest): PartInput {
+  const { row_start: _, row_end: __, text_sha256: ___, ...known } = input;
   return known;
 }

@@ -6,6 +6,7 @@ import type { SequenceBatch } from '../dataset/sequence-batch.js';
 import { fatalError, usageError } from '../errors.js';
 import type { PartSource } from '../select/part-source.js';
 import type { Storage } from '../storage/storage.js';
+import { knownInput } from './done-parts.js';
 import { partFiles, scoredFolder } from './part-files.js';
 
 /** A finished part of a scored (or weighted) folder. */
@@ -18,7 +19,7 @@ export interface FinishedPart {
  * The finished parts of a run, in global order: by shard name (code units), then by part. `run` is a run's
  * output folder or the scored folder itself.
  * @throws TokensieveError (usage) `nothing-scored`; `mixed-recipes`: one run never mixes two recipes;
- *   `misplaced-part`: a manifest says where its files lie, and may not point elsewhere
+ *   `mixed-inputs`: nor two versions of a shard; `misplaced-part`: a manifest says where its files lie, and may not point elsewhere
  */
 export async function finishedParts(storage: Storage, run: string): Promise<readonly FinishedPart[]> {
   for (const folder of [scoredFolder(run), run]) {
@@ -32,6 +33,7 @@ export async function finishedParts(storage: Storage, run: string): Promise<read
     }
     parts.sort((a, b) => comparePart(a.manifest, b.manifest));
     checkOneRecipe(parts);
+    checkOneInput(parts);
     return parts;
   }
   throw usageError(
@@ -65,6 +67,22 @@ function checkOneRecipe(parts: readonly FinishedPart[]): void {
     throw usageError(
       'mixed-recipes',
       `${first.manifest.shard} part ${first.manifest.part} and ${manifest.shard} part ${manifest.part} were made differently (${difference.slice(0, 3).join('; ')}); finish the scoring run with --replace, or remove one of them`,
+    );
+  }
+}
+
+/** A shard that shrank leaves its last parts behind when it is scored again: their text may be counted twice. */
+function checkOneInput(parts: readonly FinishedPart[]): void {
+  const firsts = new Map<string, Manifest>();
+  for (const { manifest, folder } of parts) {
+    const first = firsts.get(manifest.shard) ?? manifest;
+    firsts.set(manifest.shard, first);
+    const difference = explainDifference(knownInput(first), knownInput(manifest));
+    if (difference.length === 0) continue;
+    const path = partFiles(folder, manifest.shard, manifest.part).manifest;
+    throw usageError(
+      'mixed-inputs',
+      `${path}: part ${manifest.part} is of another version of the shard than part ${first.part} (${difference.join('; ')}); finish the scoring run, then remove the parts of the version that is gone`,
     );
   }
 }

@@ -10,7 +10,7 @@ import type { SelectionSettings } from '../select/settings.js';
 import { addStatistics, type SelectionStatistics } from '../select/statistics.js';
 import { sweepStaging } from '../storage/local.js';
 import type { Storage } from '../storage/storage.js';
-import { partState } from './done-parts.js';
+import { knownInput, partState } from './done-parts.js';
 import type { EventSink } from './events.js';
 import { partFiles } from './part-files.js';
 import { SEMANTICS } from './recipe.js';
@@ -159,11 +159,10 @@ async function pendingParts(
   for (const part of parts) {
     const { manifest } = part;
     const path = partFiles(folder, manifest.shard, manifest.part).manifest;
-    const { row_start: _, row_end: __, text_sha256: ___, ...input } = manifest.input;
     const state = await partState(storage, manifests, path, {
       fingerprint: weightedFingerprint(manifest, recipe),
       recipe,
-      input,
+      input: knownInput(manifest),
     });
     if (state.state === 'done') done.push(state.manifest);
     else pending.push(part);

@@ -15,6 +15,7 @@ const FILES = [
   'code/é.ndjson',
   'code/b.jsonl.zst',
   'code/.hidden.jsonl',
+  'code/00000.quarantine.jsonl',
   'code/c4.json.gz',
   'odd/[x].parquet',
   'odd/x.parquet',

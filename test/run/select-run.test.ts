@@ -51,6 +51,14 @@ describe('a selection run', () => {
     expect(existsSync(join(run, 'deep'))).toBe(false);
   });
 
+  it('refuses parts of two versions of a shard', async () => {
+    const run = await scoredRun((manifest) => ({ ...manifest, input: { ...manifest.input, size: 999 } }));
+    await expect(select(run, join(run, 'weighted'))).rejects.toMatchObject({
+      code: 'mixed-inputs',
+      message: expect.stringContaining('size: 1000 → 999'),
+    });
+  });
+
   it('refuses data that another run put under the manifest', async () => {
     const run = await scoredRun((manifest) => ({ ...manifest, fingerprint: 'f'.repeat(64) }));
     await expect(select(run, join(run, 'weighted'))).rejects.toMatchObject({ code: 'part-changed' });
