@@ -100,6 +100,13 @@ export function createTextLedger(
   };
 }
 
+/** What `counts().textSha256` would be for these rows. */
+export async function digestText(rows: AsyncIterable<CorpusRow>): Promise<string> {
+  const digest = createHash('sha256');
+  for await (const row of rows) if (row.kind === 'document') addToDigest(digest, row);
+  return digest.digest('hex');
+}
+
 function addToDigest(digest: Hash, { row, textBytes, text }: Document): void {
   digest.update(`${row} ${textBytes}\n`);
   digest.update(text, 'utf8');

@@ -1,10 +1,13 @@
 import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
 import * as ort from 'onnxruntime-node';
 import type { Pipeline } from '../config/pipeline.js';
+import type { CorpusRow } from '../corpus/document.js';
 import { expandShards } from '../corpus/expand.js';
 import { readShard } from '../corpus/read-shard.js';
 import { hashJson, type JsonObject } from '../dataset/canonical-json.js';
 import type { Manifest } from '../dataset/manifest.js';
+import { usageError } from '../errors.js';
 import type { Device, ModelInfo } from '../model/prepared-model.js';
 import { MIXED_WINDOW_BATCHES } from '../score/batches.js';
 import { chooseDevice } from '../score/device.js';
@@ -15,6 +18,7 @@ import type { EventSink } from './events.js';
 import { runLanes } from './lanes.js';
 import { type ModelInputs, openModelInputs } from './open-inputs.js';
 import { scoredFolder } from './part-files.js';
+import { digestText } from './part-text.js';
 import { numericProfile, overlapOf, recipeOf, scoringConventions } from './recipe.js';
 import { type PartContext, scorePart } from './score-part.js';
 import { type Totals, totalsOf } from './totals.js';
@@ -50,7 +54,7 @@ export interface ScoreReport extends Totals {
 /**
  * Scores a corpus: every part that has no matching manifest is read, scored and committed. Running it again
  * after any interruption finishes the rest; the files are the same bytes for any number of workers.
- * @throws TokensieveError usage errors of the inputs; `stale-parts` and `folder-busy` (usage); fatal errors of
+ * @throws TokensieveError usage errors of the inputs; `stale-parts`, `shard-changed` and `folder-busy` (usage); fatal errors of
  *   models and disk
  */
 export async function scoreCorpus(pipeline: Pipeline, options: ScoreOptions): Promise<ScoreReport> {
@@ -125,13 +129,17 @@ async function scoreTasks(work: Work, running: Running): Promise<Manifest[]> {
   const scoreTask = async (task: Task, scorer: Scorer, signal: AbortSignal): Promise<void> => {
     const { plan } = task;
     const finished = work.doneStreamParts.get(plan.shard.name);
-    const wanted = (part: number): boolean =>
-      task.part === null ? !finished?.has(part) : part === task.part.part;
+    const wanted = (part: number): boolean => task.part === null || part === task.part.part;
     const read = readOptions(pipeline);
     for await (const reading of readShard(options.storage, plan, read, wanted)) {
       signal.throwIfAborted();
       const { part, rows } = reading;
       const shard = plan.shard.name;
+      const before = finished?.get(part);
+      if (before !== undefined) {
+        await checkUnchanged(before, rows, plan.shard.path, context.folder);
+        continue;
+      }
       options.sink({ event: 'part-started', shard, part });
       const started = Date.now();
       const key = partTask(plan, part, task.part?.rowStart ?? null, running.recipe);
@@ -150,6 +158,20 @@ async function scoreTasks(work: Work, running: Running): Promise<Manifest[]> {
   };
   await runLanes(work.tasks, lanes, options.signal, open, scoreTask);
   return made;
+}
+
+/** A stream has no footer to be known by: its text itself tells whether a finished part is still of this shard. */
+async function checkUnchanged(
+  { shard, part, input }: Manifest,
+  rows: AsyncIterable<CorpusRow>,
+  path: string,
+  folder: string,
+): Promise<void> {
+  if ((await digestText(rows)) === input.text_sha256) return;
+  throw usageError(
+    'shard-changed',
+    `${path}: is not the file that part ${part} was scored from, though it has its size; to score it anew, remove ${join(folder, shard)} and run the command again`,
+  );
 }
 
 function partContext({ pipeline, options, inputs, device }: Running): Omit<PartContext, 'signal'> {

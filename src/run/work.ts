@@ -96,8 +96,8 @@ export interface Work {
   /** Manifests of parts that are done and will not be redone. */
   readonly done: readonly Manifest[];
   readonly tasks: readonly Task[];
-  /** For jsonl shards: parts found done; the reader passes over them. */
-  readonly doneStreamParts: ReadonlyMap<string, ReadonlySet<number>>;
+  /** For jsonl shards: parts found done, which are read again but not scored. */
+  readonly doneStreamParts: ReadonlyMap<string, ReadonlyMap<number, Manifest>>;
 }
 
 /**
@@ -115,30 +115,30 @@ export async function findWork(
   const manifests = new Set((await storage.list(folder)).filter((path) => path.endsWith(MANIFEST_SUFFIX)));
   const done: Manifest[] = [];
   const tasks: Task[] = [];
-  const doneStreamParts = new Map<string, Set<number>>();
+  const doneStreamParts = new Map<string, ReadonlyMap<number, Manifest>>();
   const stale: { path: string; why: readonly string[] }[] = [];
-  const look = async (plan: ShardPlan, part: number): Promise<PartState['state']> => {
+  const look = async (plan: ShardPlan, part: number): Promise<PartState> => {
     const path = partFiles(folder, plan.shard.name, part).manifest;
     const state = await partState(storage, manifests, path, partTask(plan, part, null, recipe));
     if (state.state === 'done') done.push(state.manifest);
     if (state.state === 'stale') stale.push({ path, why: state.why });
-    return state.state;
+    return state;
   };
   for (const plan of plans) {
     if (plan.parts === null) {
       // Only reading tells a jsonl shard's parts, so it is read again from the start and done parts are passed over.
-      const parts = new Set<number>();
+      const parts = new Map<number, Manifest>();
       for (let part = 0; ; part++) {
-        const state = await look(plan, part);
-        if (state === 'done') parts.add(part);
-        if (state === 'missing') break;
+        const found = await look(plan, part);
+        if (found.state === 'done') parts.set(part, found.manifest);
+        if (found.state === 'missing') break;
       }
       doneStreamParts.set(plan.shard.name, parts);
       tasks.push({ plan, part: null });
       continue;
     }
     for (const part of plan.parts) {
-      if ((await look(plan, part.part)) !== 'done') tasks.push({ plan, part });
+      if ((await look(plan, part.part)).state !== 'done') tasks.push({ plan, part });
     }
   }
   const [first] = stale;

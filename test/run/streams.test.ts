@@ -1,0 +1,65 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { parsePipeline } from '#tokensieve/config/load.js';
+import { type ScoreReport, scoreCorpus } from '#tokensieve/run/score-run.js';
+import { localStorage } from '#tokensieve/storage/local.js';
+import { digestFolder } from '../support/cli.js';
+import { type QuickstartInputs, quickstartInputs, temporaryFolder } from '../support/quickstart.js';
+
+describe('scoring a jsonl shard', () => {
+  const folder = temporaryFolder();
+  const shard = join(folder, 'corpus.jsonl');
+  let inputs: QuickstartInputs;
+
+  beforeAll(async () => {
+    inputs = await quickstartInputs(join(folder, 'inputs'));
+    const lines = Array.from({ length: 60 }, (_, i) =>
+      JSON.stringify({ text: `The sum of ${i} and 1. `.repeat(5) }),
+    );
+    writeFileSync(shard, `${lines.join('\n')}\n`);
+  });
+
+  const score = (out: string, limit?: number): Promise<ScoreReport> =>
+    scoreCorpus(
+      parsePipeline(
+        {
+          shards: [shard],
+          reference: inputs.reference,
+          out: join(folder, out),
+          corpus: { part_bytes: 2000, ...(limit !== undefined && { limit }) },
+          sequence: { length: 64 },
+          score: { device: 'cpu' },
+          run: { cache: join(folder, 'cache'), threads: 1 },
+        },
+        'test',
+      ),
+      {
+        storage: localStorage(),
+        sink: () => undefined,
+        signal: new AbortController().signal,
+        replace: false,
+      },
+    );
+
+  it('with a limit, the same command again changes nothing', async () => {
+    const first = await score('limited', 30);
+    expect(first).toMatchObject({ documents: 30, resumed: 0 });
+    const files = digestFolder(join(folder, 'limited'));
+    expect(await score('limited', 30)).toMatchObject({
+      documents: 30,
+      parts: first.parts,
+      resumed: first.parts,
+    });
+    expect(digestFolder(join(folder, 'limited'))).toEqual(files);
+  });
+
+  it('notices another text of the same size under a finished part', async () => {
+    const { parts } = await score('changing');
+    expect(await score('changing')).toMatchObject({ parts, resumed: parts });
+    const text = readFileSync(shard, 'utf8');
+    writeFileSync(shard, text.replace('The sum of 59', 'The sum of 95'));
+    await expect(score('changing')).rejects.toMatchObject({ code: 'shard-changed', reach: 'usage' });
+    writeFileSync(shard, text);
+  });
+});
