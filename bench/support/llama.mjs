@@ -14,6 +14,17 @@ export const shapes = {
     rope_theta: 100000,
     tie_word_embeddings: true,
   },
+  /** Fast enough to read much text with: for memory, not for speed. */
+  micro: {
+    vocab_size: 32000,
+    hidden_size: 64,
+    intermediate_size: 128,
+    num_hidden_layers: 2,
+    num_attention_heads: 4,
+    num_key_value_heads: 2,
+    rope_theta: 10000,
+    tie_word_embeddings: true,
+  },
   '25m': {
     vocab_size: 32000,
     hidden_size: 384,
