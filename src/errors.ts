@@ -31,6 +31,12 @@ export const fatalError = (code: string, message: string, options?: ErrorOptions
 export const inputError = (code: string, message: string, options?: ErrorOptions): TokensieveError =>
   new TokensieveError('input', code, message, options);
 
+/** The error with the place it happened at before its message; errors of other kinds as they are. */
+export function locatedError(place: string, error: unknown): unknown {
+  if (!(error instanceof TokensieveError)) return error;
+  return new TokensieveError(error.reach, error.code, `${place}: ${error.message}`, { cause: error });
+}
+
 /** The first line of whatever was thrown, for quarantine reports that must stay one line long. */
 export function firstLine(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);

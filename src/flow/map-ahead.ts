@@ -1,14 +1,15 @@
 /**
- * Maps an async iterable with up to `ahead` calls in flight, giving results in the order of the input.
+ * Maps an iterable, async or not, with up to `ahead` calls in flight, giving results in the order of the input.
  * The source is pulled only when a place is free, so memory is bounded by `ahead` items. On an error or an
  * early exit the calls still in flight are awaited, so nothing runs on behind the caller's back.
  */
 export async function* mapAhead<T, R>(
-  source: AsyncIterable<T>,
+  source: Iterable<T> | AsyncIterable<T>,
   ahead: number,
   map: (item: T) => Promise<R>,
 ): AsyncGenerator<R> {
-  const iterator = source[Symbol.asyncIterator]();
+  const iterator =
+    Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]();
   const flying: Promise<R>[] = [];
   let exhausted = false;
   try {

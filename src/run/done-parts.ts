@@ -32,6 +32,16 @@ export async function partState(
   return { state: 'stale', why: why.length > 0 ? why : ['fingerprint'] };
 }
 
+/** The part's manifest as it is now, if it says what is expected; null otherwise. */
+export async function finishedManifest(
+  storage: Storage,
+  path: string,
+  expected: ExpectedPart,
+): Promise<Manifest | null> {
+  const found = await partState(storage, new Set([path]), path, expected);
+  return found.state === 'done' ? found.manifest : null;
+}
+
 /** What a part's manifest must say to count as this run's. */
 export interface ExpectedPart {
   readonly fingerprint: string;

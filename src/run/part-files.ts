@@ -1,4 +1,10 @@
-import { join } from 'node:path';
+import { join, relative, sep } from 'node:path';
+
+/** A part by its name. */
+export interface PartPlace {
+  readonly shard: string;
+  readonly part: number;
+}
 
 /** Where the files of one part lie. Names are fixed, so that any reader finds them from (shard, part) alone. */
 export interface PartFiles {
@@ -20,4 +26,13 @@ export function partFiles(folder: string, shard: string, part: number): PartFile
     quarantine: `${stem}.quarantine.jsonl`,
     manifest: `${stem}.manifest.json`,
   };
+}
+
+/** The part whose manifest has this path below `folder`; null for every other path. */
+export function placeOfManifest(folder: string, path: string): PartPlace | null {
+  const name = relative(folder, path).split(sep).join('/');
+  const [, shard, part] = /^(?!\.\.\/)(.+)\/(\d{5,15})\.manifest\.json$/.exec(name) ?? [];
+  if (shard === undefined || part === undefined) return null;
+  const place = { shard, part: Number(part) };
+  return partFiles(folder, shard, place.part).manifest === join(path) ? place : null;
 }

@@ -10,6 +10,7 @@ import {
 } from '../dataset/documents.js';
 import { MANIFEST_VERSION, type Manifest, type ManifestOutput, stageManifest } from '../dataset/manifest.js';
 import { createSequenceWriter, type SequenceWriter } from '../dataset/writer.js';
+import { locatedError } from '../errors.js';
 import { mapAhead } from '../flow/map-ahead.js';
 import { scoredColumns, toSequenceBatch } from '../score/columns.js';
 import type { Scorer } from '../score/scorer.js';
@@ -23,7 +24,7 @@ import {
 import type { Sequence } from '../sequence/sequence.js';
 import type { Storage } from '../storage/storage.js';
 import type { ByteOffsets, Encoding, Tokenizer } from '../tokenizer/tokenizer.js';
-import type { PartInput } from './done-parts.js';
+import { finishedManifest, type PartInput } from './done-parts.js';
 import type { EventSink } from './events.js';
 import { type PartFiles, partFiles } from './part-files.js';
 import { createTextLedger, type TextLedger } from './part-text.js';
@@ -78,7 +79,7 @@ export async function scorePart(
       context.sink({ event: 'quarantined', shard: task.shard, ...quarantined });
     });
     const packed = { tokens: 0 };
-    const sequences = packedSequences(context, ledger, outputs.documents, reading, packed);
+    const sequences = packedSequences(context, task, ledger, outputs.documents, reading, packed);
     // Text is read well ahead of scoring: progress counts what the scored tokens stand for.
     let scoredTokens = 0;
     let told = 0;
@@ -86,7 +87,8 @@ export async function scorePart(
       context.sink({ event: 'progress', tokens, text_bytes: textBytes - told });
       told = textBytes;
     };
-    for await (const group of scoreSequences(sequences, scorer, context.scoring)) {
+    const located = scorerOfPart(scorer, task);
+    for await (const group of scoreSequences(sequences, located, context.scoring)) {
       context.signal.throwIfAborted();
       await outputs.sequences.write(toSequenceBatch(group, context.scoring.roles, context.scoring.entropy));
       const tokens = group.reduce((sum, { sequence }) => sum + sequence.ids.length, 0);
@@ -99,6 +101,16 @@ export async function scorePart(
     await outputs.abort();
     throw error;
   }
+}
+
+/** The scorer, its errors naming the part they came up in. */
+function scorerOfPart(scorer: Scorer, { shard, part }: PartTask): Pick<Scorer, 'score'> {
+  return {
+    score: (batch) =>
+      scorer.score(batch).catch((error: unknown) => {
+        throw locatedError(`${shard} part ${part}`, error);
+      }),
+  };
 }
 
 interface Outputs {
@@ -150,6 +162,7 @@ async function openOutputs(context: PartContext, task: PartTask, files: PartFile
 /** Rows of the shard → documents → ids → rows of the model; each document is noted once it is tokenized. */
 async function* packedSequences(
   context: PartContext,
+  task: PartTask,
   ledger: TextLedger,
   documents: DocumentWriter,
   reading: PartReading,
@@ -158,7 +171,7 @@ async function* packedSequences(
   const packer = createPacker(context.packing);
   const tokenized = mapAhead(ledger.groups(reading.rows), GROUPS_AHEAD, async (group) => ({
     group,
-    encodings: await context.tokenizer.encode(group.map(({ text }) => text)),
+    encodings: await encodeGroup(context.tokenizer, task, group),
   }));
   for await (const { group, encodings } of tokenized) {
     const done: Sequence[] = [];
@@ -183,6 +196,18 @@ async function* packedSequences(
     yield done;
   }
   yield packer.finish();
+}
+
+async function encodeGroup(
+  tokenizer: Tokenizer,
+  { shard, part }: PartTask,
+  group: readonly Document[],
+): Promise<readonly Encoding[]> {
+  try {
+    return await tokenizer.encode(group.map(({ text }) => text));
+  } catch (error) {
+    throw locatedError(`${shard} part ${part}, rows ${group[0]?.row} to ${group.at(-1)?.row}`, error);
+  }
 }
 
 /** A document that several rows cut asks for its byte offsets several times; they are worked out once. */
@@ -240,8 +265,10 @@ async function commitPart(
       ...(report === null ? [] : [outputOf('quarantine', files.quarantine, report)]),
     ],
   };
-  // A manifest of an earlier recipe must never stand beside the data of this one.
-  await context.storage.remove(files.manifest);
+  // A manifest of an earlier recipe must never stand beside the data of this one. One of this recipe may stay:
+  // another process finished the part, with the same bytes.
+  const finished = await finishedManifest(context.storage, files.manifest, task);
+  if (finished === null) await context.storage.remove(files.manifest);
   await outputs.documents.commit();
   if (report !== null) await outputs.report.commit();
   else await context.storage.remove(files.quarantine);

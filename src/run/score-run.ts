@@ -14,10 +14,12 @@ import { chooseDevice } from '../score/device.js';
 import { type ModelRole, openScorer, type Scorer } from '../score/scorer.js';
 import { sweepStaging } from '../storage/local.js';
 import type { Storage } from '../storage/storage.js';
+import { finishedManifest } from './done-parts.js';
 import type { EventSink } from './events.js';
 import { runLanes } from './lanes.js';
+import { clearLeftovers, leftoverParts } from './leftovers.js';
 import { type ModelInputs, openModelInputs } from './open-inputs.js';
-import { scoredFolder } from './part-files.js';
+import { partFiles, scoredFolder } from './part-files.js';
 import { digestText } from './part-text.js';
 import { numericProfile, overlapOf, recipeOf, scoringConventions } from './recipe.js';
 import { type PartContext, scorePart } from './score-part.js';
@@ -71,8 +73,10 @@ export async function scoreCorpus(pipeline: Pipeline, options: ScoreOptions): Pr
     try {
       await sweepStaging(scoredFolder(pipeline.out));
       const { limit } = pipeline.corpus;
-      const { plans, broken } = await planShards(storage, shards, readOptions(pipeline), limit, sink);
-      const work = await findWork(storage, plans, recipe, pipeline.out, options.replace);
+      const planned = await planShards(storage, shards, readOptions(pipeline), limit, sink);
+      const { plans, broken } = planned;
+      const work = await findWork(storage, planned, recipe, pipeline.out, options.replace);
+      await dropLeftovers(options, scoredFolder(pipeline.out), work.leftovers);
       sink({
         event: 'planned',
         shards: shards.length,
@@ -108,6 +112,15 @@ export function infosOf({
   };
 }
 
+async function dropLeftovers(
+  { storage, replace, sink }: ScoreOptions,
+  folder: string,
+  leftovers: Work['leftovers'],
+): Promise<void> {
+  const removed = await clearLeftovers(storage, folder, 'scored', leftovers, replace);
+  if (removed > 0) sink({ event: 'note', message: `removed ${removed} leftover part(s) from ${folder}` });
+}
+
 interface Running {
   readonly pipeline: Pipeline;
   readonly options: ScoreOptions;
@@ -128,21 +141,29 @@ async function scoreTasks(work: Work, running: Running): Promise<Manifest[]> {
 
   const scoreTask = async (task: Task, scorer: Scorer, signal: AbortSignal): Promise<void> => {
     const { plan } = task;
-    const finished = work.doneStreamParts.get(plan.shard.name);
+    const shard = plan.shard.name;
+    const doneBefore = work.doneStreamParts.get(shard);
+    let parts = 0;
     const wanted = (part: number): boolean => task.part === null || part === task.part.part;
     const read = readOptions(pipeline);
     for await (const reading of readShard(options.storage, plan, read, wanted)) {
       signal.throwIfAborted();
       const { part, rows } = reading;
-      const shard = plan.shard.name;
-      const before = finished?.get(part);
-      if (before !== undefined) {
-        await checkUnchanged(before, rows, plan.shard.path, context.folder);
+      parts = part + 1;
+      const key = partTask(plan, part, task.part?.rowStart ?? null, running.recipe);
+      const path = partFiles(context.folder, shard, part).manifest;
+      const before = doneBefore?.get(part);
+      // Another process may share the work: what it finished in the meantime is not scored again.
+      const finished = before ?? (await finishedManifest(options.storage, path, key));
+      if (finished !== null) {
+        if (task.part === null) await checkUnchanged(finished, rows, plan.shard.path, context.folder);
+        if (before !== undefined) continue;
+        made.push(finished);
+        options.sink({ event: 'progress', tokens: 0, text_bytes: finished.counts.text_bytes });
         continue;
       }
       options.sink({ event: 'part-started', shard, part });
       const started = Date.now();
-      const key = partTask(plan, part, task.part?.rowStart ?? null, running.recipe);
       const manifest = await scorePart({ ...context, signal }, key, { part, rows }, scorer);
       made.push(manifest);
       const { tokens, documents } = manifest.counts;
@@ -154,6 +175,10 @@ async function scoreTasks(work: Work, running: Running): Promise<Manifest[]> {
         documents,
         seconds: (Date.now() - started) / 1000,
       });
+    }
+    if (task.part === null) {
+      const own = work.found.filter((place) => place.shard === shard);
+      await dropLeftovers(options, context.folder, leftoverParts(own, new Map([[shard, parts]])));
     }
   };
   await runLanes(work.tasks, lanes, options.signal, open, scoreTask);

@@ -108,11 +108,13 @@ export async function openSequences(
 /**
  * The part as selection reads it.
  * @param domainColumn kept column whose value is a document's domain, where the method asks for one
+ * @param signal ends every pass over the part, at its next batch, with the signal's reason
  */
 export function partSource(
   storage: Storage,
   finished: FinishedPart,
   domainColumn: string | null,
+  signal?: AbortSignal,
 ): PartSource {
   const { shard, part } = finished.manifest;
   const files = partFiles(finished.folder, shard, part);
@@ -123,7 +125,10 @@ export function partSource(
     part,
     async *batches(): AsyncGenerator<SequenceBatch> {
       if (domainColumn !== null) domains = await readDomains(storage, files.documents, domainColumn);
-      yield* (await openSequences(storage, finished)).batches();
+      for await (const batch of (await openSequences(storage, finished)).batches()) {
+        signal?.throwIfAborted();
+        yield batch;
+      }
       domains = new Map();
     },
     ...(domainColumn !== null && { domainOf: (document: bigint) => domains.get(document) ?? null }),

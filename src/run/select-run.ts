@@ -1,6 +1,6 @@
 import { basename, join, resolve } from 'node:path';
 import { hashJson, type JsonObject } from '../dataset/canonical-json.js';
-import { MANIFEST_SUFFIX, MANIFEST_VERSION, type Manifest, stageManifest } from '../dataset/manifest.js';
+import { MANIFEST_VERSION, type Manifest, stageManifest } from '../dataset/manifest.js';
 import { createSequenceWriter } from '../dataset/writer.js';
 import { usageError } from '../errors.js';
 import { type LoadedMethod, loadMethod } from '../select/load.js';
@@ -10,8 +10,9 @@ import type { SelectionSettings } from '../select/settings.js';
 import { addStatistics, type SelectionStatistics } from '../select/statistics.js';
 import { sweepStaging } from '../storage/local.js';
 import type { Storage } from '../storage/storage.js';
-import { knownInput, partState } from './done-parts.js';
+import { type ExpectedPart, finishedManifest, knownInput, partState } from './done-parts.js';
 import type { EventSink } from './events.js';
+import { clearLeftovers, listParts } from './leftovers.js';
 import { partFiles } from './part-files.js';
 import { SEMANTICS } from './recipe.js';
 import { type FinishedPart, finishedParts, openSequences, partSource } from './scored-parts.js';
@@ -84,12 +85,21 @@ export async function selectRun(
     let statistics: SelectionStatistics | null = null;
     if (pending.length > 0) {
       const domainColumn = loaded.method.name === 'domain-weights' ? settings.domains : null;
-      const sources = new Map(parts.map((part) => [part, partSource(storage, part, domainColumn)]));
+      const sources = new Map(
+        parts.map((part) => [part, partSource(storage, part, domainColumn, options.signal)]),
+      );
       const prepared = await selection.prepare([...sources.values()]);
       for (const part of pending) {
         options.signal.throwIfAborted();
         const source = sources.get(part);
         if (source === undefined) continue;
+        const { shard, part: number } = part.manifest;
+        const path = partFiles(folder, shard, number).manifest;
+        const elsewhere = await finishedManifest(storage, path, weightedPart(part.manifest, recipe));
+        if (elsewhere !== null) {
+          made.push(elsewhere);
+          continue;
+        }
         const weighed = await weighPart(part, { source, selection, prepared, recipe, folder, options });
         made.push(weighed.manifest);
         statistics = statistics === null ? weighed.statistics : addStatistics(statistics, weighed.statistics);
@@ -142,28 +152,34 @@ function scoredDigest({ outputs, shard, part }: Manifest): string {
   );
 }
 
-const weightedFingerprint = (manifest: Manifest, recipe: JsonObject): string =>
-  hashJson({ recipe, scored: manifest.fingerprint, digest: scoredDigest(manifest), part: manifest.part });
+/** What the weighted part of a scored one must be. */
+const weightedPart = (scored: Manifest, recipe: JsonObject): ExpectedPart => ({
+  fingerprint: hashJson({
+    recipe,
+    scored: scored.fingerprint,
+    digest: scoredDigest(scored),
+    part: scored.part,
+  }),
+  recipe,
+  input: knownInput(scored),
+});
 
 async function pendingParts(
   parts: readonly FinishedPart[],
   recipe: JsonObject,
   folder: string,
-  { storage, replace }: SelectOptions,
+  { storage, replace, sink }: SelectOptions,
 ): Promise<{ done: Manifest[]; pending: FinishedPart[] }> {
-  const listed = (await storage.list(folder)).filter((path) => path.endsWith(MANIFEST_SUFFIX));
-  // Spelled as partFiles spells them: a folder may have been given as ./weighted.
-  const manifests = new Set(listed.map((path) => join(path)));
+  const found = await listParts(storage, folder);
+  const manifests = new Set(found.map(({ shard, part }) => partFiles(folder, shard, part).manifest));
+  const wanted = new Set<string>();
   const done: Manifest[] = [];
   const pending: FinishedPart[] = [];
   for (const part of parts) {
     const { manifest } = part;
     const path = partFiles(folder, manifest.shard, manifest.part).manifest;
-    const state = await partState(storage, manifests, path, {
-      fingerprint: weightedFingerprint(manifest, recipe),
-      recipe,
-      input: knownInput(manifest),
-    });
+    wanted.add(path);
+    const state = await partState(storage, manifests, path, weightedPart(manifest, recipe));
     if (state.state === 'done') done.push(state.manifest);
     else pending.push(part);
     if (state.state === 'stale' && !replace) {
@@ -173,6 +189,9 @@ async function pendingParts(
       );
     }
   }
+  const leftovers = found.filter(({ shard, part }) => !wanted.has(partFiles(folder, shard, part).manifest));
+  const removed = await clearLeftovers(storage, folder, 'weighted', leftovers, replace);
+  if (removed > 0) sink({ event: 'note', message: `removed ${removed} leftover part(s) from ${folder}` });
   return { done, pending };
 }
 
@@ -193,7 +212,8 @@ async function weighPart(
   const { shard, part, input, counts } = scored.manifest;
   const scoredFile = await openSequences(storage, scored);
   const files = partFiles(folder, shard, part);
-  const fingerprint = weightedFingerprint(scored.manifest, recipe);
+  const expected = weightedPart(scored.manifest, recipe);
+  const { fingerprint } = expected;
   const score = scored.manifest.recipe['score'] as { compression?: 'none' | 'zstd' | 'lz4' } | undefined;
   const writer = await createSequenceWriter(storage, files.sequences, {
     columns: [...scoredFile.columns, 'weight'],
@@ -204,7 +224,6 @@ async function weighPart(
   try {
     const weighing = selection.weigh(source, prepared);
     for await (const { batch, weights } of weighing.batches) {
-      options.signal.throwIfAborted();
       await writer.write({ ...batch, columns: { ...batch.columns, weight: weights } });
       sink({ event: 'progress', tokens: batch.inputIds.length, text_bytes: 0 });
     }
@@ -237,7 +256,9 @@ async function weighPart(
         },
       ],
     };
-    await storage.remove(files.manifest);
+    // One of this fingerprint may stay: another process finished the part, with the same bytes.
+    const finished = await finishedManifest(storage, files.manifest, expected);
+    if (finished === null) await storage.remove(files.manifest);
     await writer.commit();
     sink({ event: 'data-committed', shard, part });
     await (await stageManifest(storage, files.manifest, manifest)).commit();

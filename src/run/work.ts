@@ -2,13 +2,18 @@ import type { Pipeline } from '../config/pipeline.js';
 import { planShard } from '../corpus/read-shard.js';
 import type { PartPlan, ReadOptions, Shard, ShardPlan } from '../corpus/shard.js';
 import type { JsonObject } from '../dataset/canonical-json.js';
-import { fingerprintOf, MANIFEST_SUFFIX, type Manifest } from '../dataset/manifest.js';
+import { fingerprintOf, type Manifest } from '../dataset/manifest.js';
 import { firstLine, TokensieveError, usageError } from '../errors.js';
+import { mapAhead } from '../flow/map-ahead.js';
 import type { Storage } from '../storage/storage.js';
 import { type PartState, partState } from './done-parts.js';
 import type { EventSink } from './events.js';
-import { partFiles, scoredFolder } from './part-files.js';
+import { leftoverParts, listParts } from './leftovers.js';
+import { type PartPlace, partFiles, scoredFolder } from './part-files.js';
 import type { PartTask } from './score-part.js';
+
+/** Footers read at once: a folder of many shards is bound by the store's latency. */
+const FOOTERS_AHEAD = 8;
 
 /** One unit of work: a part of a parquet shard, or a whole jsonl shard, which is read once, in order. */
 export interface Task {
@@ -19,6 +24,11 @@ export interface Task {
 export interface BrokenShard {
   readonly shard: string;
   readonly detail: string;
+}
+
+export interface Planned {
+  readonly plans: readonly ShardPlan[];
+  readonly broken: readonly BrokenShard[];
 }
 
 /** What a shard reader must be told. */
@@ -38,17 +48,22 @@ export async function planShards(
   options: ReadOptions,
   limit: number | undefined,
   sink: EventSink,
-): Promise<{ readonly plans: readonly ShardPlan[]; readonly broken: readonly BrokenShard[] }> {
+): Promise<Planned> {
   const plans: ShardPlan[] = [];
   const broken: BrokenShard[] = [];
-  for (const shard of shards) {
+  const planOrWhyNot = async (shard: Shard): Promise<ShardPlan | BrokenShard> => {
     try {
-      plans.push(withLimit(await planShard(storage, shard, options), limit));
+      return withLimit(await planShard(storage, shard, options), limit);
     } catch (error) {
       if (!(error instanceof TokensieveError) || error.reach !== 'input') throw error;
-      const detail = firstLine(error);
-      broken.push({ shard: shard.name, detail });
-      sink({ event: 'quarantined', shard: shard.name, row: 0, rows: null, reason: 'broken-shard', detail });
+      return { shard: shard.name, detail: firstLine(error) };
+    }
+  };
+  for await (const planned of mapAhead(shards, FOOTERS_AHEAD, planOrWhyNot)) {
+    if ('parts' in planned) plans.push(planned);
+    else {
+      broken.push(planned);
+      sink({ event: 'quarantined', ...planned, row: 0, rows: null, reason: 'broken-shard' });
     }
   }
   return { plans, broken };
@@ -98,6 +113,10 @@ export interface Work {
   readonly tasks: readonly Task[];
   /** For jsonl shards: parts found done, which are read again but not scored. */
   readonly doneStreamParts: ReadonlyMap<string, ReadonlyMap<number, Manifest>>;
+  /** Every part that the output folder had a manifest of. */
+  readonly found: readonly PartPlace[];
+  /** Those that this command does not make, as far as plans tell; a jsonl shard's are known when it was read. */
+  readonly leftovers: readonly PartPlace[];
 }
 
 /**
@@ -106,13 +125,14 @@ export interface Work {
  */
 export async function findWork(
   storage: Storage,
-  plans: readonly ShardPlan[],
+  { plans, broken }: Planned,
   recipe: JsonObject,
   out: string,
   replace: boolean,
 ): Promise<Work> {
   const folder = scoredFolder(out);
-  const manifests = new Set((await storage.list(folder)).filter((path) => path.endsWith(MANIFEST_SUFFIX)));
+  const found = await listParts(storage, folder);
+  const manifests = new Set(found.map(({ shard, part }) => partFiles(folder, shard, part).manifest));
   const done: Manifest[] = [];
   const tasks: Task[] = [];
   const doneStreamParts = new Map<string, ReadonlyMap<number, Manifest>>();
@@ -129,9 +149,9 @@ export async function findWork(
       // Only reading tells a jsonl shard's parts, so it is read again from the start and done parts are passed over.
       const parts = new Map<number, Manifest>();
       for (let part = 0; ; part++) {
-        const found = await look(plan, part);
-        if (found.state === 'done') parts.set(part, found.manifest);
-        if (found.state === 'missing') break;
+        const state = await look(plan, part);
+        if (state.state === 'done') parts.set(part, state.manifest);
+        if (state.state === 'missing') break;
       }
       doneStreamParts.set(plan.shard.name, parts);
       tasks.push({ plan, part: null });
@@ -148,5 +168,9 @@ export async function findWork(
       `${out}: ${stale.length} finished part(s) were made otherwise (${first.path}: ${first.why.slice(0, 4).join('; ')}); choose another --out, go back to the old settings, or redo them with --replace`,
     );
   }
-  return { done, tasks, doneStreamParts };
+  const counts = new Map<string, number | null>([
+    ...plans.map(({ shard, parts }) => [shard.name, parts?.length ?? null] as const),
+    ...broken.map(({ shard }) => [shard, null] as const),
+  ]);
+  return { done, tasks, doneStreamParts, found, leftovers: leftoverParts(found, counts) };
 }

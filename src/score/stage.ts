@@ -18,7 +18,7 @@ export interface ScoringRules extends BatchRules {
  */
 export async function* scoreSequences(
   sequences: AsyncIterable<readonly Sequence[]>,
-  scorer: Scorer,
+  scorer: Pick<Scorer, 'score'>,
   rules: ScoringRules,
 ): AsyncGenerator<readonly ScoredSequence[]> {
   const results = mapAhead(jobsOf(sequences, rules), BATCHES_IN_FLIGHT, async (job) => ({

@@ -152,6 +152,82 @@ describe('a scoring run', () => {
     expect(digestFolder(out)).toEqual(digestFolder(fresh.out));
   });
 
+  it('refuses parts of shards it does not name, and removes them when told to', async () => {
+    const corpus = join(folder, 'renamed');
+    await manySmallParts(corpus);
+    const { out } = await score({ shards: [join(corpus, 'a/*.parquet')] });
+    const before = filesBelow(out);
+    // The same file under another name, since the glob begins a folder higher.
+    const wider = { shards: [join(corpus, '*/web.parquet')], out };
+    await expect(score(wider)).rejects.toMatchObject({
+      code: 'stale-parts',
+      reach: 'usage',
+      message: expect.stringMatching(/6 finished part\(s\) of shards that this command does not name/),
+    });
+    expect(filesBelow(out)).toEqual(before);
+    // What another command wrote below the folder is not this one's to remove.
+    const foreign = join(out, 'scored/notes/00000.manifest.json');
+    mkdirSync(join(foreign, '..'));
+    writeFileSync(foreign, '{"mine": true}');
+    await score(wider, { replace: true });
+    expect(readFileSync(foreign, 'utf8')).toBe('{"mine": true}');
+    rmSync(foreign);
+    expect(digestFolder(out)).toEqual(digestFolder((await score({ shards: wider.shards })).out));
+  });
+
+  it('removes the parts that a shard which shrank has no more', async () => {
+    const corpus = join(folder, 'shrinking');
+    await manySmallParts(corpus);
+    const glob = [join(corpus, '**/*.{parquet,jsonl.gz}')];
+    const first = await score({ shards: glob, corpus: { part_bytes: 2048 } });
+    const smaller = { shards: glob, corpus: { part_bytes: 2048, limit: 5 } };
+    const again = await score({ ...smaller, out: first.out }, { replace: true });
+    expect(again.parts).toBeLessThan(first.parts);
+    expect(digestFolder(first.out)).toEqual(digestFolder((await score(smaller)).out));
+  });
+
+  it('does not score again what another process finished in the meantime', async () => {
+    const { out } = await score();
+    const expected = digestFolder(out);
+    const path = join(out, 'scored/a/web.parquet/00001.manifest.json');
+    const manifest = readFileSync(path);
+    rmSync(path);
+    const started: number[] = [];
+    const again = await score(
+      { out },
+      {
+        sink: (event) => {
+          if (event.event === 'planned') writeFileSync(path, manifest);
+          if (event.event === 'part-started') started.push(event.part);
+        },
+      },
+    );
+    expect(started).toEqual([]);
+    expect(again.documents).toBe(88);
+    expect(digestFolder(out)).toEqual(expected);
+  });
+
+  it('a loss that is no number names the part, the row and the model', async () => {
+    const damaged = join(folder, 'damaged');
+    writeRandomCheckpoint(damaged, {
+      architecture: 'LlamaForCausalLM',
+      seed: 6,
+      overrides: { vocab_size: 512 },
+    });
+    for (const name of ['tokenizer.json', 'tokenizer_config.json'])
+      cpSync(join(inputs.reference, name), join(damaged, name));
+    const weights = join(damaged, 'model.safetensors');
+    const bytes = readFileSync(weights);
+    bytes.fill(0xff, 8 + Number(bytes.readBigUInt64LE(0)));
+    writeFileSync(weights, bytes);
+    await expect(score({ current: damaged })).rejects.toMatchObject({
+      code: 'loss-not-finite',
+      message: expect.stringMatching(
+        /^a\/web\.parquet part 0: sequence \d+, .*document row \d+.*current loss is NaN/,
+      ),
+    });
+  });
+
   it('notices a shard that changed', async () => {
     const corpus = join(folder, 'changing');
     await manySmallParts(corpus);
@@ -282,11 +358,11 @@ describe('a scoring run', () => {
     expect((await verifyFolder(storage, out)).findings).toEqual([]);
   });
 
-  it('a full disk ends the run in one clear line, with whole files alone under final names', async () => {
+  it('a full disk ends the run in one clear line, with whole files alone under final names', async (ctx) => {
     const disk = join(folder, 'small-disk');
     mkdirSync(disk, { recursive: true });
     const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=512k', 'tmpfs', disk]);
-    if (mounted.status !== 0) return console.warn('skipped: mounting a tmpfs needs root');
+    if (mounted.status !== 0) ctx.skip('mounting a tmpfs needs root');
     try {
       const args = [
         'score',

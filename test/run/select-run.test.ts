@@ -1,10 +1,11 @@
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Manifest } from '#tokensieve/dataset/manifest.js';
 import { selectRun } from '#tokensieve/run/select-run.js';
 import { selectionSettings } from '#tokensieve/select/settings.js';
 import { storage, writePart } from '../dataset/runs.js';
+import { filesBelow } from '../support/cli.js';
 import { temporaryFolder } from '../support/quickstart.js';
 
 describe('a selection run', () => {
@@ -49,6 +50,36 @@ describe('a selection run', () => {
     const run = await scoredRun((manifest) => ({ ...manifest, shard: '../../escaped' }));
     await expect(select(run, join(run, 'deep/weighted'))).rejects.toMatchObject({ code: 'misplaced-part' });
     expect(existsSync(join(run, 'deep'))).toBe(false);
+  });
+
+  it('refuses weighted parts whose scored part is gone, and removes them when told to', async () => {
+    const run = await scoredRun();
+    const out = join(run, 'weighted');
+    await select(run, out);
+    const weighted = filesBelow(out);
+    const scored = filesBelow(join(run, 'scored'));
+    for (const path of scored.filter((name) => name.includes('/00001.'))) rmSync(path);
+    await expect(select(run, out)).rejects.toMatchObject({ code: 'stale-parts', reach: 'usage' });
+    expect(filesBelow(out)).toEqual(weighted);
+    await select(run, out, true);
+    expect(filesBelow(out)).toEqual(weighted.filter((name) => !name.includes('/00001.')));
+    // Scored parts below the folder are no weighted ones.
+    await select(run, run, true);
+    expect(filesBelow(join(run, 'scored'))).toEqual(scored.filter((name) => !name.includes('/00001.')));
+  });
+
+  it('stops within the passes that come before weighing', async () => {
+    const run = await scoredRun();
+    const reason = new Error('stop');
+    const settings = selectionSettings.parse({ method: 'slm', keep: 0.5, scope: 'dataset' });
+    const stopped = selectRun(run, join(run, 'weighted'), settings, {
+      storage,
+      sink: () => undefined,
+      signal: AbortSignal.abort(reason),
+      replace: false,
+    });
+    await expect(stopped).rejects.toBe(reason);
+    expect(filesBelow(join(run, 'weighted'))).toEqual([]);
   });
 
   it('refuses parts of two versions of a shard', async () => {

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { parsePipeline } from '#tokensieve/config/load.js';
@@ -20,7 +20,7 @@ describe('scoring a jsonl shard', () => {
     writeFileSync(shard, `${lines.join('\n')}\n`);
   });
 
-  const score = (out: string, limit?: number): Promise<ScoreReport> =>
+  const score = (out: string, limit?: number, replace = false): Promise<ScoreReport> =>
     scoreCorpus(
       parsePipeline(
         {
@@ -38,7 +38,7 @@ describe('scoring a jsonl shard', () => {
         storage: localStorage(),
         sink: () => undefined,
         signal: new AbortController().signal,
-        replace: false,
+        replace,
       },
     );
 
@@ -52,6 +52,20 @@ describe('scoring a jsonl shard', () => {
       resumed: first.parts,
     });
     expect(digestFolder(join(folder, 'limited'))).toEqual(files);
+  });
+
+  it('notices finished parts beyond its end, and removes them when told to', async () => {
+    const { parts } = await score('longer');
+    const scored = join(folder, 'longer/scored/corpus.jsonl');
+    const files = digestFolder(scored);
+    const stem = (part: number) => join(scored, String(part).padStart(5, '0'));
+    // What a longer text of the same size would have left: one more part.
+    const manifest = JSON.parse(readFileSync(`${stem(parts - 1)}.manifest.json`, 'utf8'));
+    writeFileSync(`${stem(parts + 1)}.manifest.json`, JSON.stringify({ ...manifest, part: parts + 1 }));
+    copyFileSync(`${stem(parts - 1)}.arrow`, `${stem(parts + 1)}.arrow`);
+    await expect(score('longer')).rejects.toMatchObject({ code: 'stale-parts', reach: 'usage' });
+    expect(await score('longer', undefined, true)).toMatchObject({ parts, resumed: parts });
+    expect(digestFolder(scored)).toEqual(files);
   });
 
   it('notices another text of the same size under a finished part', async () => {
