@@ -1,7 +1,8 @@
 import type { CommandModule } from 'yargs';
 import { diffRuns, formatDiff } from '../dataset/diff.js';
 import { localStorage } from '../storage/local.js';
-import { EXIT, withInterrupt } from './exit.js';
+import { retryingReads } from '../storage/retrying.js';
+import { EXIT, untilInterrupted } from './exit.js';
 
 export const diffCommand: CommandModule = {
   command: 'diff <a> <b>',
@@ -17,8 +18,8 @@ export const diffCommand: CommandModule = {
       .option('json', { type: 'boolean', default: false, description: 'Print the whole report as JSON' })
       .example('$0 diff runs/fp32/weighted runs/bf16/weighted', 'The flip rate between two precisions'),
   handler: (args) =>
-    withInterrupt(async () => {
-      const storage = localStorage();
+    untilInterrupted(async () => {
+      const storage = retryingReads(localStorage());
       const report = await diffRuns(
         { storage, folder: String(args['a']) },
         { storage, folder: String(args['b']) },

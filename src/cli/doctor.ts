@@ -1,7 +1,7 @@
 import type { CommandModule } from 'yargs';
 import { diagnose } from '../inspect/doctor.js';
 import { defaultCacheFolder } from '../run/open-inputs.js';
-import { EXIT, withInterrupt } from './exit.js';
+import { EXIT, untilInterrupted } from './exit.js';
 import { diagnosisText } from './views/diagnosis.js';
 
 export const doctorCommand: CommandModule = {
@@ -12,7 +12,7 @@ export const doctorCommand: CommandModule = {
       .option('json', { type: 'boolean', default: false, description: 'Print the diagnosis as JSON' })
       .example('$0 doctor', 'Providers that really load, threads, memory, codecs, disk'),
   handler: (args) =>
-    withInterrupt(async () => {
+    untilInterrupted(async () => {
       const diagnosis = await diagnose(defaultCacheFolder(), process.cwd());
       process.stdout.write(
         `${args['json'] === true ? JSON.stringify(diagnosis, null, 2) : diagnosisText(diagnosis)}\n`,

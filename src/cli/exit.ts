@@ -16,6 +16,15 @@ export function reportError(error: unknown): number {
   return known && error.reach === 'usage' ? EXIT.usage : EXIT.failed;
 }
 
+/** Runs the body of a command that leaves nothing half done: Ctrl-C ends it at once, as it does any program. */
+export async function untilInterrupted(body: () => Promise<number>): Promise<void> {
+  try {
+    process.exitCode = await body();
+  } catch (error) {
+    process.exitCode = reportError(error);
+  }
+}
+
 /** Runs a command's body with a signal that Ctrl-C raises; a second Ctrl-C ends the process at once. */
 export async function withInterrupt(body: (signal: AbortSignal) => Promise<number>): Promise<void> {
   const controller = new AbortController();
@@ -31,7 +40,9 @@ export async function withInterrupt(body: (signal: AbortSignal) => Promise<numbe
   try {
     process.exitCode = await body(controller.signal);
   } catch (error) {
-    process.exitCode = controller.signal.aborted ? EXIT.interrupted : reportError(error);
+    // What goes wrong while stopping (a full disk) is told all the same.
+    const { signal } = controller;
+    process.exitCode = signal.aborted && error === signal.reason ? EXIT.interrupted : reportError(error);
   } finally {
     process.off('SIGINT', stop);
     process.off('SIGTERM', stop);

@@ -2,7 +2,7 @@ import type { CommandModule } from 'yargs';
 import { inspect } from '../inspect/inspect.js';
 import { defaultCacheFolder } from '../run/open-inputs.js';
 import { localStorage } from '../storage/local.js';
-import { EXIT, withInterrupt } from './exit.js';
+import { EXIT, untilInterrupted } from './exit.js';
 import { inspectionText } from './views/inspection.js';
 
 export const inspectCommand: CommandModule = {
@@ -24,7 +24,7 @@ export const inspectCommand: CommandModule = {
       .example('$0 inspect shards/0000.parquet', 'Columns, row groups, and the parts that a run would cut')
       .example('$0 inspect runs/one', 'Parts, tokens and losses of a run'),
   handler: (args) =>
-    withInterrupt(async () => {
+    untilInterrupted(async () => {
       const found = await inspect(String(args['path']), {
         storage: localStorage(),
         cacheFolder: defaultCacheFolder(),

@@ -43,7 +43,7 @@ await yargs(hideBin(process.argv))
   .recommendCommands()
   .version(version)
   .alias({ h: 'help', v: 'version' })
-  .epilogue('Exit codes: 0 done, 1 failed, 2 usage, 3 done with quarantined input.')
+  .epilogue('Exit codes: 0 done, 1 failed, 2 usage, 3 done with quarantined input, 130 interrupted.')
   .wrap(Math.min(110, process.stdout.columns ?? 110))
   .fail((message, error) => {
     // yargs throws some usage errors (a flag without its value) and reports the others.

@@ -1,7 +1,7 @@
 import type { CommandModule } from 'yargs';
 import { inspectModel } from '../inspect/model-folder.js';
 import { defaultCacheFolder } from '../run/open-inputs.js';
-import { EXIT, withInterrupt } from './exit.js';
+import { EXIT, untilInterrupted } from './exit.js';
 import { inspectionText } from './views/inspection.js';
 
 const infoCommand: CommandModule = {
@@ -21,7 +21,7 @@ const infoCommand: CommandModule = {
       })
       .example('$0 model info models/ref', 'Parameters, FLOPs a token, memory on the CPU'),
   handler: (args) =>
-    withInterrupt(async () => {
+    untilInterrupted(async () => {
       const model = await inspectModel(String(args['folder']), defaultCacheFolder());
       process.stdout.write(
         `${args['json'] === true ? JSON.stringify(model, null, 2) : inspectionText(model)}\n`,

@@ -1,7 +1,8 @@
 import type { CommandModule } from 'yargs';
 import { planRun, type RunPlan } from '../run/plan-run.js';
 import { localStorage } from '../storage/local.js';
-import { EXIT, withInterrupt } from './exit.js';
+import { retryingReads } from '../storage/retrying.js';
+import { EXIT, untilInterrupted } from './exit.js';
 import { bytes, count, duration, percent, significant, table } from './format.js';
 import { pipelineFrom, scoringOptions } from './pipeline-options.js';
 
@@ -25,12 +26,12 @@ export const planCommand: CommandModule = {
         'Tokens, FLOPs and hours on a card that reaches 400 TFLOP/s',
       ),
   handler: (args) =>
-    withInterrupt(async () => {
+    untilInterrupted(async () => {
       const file = args['pipeline'] === undefined ? undefined : String(args['pipeline']);
       const pipeline = await pipelineFrom(args, file);
       const tflops = args['tflops'] as number | undefined;
       const plan = await planRun(pipeline, {
-        storage: localStorage(),
+        storage: retryingReads(localStorage()),
         ...(tflops !== undefined && { tflops }),
       });
       process.stdout.write(`${args['json'] === true ? JSON.stringify(plan, null, 2) : describePlan(plan)}\n`);

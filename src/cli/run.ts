@@ -2,6 +2,7 @@ import type { CommandModule } from 'yargs';
 import { scoreCorpus } from '../run/score-run.js';
 import { selectRun, weightedFolder } from '../run/select-run.js';
 import { localStorage } from '../storage/local.js';
+import { retryingReads } from '../storage/retrying.js';
 import { withInterrupt } from './exit.js';
 import { logOption } from './options.js';
 import { pipelineFrom, scoringOptions } from './pipeline-options.js';
@@ -26,7 +27,7 @@ export const runCommand: CommandModule = {
       const pipeline = await pipelineFrom(args, String(args['pipeline']));
       const progress = openProgress(args['log'] as LogKind);
       const options = {
-        storage: localStorage(),
+        storage: retryingReads(localStorage()),
         sink: progress.sink,
         signal,
         replace: args['replace'] === true,

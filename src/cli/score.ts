@@ -1,6 +1,7 @@
 import type { CommandModule } from 'yargs';
 import { type ScoreReport, scoreCorpus } from '../run/score-run.js';
 import { localStorage } from '../storage/local.js';
+import { retryingReads } from '../storage/retrying.js';
 import { EXIT, withInterrupt } from './exit.js';
 import { bytes, count, duration, percent } from './format.js';
 import { logOption } from './options.js';
@@ -32,7 +33,7 @@ export const scoreCommand: CommandModule = {
       const progress = openProgress(args['log'] as LogKind);
       try {
         const report = await scoreCorpus(pipeline, {
-          storage: localStorage(),
+          storage: retryingReads(localStorage()),
           sink: progress.sink,
           signal,
           replace: args['replace'] === true,
@@ -62,8 +63,13 @@ export function describeScoring(report: ScoreReport): string {
     `scored ${count(documents)} documents, ${bytes(textBytes)} of text, ${count(tokens)} tokens (${percent(eligible / Math.max(tokens, 1))} eligible) in ${report.parts} parts of ${report.shards} shards, ${duration(seconds)}`,
   ];
   if (report.resumed > 0) lines.push(`${report.resumed} of the parts were done before`);
-  const reasons = Object.entries(report.quarantined).map(([reason, rows]) => `${reason} ${rows}`);
+  const { 'lost-column': lost, ...setAside } = report.quarantined;
+  const reasons = Object.entries(setAside).map(([reason, rows]) => `${reason} ${rows}`);
   if (reasons.length > 0) lines.push(`quarantined rows: ${reasons.join(', ')}; see *.quarantine.jsonl`);
+  if (lost !== undefined)
+    lines.push(
+      `scored without a kept column that could not be read: ${lost} documents; see *.quarantine.jsonl`,
+    );
   for (const { shard, detail } of report.brokenShards) lines.push(`quarantined shard: ${shard}: ${detail}`);
   lines.push(`scored files: ${report.folder}`);
   return lines.join('\n');

@@ -5,6 +5,7 @@ import { type SelectReport, selectRun, weightedFolder } from '../run/select-run.
 import { METHODS } from '../select/methods.js';
 import { selectionSettings } from '../select/settings.js';
 import { localStorage } from '../storage/local.js';
+import { retryingReads } from '../storage/retrying.js';
 import { EXIT, withInterrupt } from './exit.js';
 import { count, duration, percent, significant } from './format.js';
 import { logOption, yargsOptions } from './options.js';
@@ -46,7 +47,7 @@ export const selectCommand: CommandModule = {
       const progress = openProgress(args['log'] as LogKind);
       try {
         const report = await selectRun(run, out, settings, {
-          storage: localStorage(),
+          storage: retryingReads(localStorage()),
           sink: progress.sink,
           signal,
           replace: args['replace'] === true,

@@ -1,7 +1,8 @@
 import type { CommandModule } from 'yargs';
 import { verifyFolder } from '../dataset/verify.js';
 import { localStorage } from '../storage/local.js';
-import { EXIT, withInterrupt } from './exit.js';
+import { retryingReads } from '../storage/retrying.js';
+import { EXIT, untilInterrupted } from './exit.js';
 import { bytes, count } from './format.js';
 
 export const verifyCommand: CommandModule = {
@@ -13,9 +14,9 @@ export const verifyCommand: CommandModule = {
       .option('json', { type: 'boolean', default: false, description: 'Print the whole report as JSON' })
       .example('$0 verify runs/one', 'Hashes, schemas, rows, tokens, values: all read again'),
   handler: (args) =>
-    withInterrupt(async () => {
+    untilInterrupted(async () => {
       const folder = String(args['folder']);
-      const report = await verifyFolder(localStorage(), folder, {
+      const report = await verifyFolder(retryingReads(localStorage()), folder, {
         onProgress: ({ done, of }) => {
           if (process.stderr.isTTY) process.stderr.write(`\r${done} of ${of} parts`);
         },

@@ -37,7 +37,9 @@ describe('--help', () => {
     const { code, out } = tokensieve(['--help']);
     expect(code).toBe(0);
     for (const [[command]] of commands) expect(out).toContain(`tokensieve ${command}`);
-    expect(out).toContain('Exit codes: 0 done, 1 failed, 2 usage, 3 done with quarantined input.');
+    expect(out).toContain(
+      'Exit codes: 0 done, 1 failed, 2 usage, 3 done with quarantined input, 130 interrupted.',
+    );
   });
 
   it('of select names every method', () => {
