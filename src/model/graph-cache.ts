@@ -1,7 +1,7 @@
 /** Built graphs on disk, in a cache folder, pointing at weights where they lie. */
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname, join, sep } from 'node:path';
 
 /** The deepest folder that holds every file. ONNX Runtime reads no weights from outside of one folder. */
@@ -23,12 +23,18 @@ export async function cacheGraph(bytes: Uint8Array, modelHash: string, cacheFold
   return path;
 }
 
-/** Writes under a staging name, then renames: a second builder replaces the same bytes with the same bytes. */
+/** Writes under a staging name, to the disk itself, then renames: a second builder replaces the same bytes with the same bytes. */
 async function commitGraph(bytes: Uint8Array, folder: string, path: string): Promise<void> {
   await mkdir(folder, { recursive: true });
   const staging = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`;
   try {
-    await writeFile(staging, bytes);
+    const file = await open(staging, 'wx');
+    try {
+      await file.writeFile(bytes);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
     await rename(staging, path);
   } finally {
     await rm(staging, { force: true });

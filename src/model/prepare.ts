@@ -26,7 +26,8 @@ export function buildGraph(checkpoint: Checkpoint, settings: BuildSettings): Bui
   const { decoder, tensors } = checkpoint;
   const weightsFolder = commonFolder([...tensors.values()].map(({ file }) => file));
   const g = new GraphBuilder('tokensieve');
-  const weights = new Weights(g, tensors, (file) => relative(weightsFolder, file).split(sep).join('/'));
+  const locate = (file: string): string => relative(weightsFolder, file).split(sep).join('/');
+  const weights = new Weights(g, tensors, locate, checkpoint.folder);
   const shape = ['batch', 'length'];
   const ids = g.input('input_ids', 'int32', shape);
   const within = settings.attention === 'within';

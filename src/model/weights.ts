@@ -16,19 +16,22 @@ export class Weights {
   readonly #graph: GraphBuilder;
   readonly #tensors: ReadonlyMap<string, TensorEntry>;
   readonly #locate: (file: string) => string;
+  readonly #folder: string;
   readonly #stored = new Map<string, Value>();
   readonly #float32 = new Map<string, Value>();
   readonly #used = new Map<string, TensorEntry>();
 
-  /** `locate` gives the location that the graph names a weight file by. */
+  /** `locate` gives the location that the graph names a weight file by; `folder` is the model's, for messages. */
   constructor(
     graph: GraphBuilder,
     tensors: ReadonlyMap<string, TensorEntry>,
     locate: (file: string) => string,
+    folder: string,
   ) {
     this.#graph = graph;
     this.#tensors = tensors;
     this.#locate = locate;
+    this.#folder = folder;
   }
 
   /** Tensors that the graph reads, once each. */
@@ -70,7 +73,7 @@ export class Weights {
     if (entry === undefined) {
       throw fatalError(
         'missing-tensor',
-        `tensor ${name} is missing from the checkpoint; expected it with shape [${shape}]: fetch the whole checkpoint, or check that config.json belongs to it`,
+        `${this.#folder}: tensor ${name} is missing from the checkpoint; expected it with shape [${shape}]: fetch the whole checkpoint, or check that config.json belongs to it`,
       );
     }
     const type = floatTypes[entry.type];

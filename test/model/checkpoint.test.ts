@@ -147,7 +147,7 @@ describe('describeModel', () => {
       overrides: { num_hidden_layers: 2 },
     });
     writeFileSync(join(folder, 'config.json'), JSON.stringify({ ...config, num_hidden_layers: 3 }));
-    await expectRefusal(folder, 'missing-tensor', 'model.layers.2.');
+    await expectRefusal(folder, 'missing-tensor', `${folder}: tensor model.layers.2.`);
   });
 
   it('refuses a wrong shape with what was found and what was expected', async () => {
