@@ -9,28 +9,23 @@ import { sequenceSettings } from '../sequence/settings.js';
  */
 
 const corpusSettings = z.strictObject({
-  text: z
-    .string()
-    .min(1)
-    .default('text')
-    .meta({
-      flag: 'text-column',
-      description: 'Column that holds a document’s text (StarCoderData: content)',
-    }),
-  keep: z
-    .array(z.string().min(1))
-    .max(256)
-    .default([])
-    .meta({
-      flag: 'keep-columns',
-      description: 'Further columns to carry into the documents files (url, date, …)',
-    }),
+  text: z.string().min(1).default('text').meta({
+    flag: 'text-column',
+    description: 'Column that holds a document’s text (StarCoderData: content)',
+  }),
+  keep: z.array(z.string().min(1)).max(256).default([]).meta({
+    flag: 'keep-columns',
+    description: 'Further columns to carry into the documents files (url, date, …)',
+  }),
   max_text_bytes: z
     .int()
     .min(1)
     .max(1 << 30)
     .default(64 << 20)
-    .meta({ flag: 'max-text-bytes', description: 'A longer document is quarantined (UTF-8 bytes)' }),
+    .meta({
+      flag: 'max-text-bytes',
+      description: 'A longer document is quarantined (UTF-8 bytes); so is a line of jsonl over 256 MiB',
+    }),
   part_bytes: z
     .int()
     .min(1 << 10)
@@ -48,13 +43,10 @@ const corpusSettings = z.strictObject({
 });
 
 const tokenizerSettings = z.strictObject({
-  path: z
-    .string()
-    .optional()
-    .meta({
-      flag: 'tokenizer',
-      description: 'tokenizer.json or its folder (default: the reference model’s, else the current’s)',
-    }),
+  path: z.string().optional().meta({
+    flag: 'tokenizer',
+    description: 'tokenizer.json or its folder (default: the reference model’s, else the current’s)',
+  }),
   control_tokens: z.enum(['text', 'special']).default('text').meta({
     flag: 'control-tokens',
     description:
@@ -63,33 +55,24 @@ const tokenizerSettings = z.strictObject({
 });
 
 const scoreSettings = z.strictObject({
-  device: z
-    .enum(['auto', 'cpu', 'cuda', 'webgpu'])
-    .default('auto')
-    .meta({
-      flag: 'device',
-      description: 'Where the models run; auto takes CUDA where it loads, else the CPU',
-    }),
+  device: z.enum(['auto', 'cpu', 'cuda', 'webgpu']).default('auto').meta({
+    flag: 'device',
+    description: 'Where the models run; auto takes CUDA where it loads, else the CPU',
+  }),
   batch_tokens: z
     .int()
     .min(2)
     .max(1 << 24)
     .default(4096)
     .meta({ flag: 'batch-tokens', description: 'Tokens a model call, padding included' }),
-  entropy: z
-    .boolean()
-    .default(false)
-    .meta({
-      flag: 'entropy',
-      description: 'Store each prediction’s entropy too (reference-entropy and esl need it)',
-    }),
-  loss_precision: z
-    .enum(['fp32', 'fp16'])
-    .default('fp32')
-    .meta({
-      flag: 'loss-precision',
-      description: 'Precision of stored losses; fp16 halves the files and rounds to about 0.05%',
-    }),
+  entropy: z.boolean().default(false).meta({
+    flag: 'entropy',
+    description: 'Store each prediction’s entropy too (reference-entropy and esl need it)',
+  }),
+  loss_precision: z.enum(['fp32', 'fp16']).default('fp32').meta({
+    flag: 'loss-precision',
+    description: 'Precision of stored losses; fp16 halves the files and rounds to about 0.05%',
+  }),
   compression: z
     .enum(['none', 'zstd', 'lz4'])
     .default('none')
@@ -109,13 +92,10 @@ const runSettings = z.strictObject({
     .max(1024)
     .default(0)
     .meta({ flag: 'threads', description: 'Threads a model session (0: the cores shared out evenly)' }),
-  tokenizer_engine: z
-    .enum(['auto', 'native', 'portable'])
-    .default('auto')
-    .meta({
-      flag: 'tokenizer-engine',
-      description: 'Both give the same ids; native is faster where it loads',
-    }),
+  tokenizer_engine: z.enum(['auto', 'native', 'portable']).default('auto').meta({
+    flag: 'tokenizer-engine',
+    description: 'Both give the same ids; native is faster where it loads',
+  }),
   cache: z
     .string()
     .optional()
@@ -125,29 +105,18 @@ const runSettings = z.strictObject({
 export const pipelineSchema = z
   .strictObject({
     version: z.literal(1).default(1).meta({ description: 'Version of this file’s format' }),
-    shards: z
-      .array(z.string().min(1))
-      .min(1)
-      .meta({
-        flag: 'shards',
-        description: 'Shards: files, folders or globs of .parquet, .jsonl, .jsonl.gz, .jsonl.zst',
-      }),
-    reference: z
-      .string()
-      .min(1)
-      .optional()
-      .meta({
-        flag: 'reference',
-        description: 'Reference model: a folder (Hugging Face checkpoint or ONNX export)',
-      }),
-    current: z
-      .string()
-      .min(1)
-      .optional()
-      .meta({
-        flag: 'current',
-        description: 'Current model; without it only reference losses are stored, for live training',
-      }),
+    shards: z.array(z.string().min(1)).min(1).meta({
+      flag: 'shards',
+      description: 'Shards: files, folders or globs of .parquet, .jsonl, .jsonl.gz, .jsonl.zst',
+    }),
+    reference: z.string().min(1).optional().meta({
+      flag: 'reference',
+      description: 'Reference model: a folder (Hugging Face checkpoint or ONNX export)',
+    }),
+    current: z.string().min(1).optional().meta({
+      flag: 'current',
+      description: 'Current model; without it only reference losses are stored, for live training',
+    }),
     out: z.string().min(1).meta({ flag: 'out', description: 'Output folder' }),
     corpus: corpusSettings.prefault({}),
     tokenizer: tokenizerSettings.prefault({}),

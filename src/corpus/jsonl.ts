@@ -15,7 +15,12 @@ import { textFromJson } from './text-value.js';
  */
 const TEXT_RATIO = { jsonl: 0.9, 'jsonl.gz': 4.6, 'jsonl.zst': 4.8 } as const;
 
-/** JSON's escapes take up to three bytes for one of the text's; the other columns get a megabyte. */
+/**
+ * Longest line that is held. Escapes take two bytes for a quote or a newline, and `\uXXXX` at most three for each byte
+ * of other scripts, so three times the text fits them; only text that is mostly escaped control characters
+ * (six for one) or needlessly escaped ASCII needs more, and is set aside. The other columns get a megabyte.
+ * Never over 256 MiB: a line becomes one string, which V8 ends at 512 Mi characters.
+ */
 const maxLineBytes = (maxTextBytes: number): number => Math.min(3 * maxTextBytes + 2 ** 20, 2 ** 28);
 
 type JsonLines = keyof typeof TEXT_RATIO;
