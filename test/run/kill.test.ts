@@ -57,6 +57,7 @@ describe('SIGKILL at any moment', () => {
     random: () => number,
   ): Promise<number> {
     for (let kills = 0; ; kills++) {
+      const before = new Set(orphansIn(out));
       // Every third kill waits for a data commit, whose window is too short to be hit by the clock; the others
       // come at a random time, from before the first part to beyond the end.
       const outcome =
@@ -65,7 +66,7 @@ describe('SIGKILL at any moment', () => {
         expect(outcome.code, outcome.stderr).toBe(3);
         return kills;
       }
-      const landing = whereItLanded(out);
+      const landing = whereItLanded(out, before);
       landings.set(landing, (landings.get(landing) ?? 0) + 1);
     }
   }
@@ -107,12 +108,18 @@ async function killAtCommit(args: readonly string[], random: () => number): Prom
   return running.outcome;
 }
 
-function whereItLanded(out: string): Landing {
+const sequenceFiles = (out: string): string[] =>
+  filesBelow(join(out, 'scored')).filter((path) => /\/\d{5}\.arrow$/.test(path));
+
+/** Sequence files without their manifest. */
+const orphansIn = (out: string): string[] =>
+  sequenceFiles(out).filter((path) => !existsSync(path.replace(/\.arrow$/, '.manifest.json')));
+
+/** @param before orphans of earlier kills: they stay until their part is done, and are not this kill's */
+function whereItLanded(out: string, before: ReadonlySet<string>): Landing {
   const files = filesBelow(join(out, 'scored'));
-  const sequences = files.filter((path) => /\/\d{5}\.arrow$/.test(path));
-  if (sequences.some((path) => !existsSync(path.replace(/\.arrow$/, '.manifest.json')))) {
-    return 'between data and manifest';
-  }
+  const sequences = sequenceFiles(out);
+  if (orphansIn(out).some((path) => !before.has(path))) return 'between data and manifest';
   if (files.some((path) => path.includes('.staging'))) return 'in work';
   return sequences.length === 0 ? 'before any part' : 'after a part';
 }
