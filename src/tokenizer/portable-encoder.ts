@@ -53,7 +53,7 @@ export function makePortableEncoder({
     const known = remembered.get(word);
     if (known !== undefined) return known;
     const pieces = model.encode(bytes === null ? [word] : bytes.pre_tokenize(word));
-    const ids = pieces.map((piece) => model.tokens_to_ids.get(piece) ?? -1);
+    const ids = pieces.map((piece) => idOf(model, piece));
     if (word.length <= REMEMBERED_LENGTH) {
       if (remembered.size === REMEMBERED_WORDS) remembered.clear();
       remembered.set(word, ids);
@@ -75,6 +75,12 @@ export function makePortableEncoder({
     }
     return out.finish();
   };
+}
+
+function idOf({ tokens_to_ids: ids }: BPE, piece: string): number {
+  const id = ids.get(piece);
+  if (id !== undefined) return id;
+  throw new Error(`the piece ${JSON.stringify(piece)} has no id in the vocabulary`);
 }
 
 function makeModel({ vocab, merges, unkToken, byteFallback, ignoreMerges }: Definition['model']): BPE {

@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import { fatalError, inputError, type TokensieveError } from '../errors.js';
+import { fatalError, type TokensieveError } from '../errors.js';
 import { chunksOf } from './chunks.js';
 import type { PortableSource } from './portable-encoder.js';
 
@@ -91,9 +91,9 @@ const failure = (
   length: number,
 ): TokensieveError =>
   reply.unbroken
-    ? inputError(
+    ? fatalError(
         'unbroken-text',
-        `a text of ${length} characters holds a run of millions without a break, more than the portable tokenizer can match (${reply.message}); leave it out, or use the native engine`,
+        `a text of ${length} characters holds a run of millions without a break, more than the portable tokenizer can match (${reply.message}); leave the document out, lower --max-text-bytes, or use --tokenizer-engine native`,
       )
     : fatalError('tokenizer-failed', `${path}: the portable tokenizer failed: ${reply.message}`);
 
