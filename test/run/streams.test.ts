@@ -68,6 +68,30 @@ describe('scoring a jsonl shard', () => {
     expect(digestFolder(scored)).toEqual(files);
   });
 
+  it('names the rows of a text that the portable tokenizer cannot take', async () => {
+    const endless = join(folder, 'endless.jsonl');
+    writeFileSync(endless, `{"text": "Short."}\n{"text": "${'a'.repeat(12e6)}"}\n{"text": "After."}\n`);
+    const pipeline = parsePipeline(
+      {
+        shards: [endless],
+        reference: inputs.reference,
+        out: join(folder, 'endless'),
+        score: { device: 'cpu' },
+        run: { cache: join(folder, 'cache'), threads: 1, tokenizer_engine: 'portable' },
+      },
+      'test',
+    );
+    const { signal } = new AbortController();
+    const options = { storage: localStorage(), sink: () => undefined, signal, replace: false };
+    await expect(scoreCorpus(pipeline, options)).rejects.toMatchObject({
+      reach: 'fatal',
+      code: 'unbroken-text',
+      message: expect.stringMatching(
+        /^endless\.jsonl part 0, rows 0 to 1: a text of 12000000 characters .*--tokenizer-engine native$/,
+      ),
+    });
+  });
+
   it('notices another text of the same size under a finished part', async () => {
     const { parts } = await score('changing');
     expect(await score('changing')).toMatchObject({ parts, resumed: parts });
