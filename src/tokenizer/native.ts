@@ -17,7 +17,7 @@ export async function loadBinding(): Promise<{ readonly binding: Binding } | { r
 }
 
 /** UTF-16 units a call: two calls are under way at a time, so that ids are read while the next texts are encoded. */
-const CHUNK_UNITS = 1 << 20;
+const CHUNK_UNITS = 1 << 18;
 const OPTIONS = { addSpecialTokens: false };
 
 /** A text's ids, and its offsets as the library counts them. */
@@ -50,7 +50,7 @@ export function openNative(binding: Binding, definition: Definition): NativeEngi
   const encodeChunk = async (chunk: string[]): Promise<NativeResult[]> => {
     const encodings = await tokenizer.encodeBatch(chunk, OPTIONS);
     return encodings.map((encoding) => ({
-      ids: Int32Array.from(encoding.getIds()),
+      ids: new Int32Array(encoding.getIds()),
       offsets: (text) => nativeOffsets(encoding, text),
     }));
   };

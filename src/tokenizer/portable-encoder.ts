@@ -1,6 +1,6 @@
 import { BPE, ByteLevelPreTokenizer, SplitPreTokenizer } from '@huggingface/tokenizers';
 import type { Definition } from './definition.js';
-import { makeWordSplitter, type WordSplitter } from './long-words.js';
+import { makeWordSplitter, type WordSplitter } from './merging.js';
 import { makeCutting, piecesOf } from './pieces.js';
 import type { Recipe } from './recipe.js';
 
@@ -10,24 +10,22 @@ export interface PortableSource {
   readonly recipe: Recipe;
 }
 
-/** A word from here on goes to typed arrays, in UTF-16 units: the library does not cache such words either. */
-const LONG_WORD = 256;
 /** Words remembered with their ids, and how long one may be. Natural text repeats nearly all of its words. */
 const REMEMBERED_WORDS = 1 << 16;
 const REMEMBERED_LENGTH = 48;
 
-/** The library's byte pair encoding, its long words elsewhere. */
-class GuardedBpe extends BPE {
-  splitLongWord: WordSplitter = () => [];
+/** The library's model, but for the merging itself: see merging.ts. */
+class MergingBpe extends BPE {
+  splitWord: WordSplitter = (word) => [...word];
 
   override bpe(word: string): string[] {
-    return word.length < LONG_WORD ? super.bpe(word) : this.splitLongWord(word);
+    return this.splitWord(word);
   }
 }
 
 /**
- * An encoder that needs no native code: `@huggingface/tokenizers` splits words, writes them as bytes and merges
- * them; the recipe does what comes before. Synchronous, for one thread.
+ * An encoder that needs no native code: `@huggingface/tokenizers` splits words, writes them as bytes and
+ * falls back to byte pieces; the recipe does what comes before. Synchronous, for one thread.
  */
 export function makePortableEncoder({
   definition,
@@ -56,7 +54,8 @@ export function makePortableEncoder({
     const ids = pieces.map((piece) => idOf(model, piece));
     if (word.length <= REMEMBERED_LENGTH) {
       if (remembered.size === REMEMBERED_WORDS) remembered.clear();
-      remembered.set(word, ids);
+      // A copy: a word cut out of a document would keep the whole document in memory.
+      remembered.set(Buffer.from(word, 'utf16le').toString('utf16le'), ids);
     }
     return ids;
   };
@@ -84,17 +83,17 @@ function idOf({ tokens_to_ids: ids }: BPE, piece: string): number {
 }
 
 function makeModel({ vocab, merges, unkToken, byteFallback, ignoreMerges }: Definition['model']): BPE {
-  const model = new GuardedBpe({
+  const model = new MergingBpe({
     type: 'BPE',
     vocab: Object.fromEntries(vocab),
-    merges: merges.map(([left, right]) => [left, right]),
+    merges: [],
     // A recipe has a piece for every byte, so that there is nothing unknown and nothing to fuse.
     unk_token: unkToken ?? '',
     fuse_unk: false,
     byte_fallback: byteFallback,
     ignore_merges: ignoreMerges,
   });
-  model.splitLongWord = makeWordSplitter(vocab, merges);
+  model.splitWord = makeWordSplitter(vocab, merges);
   return model;
 }
 

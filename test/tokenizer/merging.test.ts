@@ -2,11 +2,11 @@
 import { BPE } from '@huggingface/tokenizers';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { makeWordSplitter } from '#tokensieve/tokenizer/long-words.js';
+import { makeWordSplitter } from '#tokensieve/tokenizer/merging.js';
 import { openTokenizer } from '#tokensieve/tokenizer/open.js';
 import { byteFallback, byteLevel, nativeFor, preparedFrom } from './support.js';
 
-describe('long words', () => {
+describe('words', () => {
   it('split as the definition of byte pair encoding says, by the slow way', () => {
     const alphabet = ['a', 'b', 'c', '𝒳'];
     fc.assert(
