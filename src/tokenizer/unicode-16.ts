@@ -34,5 +34,6 @@ export const UNASSIGNED_IN_16 =
 
 /** Code points that take part in NFC today but not in the native library's older tables. */
 export const INERT_IN_NFC =
-  '1kt 49.9 16.a 8a fx 72.2 al 1ne q1.v 2.c lm.5 rap jxz.4 1t.5 8t.2 25.2 1.3 1y.b 1d.4 6i ju 42.3 3x ' +
-  're.2 76.2 4 4c 2b i 29 iw 1.2 29 bt.2 d0s 2ww.2 m8t 4g.7 af 1p.4 e4.4 72.2 6r 2 7.2 5 ';
+  '1kt 49.9 16.a 8a fx 72.2 al 1ne q1.v 2.c lm.5 rap ihx 7 1ft.4 1t.5 8t.2 25.2 1.3 1y.b 1d.4 6i ju 1y 1 ' +
+  '6 4 13 2 6 6 4.3 3x re.2 6t 4 7.2 4 4c 2b i 29 iw 1.2 29 bt.2 d0b.3 8 5 2er 3 i0.2 m8t 4g.7 af 1p.4 ' +
+  'e4.4 72.2 6r 2 7.2 5 ';

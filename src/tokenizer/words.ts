@@ -28,7 +28,8 @@ export function portablePattern(pattern: string): string | null {
   for (const match of pattern.matchAll(TOKEN)) {
     const text = match[0];
     const { category, fold, open, close, letter } = match.groups ?? {};
-    if (match.index !== end || (text === '^' && !inClass)) return null;
+    const group = open === '(' && !inClass && pattern[end + 1] === '?';
+    if (match.index !== end || (text === '^' && !inClass) || group) return null;
     end += text.length;
     if (text === '[') {
       if (inClass) return null;
