@@ -24,4 +24,10 @@ declare module '@huggingface/tokenizers' {
     constructor(config: { type: 'Split'; pattern: { Regex: string }; behavior: 'Isolated'; invert: boolean });
     pre_tokenize(text: string | string[]): string[];
   }
+  /** The whole library behind one door: what tests compare with. */
+  export class Tokenizer {
+    constructor(tokenizer: object, config: object);
+    encode(text: string, options?: { add_special_tokens?: boolean }): { ids: number[]; tokens: string[] };
+    decode(ids: number[], options?: { skip_special_tokens?: boolean }): string;
+  }
 }
