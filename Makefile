@@ -1,7 +1,7 @@
 # Everything here works on a fresh clone: each target makes what it needs first.
 
 installed := node_modules/.package-lock.json
-built := dist/.built
+built := dist/index.js
 sources := $(shell find src -name '*.ts' 2>/dev/null) tsconfig.json
 quickstart := runs/quickstart
 

@@ -8,7 +8,8 @@ export default defineConfig({
     globalSetup: ['test/support/report-skips.ts'],
     pool: 'forks',
     maxWorkers: 2,
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    // Generous: a loaded machine is slow, not wrong.
+    testTimeout: 240_000,
+    hookTimeout: 240_000,
   },
 });

@@ -305,7 +305,7 @@ describe('a scoring run', () => {
     for (const name of ['tokenizer.json', 'tokenizer_config.json'])
       cpSync(join(inputs.reference, name), join(model, name));
     const losses = async (sequence: Settings['sequence']): Promise<Map<string, number>> => {
-      const common = { reference: model, current: undefined, corpus: { limit: 8, part_bytes: 1 << 20 } };
+      const common = { reference: model, current: undefined, corpus: { limit: 3, part_bytes: 1 << 20 } };
       const { folder: scored } = await score({ ...common, sequence });
       const found = new Map<string, number>();
       let shard = 0;
@@ -325,9 +325,9 @@ describe('a scoring run', () => {
       return found;
     };
     // Rows long enough that no document is cut.
-    const alone = await losses({ length: 8192, packing: 'document' });
-    const within = await losses({ length: 8192, packing: 'packed', attention: 'within' });
-    const across = await losses({ length: 8192, packing: 'packed', attention: 'across' });
+    const alone = await losses({ length: 4096, packing: 'document' });
+    const within = await losses({ length: 4096, packing: 'packed', attention: 'within' });
+    const across = await losses({ length: 4096, packing: 'packed', attention: 'across' });
     expect(alone.size).toBeGreaterThan(1000);
     let compared = 0;
     let different = 0;
