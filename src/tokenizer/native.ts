@@ -16,8 +16,11 @@ export async function loadBinding(): Promise<{ readonly binding: Binding } | { r
   }
 }
 
-/** UTF-16 units a call: two calls are under way at a time, so that ids are read while the next texts are encoded. */
-const CHUNK_UNITS = 1 << 18;
+/**
+ * UTF-16 units a call, to bound what the library's encodings (some 150 bytes a token) take at a time. Two calls are
+ * under way, so that ids are read while the next texts are encoded; smaller calls cost more than they hide.
+ */
+const CHUNK_UNITS = 1 << 22;
 const OPTIONS = { addSpecialTokens: false };
 
 /** A text's ids, and its offsets as the library counts them. */
