@@ -1,0 +1,48 @@
+/**
+ * A model's parameters as two flat vectors, the decayed ones (matrices) and the others (norms and biases): the
+ * optimiser is then one pass over each, whatever the architecture, and so are clipping and checkpoints.
+ */
+export type ParameterGroup = 'decayed' | 'undecayed';
+export const PARAMETER_GROUPS = ['decayed', 'undecayed'] as const satisfies readonly ParameterGroup[];
+
+/** One tensor: elements [offset, offset + length) of its group's vector, row-major. */
+export interface Parameter {
+  /** As the checkpoint names it. */
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly group: ParameterGroup;
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** One float32 number for every parameter. */
+export type ParameterVectors = Readonly<Record<ParameterGroup, Float32Array>>;
+
+/** What a step changes: master weights and AdamW's moments, all fp32. */
+export interface TrainerState {
+  readonly weights: ParameterVectors;
+  readonly firstMoment: ParameterVectors;
+  readonly secondMoment: ParameterVectors;
+}
+
+/** Lays tensors out in the order given; those of rank 2 and above are decayed. */
+export function layOut(
+  tensors: readonly { readonly name: string; readonly shape: readonly number[] }[],
+): Parameter[] {
+  const ends: Record<ParameterGroup, number> = { decayed: 0, undecayed: 0 };
+  return tensors.map(({ name, shape }) => {
+    const group = shape.length >= 2 ? 'decayed' : 'undecayed';
+    const length = shape.reduce((product, size) => product * size, 1);
+    const offset = ends[group];
+    ends[group] += length;
+    return { name, shape, group, offset, length };
+  });
+}
+
+/** Elements of a group's vector. */
+export const groupLength = (parameters: readonly Parameter[], group: ParameterGroup): number =>
+  parameters.reduce((sum, parameter) => sum + (parameter.group === group ? parameter.length : 0), 0);
+
+/** A parameter's own elements of a vector, without a copy. */
+export const elementsOf = (vectors: ParameterVectors, parameter: Parameter): Float32Array =>
+  vectors[parameter.group].subarray(parameter.offset, parameter.offset + parameter.length);

@@ -1,0 +1,24 @@
+/** What one optimiser step reports: a line of metrics.jsonl. Losses are means in nats over the step's tokens. */
+export interface StepMetrics {
+  /** Steps taken, this one included: 1, 2, … */
+  readonly step: number;
+  /** Targets (eligible tokens) seen so far, this step included. */
+  readonly tokens: number;
+  /** Mean loss of all eligible tokens; null where the step did not compute it (frozen weights may leave tokens out). */
+  readonly loss: number | null;
+  /** Σ w·L / Σ w: what is minimised. */
+  readonly loss_selected: number;
+  /** Mean loss of eligible tokens of weight 0; null when there are none. */
+  readonly loss_unselected: number | null;
+  readonly eligible: number;
+  /** Tokens of weight above 0. */
+  readonly kept: number;
+  /** Global norm of the gradient before clipping. */
+  readonly gradient_norm: number;
+  readonly learning_rate: number;
+  /** Held-out mean losses by name, at the steps that measure them. */
+  readonly held_out?: Readonly<Record<string, number>>;
+  /** Of this run: not the same after a resume, and in no hash. */
+  readonly seconds: number;
+  readonly tokens_per_second: number;
+}
