@@ -1,6 +1,6 @@
 /** Activation functions by the names that configurations use. */
 import type { GraphBuilder, Value } from '../onnx/graph.js';
-import { gelu, geluTanh, relu, silu } from '../onnx/ops/dense.js';
+import { gelu, geluTanh, relu, silu } from '../onnx/ops/activation.js';
 
 const functions = {
   gelu,

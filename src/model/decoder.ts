@@ -14,6 +14,8 @@ export interface BodyInputs {
   /** [B, T] int32 or null. */
   readonly documentIds: Value | null;
   readonly attention: AttentionForm;
+  /** T where it is known when the graph is built. */
+  readonly length?: number;
 }
 
 /** Multiply-adds ×2 a token: `matmul + attentionPerContextToken · T`. */

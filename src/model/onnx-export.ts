@@ -63,8 +63,8 @@ function buildExportGraph(
   const trunk = model.graph;
   if (trunk === undefined) throw fatalError('onnx-unreadable', `${path}: holds no graph; export it again`);
   const names = new Map([...namesOf(trunk), ...reserved].map((name) => [name, 1]));
-  const before = new GraphBuilder('tokensieve', names);
-  const after = new GraphBuilder('loss', names);
+  const before = new GraphBuilder('tokensieve', { names: names });
+  const after = new GraphBuilder('loss', { names: names });
 
   const inputs = classifyInputs(trunk, path);
   const fed = new Set(inputs.map(({ name }) => name));

@@ -10,7 +10,7 @@ import { describeOnnxExport, prepareOnnxExport } from './onnx-export.js';
 import { isOnnxExport } from './onnx-export-file.js';
 import type { GraphSettings, ModelInfo, PreparedModel } from './prepared-model.js';
 import type { TensorEntry } from './safetensors.js';
-import { Weights } from './weights.js';
+import { CheckpointWeights } from './weights.js';
 
 type BuildSettings = Pick<GraphSettings, 'device' | 'attention' | 'entropy'>;
 
@@ -27,7 +27,7 @@ export function buildGraph(checkpoint: Checkpoint, settings: BuildSettings): Bui
   const weightsFolder = commonFolder([...tensors.values()].map(({ file }) => file));
   const g = new GraphBuilder('tokensieve');
   const locate = (file: string): string => relative(weightsFolder, file).split(sep).join('/');
-  const weights = new Weights(g, tensors, locate, checkpoint.folder);
+  const weights = new CheckpointWeights(g, tensors, locate, checkpoint.folder);
   const shape = ['batch', 'length'];
   const ids = g.input('input_ids', 'int32', shape);
   const within = settings.attention === 'within';

@@ -1,7 +1,18 @@
-/** A checkpoint's tensors as initialisers of a graph: external, cast to float32 in the graph where needed. */
+/** Where a decoder's graph gets its parameters from. */
 import { fatalError } from '../errors.js';
 import { type GraphBuilder, int, type TensorType, type Value } from '../onnx/graph.js';
 import type { TensorEntry } from './safetensors.js';
+
+/** A model's parameters by the names that its checkpoints use. */
+export interface Weights {
+  has(name: string): boolean;
+  /** The parameter as float32, of this shape. */
+  float32(name: string, shape: readonly number[]): Value;
+  /** The same, or null when `wanted` is false: for biases that a configuration leaves out. */
+  optional(wanted: boolean, name: string, shape: readonly number[]): Value | null;
+  /** Rows of an embedding [rows, width] for integer ids of any shape, as float32 [...ids, width]. */
+  embed(name: string, shape: readonly [number, number], ids: Value): Value;
+}
 
 const floatTypes: Readonly<Record<string, TensorType>> = {
   F32: 'float32',
@@ -11,8 +22,8 @@ const floatTypes: Readonly<Record<string, TensorType>> = {
 
 const onnxFloat32 = 1;
 
-/** Looks up tensors by name, checks their shapes, and remembers which were used. */
-export class Weights {
+/** A checkpoint's tensors as initialisers: external, cast to float32 in the graph where needed. Remembers which were used. */
+export class CheckpointWeights implements Weights {
   readonly #graph: GraphBuilder;
   readonly #tensors: ReadonlyMap<string, TensorEntry>;
   readonly #locate: (file: string) => string;
@@ -56,12 +67,11 @@ export class Weights {
     return value;
   }
 
-  /** The same, or null when `wanted` is false: for biases that a configuration leaves out. */
   optional(wanted: boolean, name: string, shape: readonly number[]): Value | null {
     return wanted ? this.float32(name, shape) : null;
   }
 
-  /** Rows of an embedding [rows, width] for int32 ids of any shape, as float32; only the rows are cast. */
+  /** Only the rows that are looked up are cast. */
   embed(name: string, shape: readonly [number, number], ids: Value): Value {
     const rows = this.#graph.node('Gather', [this.stored(name, shape), ids]);
     return this.#tensors.get(name)?.type === 'F32' ? rows : this.#cast(rows);

@@ -69,6 +69,16 @@ export interface Graph {
   readonly initializers: readonly Initializer[];
 }
 
+/** Gradients of some values' inputs, given those of their outputs; null where nothing flows. */
+export type Gradient = (outputs: readonly (Value | null)[]) => readonly (Value | null)[];
+
+/** One differentiable step of a graph, which may be several nodes. */
+export interface Recorded {
+  readonly inputs: readonly Value[];
+  readonly outputs: readonly Value[];
+  readonly gradient: Gradient;
+}
+
 /** Domain of ONNX Runtime's own operators. */
 export const contrib = 'com.microsoft';
 
@@ -92,15 +102,23 @@ export class GraphBuilder {
   readonly #initializers: Initializer[] = [];
   readonly #constants = new Map<string, Value>();
   readonly #names: Map<string, number>;
+  /** What the ops of this graph recorded, in order; null unless the graph is to be differentiated. */
+  readonly tape: Recorded[] | null;
 
-  constructor(name: string, names: Map<string, number> = new Map()) {
+  constructor(name: string, options: { names?: Map<string, number>; recording?: boolean } = {}) {
     this.#name = name;
-    this.#names = names;
+    this.#names = options.names ?? new Map();
+    this.tape = options.recording === true ? [] : null;
   }
 
   /** A builder for the body of a Scan, Loop or If of this graph. */
-  child(name: string): GraphBuilder {
-    return new GraphBuilder(this.fresh(name), this.#names);
+  child(name: string, options: { recording?: boolean } = {}): GraphBuilder {
+    return new GraphBuilder(this.fresh(name), { names: this.#names, ...options });
+  }
+
+  /** Notes how gradients flow through nodes just added; every op does so beside its forward (see `tape.ts`). */
+  record(inputs: readonly Value[], outputs: readonly Value[], gradient: Gradient): void {
+    this.tape?.push({ inputs, outputs, gradient });
   }
 
   /** A name that nothing else has: `hint` itself the first time. */

@@ -5,9 +5,10 @@
 import { z } from 'zod';
 import type { GraphBuilder, Value } from '../../onnx/graph.js';
 import { type AttentionContext, attentionContext, causalAttention } from '../../onnx/ops/attention.js';
-import { add, linear, reshape, slice, withBatch } from '../../onnx/ops/dense.js';
+import { add, linear } from '../../onnx/ops/dense.js';
 import { layerNorm, skipLayerNorm } from '../../onnx/ops/norm.js';
 import { type RotaryTables, rotaryTables, rotate } from '../../onnx/ops/rotary.js';
+import { reshape, slice, withBatch } from '../../onnx/ops/shape.js';
 import { activations } from '../activations.js';
 import {
   type BodyInputs,
@@ -117,7 +118,7 @@ function body(g: GraphBuilder, weights: Weights, shape: Shape, inputs: BodyInput
     vectorOf(weights, `${name}.bias`, hidden),
   ];
   const shared: Shared = {
-    attention: attentionContext(g, inputs.ids, inputs.documentIds, inputs.attention),
+    attention: attentionContext(g, inputs.ids, inputs.documentIds, inputs.attention, inputs.length),
     rotary: rotaryTables(g, inputs.ids, inputs.positionIds, rope.frequencies, rope.scale),
     ids: inputs.ids,
   };

@@ -2,8 +2,9 @@
 import { z } from 'zod';
 import type { GraphBuilder, Value } from '../../onnx/graph.js';
 import { attentionContext, packedCausalAttention } from '../../onnx/ops/attention.js';
-import { add, linear, reshape, withBatch } from '../../onnx/ops/dense.js';
+import { add, addToEach, linear } from '../../onnx/ops/dense.js';
 import { layerNorm, skipLayerNorm } from '../../onnx/ops/norm.js';
+import { reshape, withBatch } from '../../onnx/ops/shape.js';
 import { activations } from '../activations.js';
 import {
   type BodyInputs,
@@ -41,8 +42,10 @@ function embed(g: GraphBuilder, weights: Weights, config: Config, inputs: BodyIn
   const { n_embd: hidden, n_positions: positions } = config;
   const tokens = weights.embed(embeddingName(weights), [config.vocab_size, hidden], inputs.ids);
   const length = g.node('Gather', [g.node('Shape', [inputs.ids]), g.int64(1)]);
-  const order = inputs.positionIds ?? g.node('Range', [g.int64(0), length, g.int64(1)]);
-  return add(g, tokens, weights.embed(`${prefixOf(weights)}wpe.weight`, [positions, hidden], order));
+  const rows = (order: Value): Value =>
+    weights.embed(`${prefixOf(weights)}wpe.weight`, [positions, hidden], order);
+  if (inputs.positionIds !== null) return add(g, tokens, rows(inputs.positionIds));
+  return addToEach(g, tokens, rows(g.node('Range', [g.int64(0), length, g.int64(1)])));
 }
 
 function scoreScale(config: Config, layer: number): number {
@@ -59,7 +62,7 @@ function body(g: GraphBuilder, weights: Weights, config: Config, inputs: BodyInp
     const weight = weights.float32(`${prefix}${name}.weight`, [from, to]);
     return linear(g, x, weight, vector(`${name}.bias`, to), 'in-out');
   };
-  const context = attentionContext(g, inputs.ids, inputs.documentIds, inputs.attention);
+  const context = attentionContext(g, inputs.ids, inputs.documentIds, inputs.attention, inputs.length);
   const normed1 = (name: string, x: Value): Value =>
     layerNorm(g, x, vector(`${name}.weight`), vector(`${name}.bias`), config.layer_norm_epsilon);
   const skipNormed = (name: string, x: Value, residual: Value) =>

@@ -4,10 +4,12 @@
  */
 import { z } from 'zod';
 import type { GraphBuilder, Value } from '../../onnx/graph.js';
+import { silu } from '../../onnx/ops/activation.js';
 import { type AttentionContext, attentionContext, causalAttention } from '../../onnx/ops/attention.js';
-import { linear, multiply, reshape, silu, withBatch } from '../../onnx/ops/dense.js';
+import { linear, multiply } from '../../onnx/ops/dense.js';
 import { rmsNorm, skipRmsNorm } from '../../onnx/ops/norm.js';
 import { type RotaryTables, rotaryTables, rotate } from '../../onnx/ops/rotary.js';
+import { reshape, withBatch } from '../../onnx/ops/shape.js';
 import {
   type BodyInputs,
   checkConfig,
@@ -185,7 +187,7 @@ function body(g: GraphBuilder, weights: Weights, shape: Shape, inputs: BodyInput
   const { hiddenSize } = shape;
   const norm = (name: string): Value => weights.float32(name, [hiddenSize]);
   const shared: Shared = {
-    attention: attentionContext(g, inputs.ids, inputs.documentIds, inputs.attention),
+    attention: attentionContext(g, inputs.ids, inputs.documentIds, inputs.attention, inputs.length),
     rotary: rotaryTables(g, inputs.ids, inputs.positionIds, shape.rope.frequencies, shape.rope.scale),
   };
   const flatIds = reshape(g, inputs.ids, [-1]);

@@ -31,6 +31,8 @@ export interface AttentionContext {
   readonly form: AttentionForm;
   /** [B, T]. */
   readonly ids: Value;
+  /** T where it is known when the graph is built: a gradient goes by blocks then. */
+  readonly staticLength: number | null;
   /** Scalar int64: T. */
   readonly length: Value;
   /** Scalar int32: T. */
@@ -64,6 +66,7 @@ export function attentionContext(
   ids: Value,
   documentIds: Value | null,
   form: AttentionForm,
+  staticLength: number | null = null,
 ): AttentionContext {
   const shape = g.node('Shape', [ids]);
   const batch = g.node('Slice', [shape, g.int64s([0]), g.int64s([1])]);
@@ -73,6 +76,7 @@ export function attentionContext(
   return {
     form,
     ids,
+    staticLength,
     length,
     totalLength,
     lastPositions: g.node('Expand', [lastPosition, batch]),

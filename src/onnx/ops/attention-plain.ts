@@ -1,10 +1,10 @@
 /** Causal attention in standard operators: the whole square of scores, any head size, any device. */
 import { type GraphBuilder, int, type Value } from '../graph.js';
 import { type AttentionContext, type AttentionShape, forbidden } from './attention-context.js';
-import { transpose } from './dense.js';
+import { transpose } from './shape.js';
 
 /** Additive [T, T] or [B, 1, 1, T, T] mask: order in time, the window, and the documents. */
-function mask(g: GraphBuilder, window: number | null, context: AttentionContext): Value {
+export function causalMask(g: GraphBuilder, window: number | null, context: AttentionContext): Value {
   const known = context.masks.get(window);
   if (known !== undefined) return known;
   const positions = g.node('Range', [g.int64(0), context.length, g.int64(1)]);
@@ -37,7 +37,7 @@ export function plainAttention(
     transpose(g, g.node('Reshape', [x, g.int64s([0, 0, kvHeads, groupSize, headSize])]), order);
   const scaled = g.node('Mul', [heads(query, group, [0, 2, 3, 1, 4]), g.float32(shape.scale)]);
   const scores = g.node('MatMul', [scaled, heads(key, 1, [0, 2, 3, 4, 1])]);
-  const masked = g.node('Add', [scores, mask(g, shape.window, context)]);
+  const masked = g.node('Add', [scores, causalMask(g, shape.window, context)]);
   const shares = g.node('Softmax', [masked], { attributes: { axis: int(-1) } });
   const mixed = g.node('MatMul', [shares, heads(value, 1, [0, 2, 3, 1, 4])]);
   const rows = transpose(g, mixed, [0, 3, 1, 2, 4]);

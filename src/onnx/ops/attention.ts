@@ -3,10 +3,12 @@
  * operator block by block for long ones (it computes the whole square of scores, of which a causal row needs
  * half), and standard operators where the fused one does not fit, or is to be differentiated.
  */
-import { type GraphBuilder, int, subgraph, type Value } from '../graph.js';
+import { type GraphBuilder, subgraph, type Value } from '../graph.js';
 import { blockedRows } from './attention-blocks.js';
 import { type AttentionContext, type AttentionShape, fusedAttention, isFused } from './attention-context.js';
+import { attentionGradient } from './attention-gradient.js';
 import { plainAttention } from './attention-plain.js';
+import { split } from './shape.js';
 
 export {
   type AttentionContext,
@@ -24,7 +26,24 @@ export function causalAttention(
   shape: AttentionShape,
   context: AttentionContext,
 ): Value {
-  if (!isFused(context, shape)) return plainAttention(g, query, key, value, shape, context);
+  const output = isFused(context, shape)
+    ? fusedForms(g, query, key, value, shape, context)
+    : plainAttention(g, query, key, value, shape, context);
+  g.record([query, key, value], [output], ([dOutput]) =>
+    dOutput ? attentionGradient(g, { query, key, value, output, dOutput }, shape, context) : [],
+  );
+  return output;
+}
+
+/** The fused operator, by blocks for long rows. */
+function fusedForms(
+  g: GraphBuilder,
+  query: Value,
+  key: Value,
+  value: Value,
+  shape: AttentionShape,
+  context: AttentionContext,
+): Value {
   const outputShape = ['batch', 'length', shape.heads * shape.headSize];
 
   const short = g.child('short_rows');
@@ -53,13 +72,6 @@ export function packedCausalAttention(
   context: AttentionContext,
 ): Value {
   const widths = [shape.heads, shape.kvHeads, shape.kvHeads].map((count) => count * shape.headSize);
-  const [query = '', key = '', value = ''] = g.nodes(
-    'Split',
-    [packed, g.int64s(widths)],
-    [true, true, true],
-    {
-      attributes: { axis: int(2) },
-    },
-  );
+  const [query = '', key = '', value = ''] = split(g, packed, widths, 2);
   return causalAttention(g, query, key, value, shape, context);
 }

@@ -5,7 +5,7 @@
  * chains, the same single pass over the logits, each group in the first-level cache.
  */
 import { type GraphBuilder, int, type Value } from '../graph.js';
-import { reshape, slice } from './dense.js';
+import { reshape, slice } from './shape.js';
 
 export interface RowLosses {
   /** float32, nats. */

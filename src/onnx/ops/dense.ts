@@ -1,8 +1,11 @@
-/** Matrix products and pointwise functions of a transformer's body. */
-import { contrib, float, type GraphBuilder, int, ints, type Value } from '../graph.js';
+/** Matrix products, sums and products of a transformer's body, with their gradients. */
+import { type GraphBuilder, int, type Value } from '../graph.js';
 
 /** How a checkpoint lays out a linear layer's weight: PyTorch's Linear is `out-in`, GPT-2's Conv1D `in-out`. */
 export type WeightLayout = 'out-in' | 'in-out';
+
+const gemm = (g: GraphBuilder, a: Value, b: Value, transA: 0 | 1, transB: 0 | 1): Value =>
+  g.node('Gemm', [a, b], { attributes: { transA: int(transA), transB: int(transB) } });
 
 /** x [n, in] times weight (plus bias [out]) → [n, out]. Gemm, because it prepacks a constant weight in either layout. */
 export function linear(
@@ -12,43 +15,38 @@ export function linear(
   bias: Value | null,
   layout: WeightLayout = 'out-in',
 ): Value {
+  const transB = layout === 'out-in' ? 1 : 0;
   const inputs = bias === null ? [x, weight] : [x, weight, bias];
-  return g.node('Gemm', inputs, { attributes: { transB: int(layout === 'out-in' ? 1 : 0) } });
-}
-
-export const add = (g: GraphBuilder, a: Value, b: Value): Value => g.node('Add', [a, b]);
-export const multiply = (g: GraphBuilder, a: Value, b: Value): Value => g.node('Mul', [a, b]);
-
-/** x·σ(x), as one pass. */
-export const silu = (g: GraphBuilder, x: Value): Value =>
-  g.node('QuickGelu', [x], { domain: contrib, attributes: { alpha: float(1) } });
-
-/** x·Φ(x), by erf. */
-export const gelu = (g: GraphBuilder, x: Value): Value => g.node('Gelu', [x], { domain: contrib });
-
-/** GELU's tanh approximation (GPT-2's `gelu_new`). */
-export const geluTanh = (g: GraphBuilder, x: Value): Value => g.node('FastGelu', [x], { domain: contrib });
-
-export const relu = (g: GraphBuilder, x: Value): Value => g.node('Relu', [x]);
-
-/** Reshape where 0 keeps a size and −1 is inferred. */
-export const reshape = (g: GraphBuilder, x: Value, shape: readonly number[]): Value =>
-  g.node('Reshape', [x, g.int64s(shape)]);
-
-export const transpose = (g: GraphBuilder, x: Value, permutation: readonly number[]): Value =>
-  g.node('Transpose', [x], { attributes: { perm: ints(permutation) } });
-
-/** x [B·T, width] → [B, T, width], with B and T of `ids`. */
-export function withBatch(g: GraphBuilder, x: Value, ids: Value, width: number): Value {
-  const shape = g.node('Concat', [g.node('Shape', [ids]), g.int64s([width])], {
-    attributes: { axis: int(0) },
+  const y = g.node('Gemm', inputs, { attributes: { transB: int(transB) } });
+  g.record(inputs, [y], ([dy]) => {
+    if (!dy) return [];
+    const dWeight = transB === 1 ? gemm(g, dy, x, 1, 0) : gemm(g, x, dy, 1, 0);
+    return [gemm(g, dy, weight, 0, transB === 1 ? 0 : 1), dWeight, bias === null ? null : columnSums(g, dy)];
   });
-  return g.node('Reshape', [x, shape]);
+  return y;
 }
 
-/** x[start:end] along one axis; negative indices count from the end. */
-export const slice = (g: GraphBuilder, x: Value, axis: number, start: number, end: number): Value =>
-  g.node('Slice', [x, g.int64s([start]), g.int64s([end]), g.int64s([axis])]);
+/** x [n, width] → [width]. */
+export const columnSums = (g: GraphBuilder, x: Value): Value =>
+  g.node('ReduceSum', [x, g.int64s([0])], { attributes: { keepdims: int(0) } });
 
-/** Beyond any size: the `end` of a slice that runs to the last element. */
-export const toEnd = 2 ** 52;
+/** a + b, of one shape. */
+export function add(g: GraphBuilder, a: Value, b: Value): Value {
+  const y = g.node('Add', [a, b]);
+  g.record([a, b], [y], ([dy = null]) => [dy, dy]);
+  return y;
+}
+
+/** x [B, …] + rows […], the same for every entry of the batch. */
+export function addToEach(g: GraphBuilder, x: Value, rows: Value): Value {
+  const y = g.node('Add', [x, rows]);
+  g.record([x, rows], [y], ([dy]) => (dy ? [dy, columnSums(g, dy)] : []));
+  return y;
+}
+
+/** a · b elementwise, of one shape. */
+export function multiply(g: GraphBuilder, a: Value, b: Value): Value {
+  const y = g.node('Mul', [a, b]);
+  g.record([a, b], [y], ([dy]) => (dy ? [g.node('Mul', [dy, b]), g.node('Mul', [dy, a])] : []));
+  return y;
+}

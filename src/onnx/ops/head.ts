@@ -4,7 +4,8 @@
  */
 import { type GraphBuilder, int, subgraph, type TensorType, type Value } from '../graph.js';
 import { logitLosses } from './cross-entropy.js';
-import { linear, reshape, slice, toEnd } from './dense.js';
+import { linear } from './dense.js';
+import { reshape, slice, toEnd } from './shape.js';
 
 /** Bytes of logits that one chunk may take. */
 export const chunkBytes = 64 * 2 ** 20;

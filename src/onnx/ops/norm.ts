@@ -1,11 +1,30 @@
-/** Normalisation over the last axis. */
+/** Normalisation over the last axis, with gradients. Fused with the residual sum unless recorded. */
 import { contrib, float, type GraphBuilder, int, type Value } from '../graph.js';
+import { add, columnSums } from './dense.js';
 
-/** x / √(mean(x²) + ε) · weight (Zhang and Sennrich 2019). */
-export const rmsNorm = (g: GraphBuilder, x: Value, weight: Value, epsilon: number): Value =>
-  g.node('SimplifiedLayerNormalization', [x, weight], {
+/** x / √(mean(x²) + ε) · weight (Zhang and Sennrich 2019). x [n, width]. */
+export function rmsNorm(g: GraphBuilder, x: Value, weight: Value, epsilon: number): Value {
+  const [y = '', scale = ''] = g.nodes('SimplifiedLayerNormalization', [x, weight], [true, g.tape !== null], {
     attributes: { axis: int(-1), epsilon: float(epsilon) },
   });
+  // With x̂ = x·r and q = dy·x̂: dWeight = Σ q, dx = r·(dy·w − x̂·mean(q·w)).
+  g.record([x, weight], [y], ([dy]) => {
+    if (!dy) return [];
+    const normed = g.node('Mul', [x, scale]);
+    const product = g.node('Mul', [dy, normed]);
+    const drift = g.node('Mul', [normed, weightedMeans(g, product, weight)]);
+    const dx = g.node('Mul', [g.node('Sub', [g.node('Mul', [dy, weight]), drift]), scale]);
+    return [dx, columnSums(g, product)];
+  });
+  return y;
+}
+
+/** Σ x·weight / width along rows, as a product with a vector: x [n, width], weight [width] → [n, 1]. */
+function weightedMeans(g: GraphBuilder, x: Value, weight: Value): Value {
+  const width = g.node('Cast', [g.node('Shape', [weight])], { attributes: { to: int(1) } });
+  const column = g.node('Unsqueeze', [g.node('Div', [weight, width]), g.int64s([1])]);
+  return g.node('MatMul', [x, column]);
+}
 
 export interface SkipNorm {
   /** The normalised sum. */
@@ -22,6 +41,10 @@ export function skipRmsNorm(
   weight: Value,
   epsilon: number,
 ): SkipNorm {
+  if (g.tape !== null) {
+    const sum = add(g, x, residual);
+    return { normed: rmsNorm(g, sum, weight, epsilon), sum };
+  }
   const [normed = '', , , sum = ''] = g.nodes(
     'SkipSimplifiedLayerNormalization',
     [x, residual, weight],
@@ -31,9 +54,27 @@ export function skipRmsNorm(
   return { normed, sum };
 }
 
-/** (x − mean) / √(variance + ε) · weight + bias. */
-export const layerNorm = (g: GraphBuilder, x: Value, weight: Value, bias: Value, epsilon: number): Value =>
-  g.node('LayerNormalization', [x, weight, bias], { attributes: { axis: int(-1), epsilon: float(epsilon) } });
+/** (x − mean) / √(variance + ε) · weight + bias. x [n, width]. */
+export function layerNorm(g: GraphBuilder, x: Value, weight: Value, bias: Value, epsilon: number): Value {
+  const recording = g.tape !== null;
+  const [y = '', mean = '', scale = ''] = g.nodes(
+    'LayerNormalization',
+    [x, weight, bias],
+    [true, recording, recording],
+    { attributes: { axis: int(-1), epsilon: float(epsilon) } },
+  );
+  // With x̂ = (x − mean)·r and q = dy·x̂: dx = r·(dy·w − mean(dy·w) − x̂·mean(q·w)).
+  g.record([x, weight, bias], [y], ([dy]) => {
+    if (!dy) return [];
+    const normed = g.node('Mul', [g.node('Sub', [x, mean]), scale]);
+    const product = g.node('Mul', [dy, normed]);
+    const drift = g.node('Mul', [normed, weightedMeans(g, product, weight)]);
+    const centred = g.node('Sub', [g.node('Mul', [dy, weight]), weightedMeans(g, dy, weight)]);
+    const dx = g.node('Mul', [g.node('Sub', [centred, drift]), scale]);
+    return [dx, columnSums(g, product), columnSums(g, dy)];
+  });
+  return y;
+}
 
 /** Layer norm of x + residual in one pass; both [n, hidden]. */
 export function skipLayerNorm(
@@ -44,6 +85,10 @@ export function skipLayerNorm(
   bias: Value,
   epsilon: number,
 ): SkipNorm {
+  if (g.tape !== null) {
+    const sum = add(g, x, residual);
+    return { normed: layerNorm(g, sum, weight, bias, epsilon), sum };
+  }
   const [normed = '', , , sum = ''] = g.nodes(
     'SkipLayerNormalization',
     [x, residual, weight, bias],

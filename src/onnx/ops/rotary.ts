@@ -6,6 +6,8 @@ export interface RotaryTables {
   readonly cos: Value;
   readonly sin: Value;
   readonly positions: Value;
+  /** −sin, by which gradients turn back; null unless the graph is to be differentiated. */
+  readonly backSin: Value | null;
 }
 
 /**
@@ -40,7 +42,8 @@ export function rotaryTables(
     positionIds === null
       ? g.node('Expand', [range, shape])
       : g.node('Cast', [positionIds], { attributes: { to: int(7) } });
-  return { cos: table('Cos'), sin: table('Sin'), positions };
+  const sin = table('Sin');
+  return { cos: table('Cos'), sin, positions, backSin: g.tape === null ? null : g.node('Neg', [sin]) };
 }
 
 /** Rotates x [B, T, heads·headSize]; only the first 2·frequencies entries of each head when partial. */
@@ -56,8 +59,13 @@ export function rotate(
     rotaryDimensions === headSize
       ? {}
       : { num_heads: int(heads), rotary_embedding_dim: int(rotaryDimensions) };
-  return g.node('RotaryEmbedding', [x, tables.positions, tables.cos, tables.sin], {
-    domain: contrib,
-    attributes: partial,
-  });
+  const turned = (value: Value, sin: Value): Value =>
+    g.node('RotaryEmbedding', [value, tables.positions, tables.cos, sin], {
+      domain: contrib,
+      attributes: partial,
+    });
+  const y = turned(x, tables.sin);
+  // A rotation's gradient is the rotation by the opposite angle (times the same scale).
+  g.record([x], [y], ([dy]) => (dy && tables.backSin !== null ? [turned(dy, tables.backSin)] : []));
+  return y;
 }

@@ -1,0 +1,59 @@
+/** Activation functions, with their gradients. Fused operators unless the graph is to be differentiated. */
+import { contrib, float, type GraphBuilder, type Value } from '../graph.js';
+
+const mul = (g: GraphBuilder, a: Value, b: Value): Value => g.node('Mul', [a, b]);
+const plus = (g: GraphBuilder, a: Value, b: Value): Value => g.node('Add', [a, b]);
+
+/** x·σ(x), as one pass; recorded, σ is kept for the gradient dy·(σ + y − y·σ). */
+export function silu(g: GraphBuilder, x: Value): Value {
+  if (g.tape === null) return g.node('QuickGelu', [x], { domain: contrib, attributes: { alpha: float(1) } });
+  const gate = g.node('Sigmoid', [x]);
+  const y = mul(g, x, gate);
+  g.record([x], [y], ([dy]) => (dy ? [mul(g, dy, g.node('Sub', [plus(g, gate, y), mul(g, y, gate)]))] : []));
+  return y;
+}
+
+/** x·Φ(x), by erf. Derivative Φ(x) + x·φ(x). */
+export function gelu(g: GraphBuilder, x: Value): Value {
+  const y = g.node('Gelu', [x], { domain: contrib });
+  g.record([x], [y], ([dy]) => {
+    if (!dy) return [];
+    const erf = g.node('Erf', [mul(g, x, g.float32(Math.SQRT1_2))]);
+    const share = mul(g, plus(g, erf, g.float32(1)), g.float32(0.5));
+    const bell = g.node('Exp', [mul(g, mul(g, x, x), g.float32(-0.5))]);
+    const density = mul(g, bell, g.float32(1 / Math.sqrt(2 * Math.PI)));
+    return [mul(g, dy, plus(g, share, mul(g, x, density)))];
+  });
+  return y;
+}
+
+const tanhScale = Math.sqrt(2 / Math.PI);
+const tanhCubic = 0.044715;
+
+/** GELU's tanh approximation (GPT-2's `gelu_new`). Derivative ½(1 + t) + ½·x·(1 − t²)·u′ with t = tanh u. */
+export function geluTanh(g: GraphBuilder, x: Value): Value {
+  const y = g.node('FastGelu', [x], { domain: contrib });
+  g.record([x], [y], ([dy]) => {
+    if (!dy) return [];
+    const square = mul(g, x, x);
+    const polynomial = (cubic: number, linear: number): Value =>
+      plus(g, mul(g, square, g.float32(cubic)), g.float32(linear));
+    const t = g.node('Tanh', [mul(g, x, polynomial(tanhScale * tanhCubic, tanhScale))]);
+    const slope = mul(
+      g,
+      mul(g, x, polynomial(1.5 * tanhScale * tanhCubic, 0.5 * tanhScale)),
+      g.node('Sub', [g.float32(1), mul(g, t, t)]),
+    );
+    const half = plus(g, mul(g, t, g.float32(0.5)), g.float32(0.5));
+    return [mul(g, dy, plus(g, half, slope))];
+  });
+  return y;
+}
+
+export function relu(g: GraphBuilder, x: Value): Value {
+  const y = g.node('Relu', [x]);
+  g.record([x], [y], ([dy]) =>
+    dy ? [g.node('Where', [g.node('Greater', [y, g.float32(0)]), dy, g.float32(0)])] : [],
+  );
+  return y;
+}

@@ -1,0 +1,164 @@
+/** One micro-batch in a training graph: forward, selection, loss, backward. */
+import type { Decoder } from '../model/decoder.js';
+import type { Weights } from '../model/weights.js';
+import { type GraphBuilder, int, type Value } from '../onnx/graph.js';
+import { chunkedLossHead, type HeadWeights } from '../onnx/ops/head.js';
+import { reshape, slice, toEnd } from '../onnx/ops/shape.js';
+import { weightedHead } from '../onnx/ops/weighted-head.js';
+import { gradientsOf } from '../onnx/tape.js';
+
+/** Sizes of a micro-batch, known when the graph is built. */
+export interface MicroShape {
+  /** B. */
+  readonly rows: number;
+  /** T. */
+  readonly length: number;
+}
+
+/** Values of one micro-batch, [B, T] each. */
+export interface MicroInputs {
+  /** int32. */
+  readonly ids: Value;
+  /** float32, 0 or 1. */
+  readonly eligible: Value;
+  /** int32, with attention `within` only. */
+  readonly positionIds: Value | null;
+  readonly documentIds: Value | null;
+}
+
+/** What the graphs of one model share. */
+export interface ModelGraph {
+  readonly decoder: Decoder;
+  /** Weights usable in `g`. */
+  weights(g: GraphBuilder): Weights;
+  /** Fused operators on the CPU; standard ones elsewhere. */
+  readonly attention: 'fused' | 'plain';
+}
+
+interface Forward {
+  /** [B, T, H]. */
+  readonly hidden: Value;
+  readonly head: HeadWeights;
+}
+
+function forward(
+  g: GraphBuilder,
+  { decoder, weights, attention }: ModelGraph,
+  inputs: MicroInputs,
+  { length }: MicroShape,
+): Forward {
+  const found = weights(g);
+  const { ids, positionIds, documentIds } = inputs;
+  return {
+    hidden: decoder.body(g, found, { ids, positionIds, documentIds, attention, length }),
+    head: {
+      weight: decoder.head(found),
+      bias: null,
+      hiddenSize: decoder.hiddenSize,
+      vocabularySize: decoder.vocabularySize,
+    },
+  };
+}
+
+/** Entries of tokens 1..T−1: x [B, T] → [B, T − 1]. */
+export const ofTargets = (g: GraphBuilder, x: Value): Value => slice(g, x, 1, 1, toEnd);
+
+/** Losses of tokens 1..T−1 without a gradient, [B, T − 1] nats. */
+export function microLosses(
+  g: GraphBuilder,
+  model: ModelGraph,
+  inputs: MicroInputs,
+  shape: MicroShape,
+): Value {
+  const { hidden, head } = forward(g, model, inputs, shape);
+  return chunkedLossHead(g, hidden, inputs.ids, head, false).loss;
+}
+
+/**
+ * Token weights from losses. `losses` is null where nothing asks for the loss of every token (CLM), else [B, T − 1];
+ * returns [B, T − 1] float32.
+ */
+export type Weighing = (losses: Value | null) => Value;
+
+export interface MicroGradient {
+  /** By `wanted`, of Σ w·L, not divided. */
+  readonly gradients: readonly Value[];
+  /** Sums of the micro-batch, by `METRIC_SUMS`: [6] float64. */
+  readonly sums: Value;
+}
+
+/** Entries of `MicroGradient.sums`, in order. */
+export const METRIC_SUMS = [
+  'eligible',
+  'kept',
+  'weight',
+  'weighted_loss',
+  'loss',
+  'unselected_loss',
+] as const;
+
+export interface MicroOptions {
+  /** The parameters' values. */
+  readonly wanted: readonly Value[];
+  /** Compute the loss of every token before the weights. */
+  readonly everyLoss: boolean;
+  /** Losses of every token, [B, T − 1], where an earlier pass has computed them. */
+  readonly knownLosses: Value | null;
+  readonly weigh: Weighing;
+}
+
+/** Forward and backward of one micro-batch; `g` records. */
+export function microGradient(
+  g: GraphBuilder,
+  model: ModelGraph,
+  inputs: MicroInputs,
+  shape: MicroShape,
+  options: MicroOptions,
+): MicroGradient {
+  const { hidden, head } = forward(g, model, inputs, shape);
+  const losses = options.everyLoss
+    ? chunkedLossHead(g, hidden, inputs.ids, head, false).loss
+    : options.knownLosses;
+  const weights = options.weigh(losses);
+  const states = reshape(g, slice(g, hidden, 1, 0, -1), [-1, head.hiddenSize]);
+  const rows = {
+    states,
+    targets: reshape(g, ofTargets(g, inputs.ids), [-1]),
+    weights: reshape(g, weights, [-1]),
+    count: shape.rows * (shape.length - 1),
+  };
+  const made = weightedHead(g, rows, head);
+  const seeds = new Map([
+    [states, made.dStates],
+    [head.weight, made.dWeight],
+  ]);
+  return {
+    gradients: gradientsOf(g, seeds, options.wanted),
+    sums: metricSums(g, ofTargets(g, inputs.eligible), weights, made.weightedLoss, losses),
+  };
+}
+
+/** [6] float64; the last two are NaN when the losses of all tokens are not known. */
+function metricSums(
+  g: GraphBuilder,
+  eligible: Value,
+  weights: Value,
+  weightedLoss: Value,
+  losses: Value | null,
+): Value {
+  const doubles = (x: Value): Value => g.node('Cast', [x], { attributes: { to: int(11) } });
+  const sum = (x: Value): Value => g.node('ReduceSum', [doubles(x)], { attributes: { keepdims: int(0) } });
+  const isKept = g.node('Cast', [g.node('Greater', [weights, g.float32(0)])], { attributes: { to: int(1) } });
+  const masked = (mask: Value): Value =>
+    losses === null ? g.float64(Number.NaN) : sum(g.node('Mul', [losses, mask]));
+  const entries = [
+    sum(eligible),
+    sum(isKept),
+    sum(weights),
+    weightedLoss,
+    masked(eligible),
+    masked(g.node('Sub', [eligible, isKept])),
+  ];
+  const vector = entries.map((entry) => g.node('Reshape', [entry, g.int64s([1])]));
+  return g.node('Concat', vector, { attributes: { axis: int(0) } });
+}
