@@ -1,11 +1,11 @@
 /** One micro-batch in a training graph: forward, selection, loss, backward. */
-import type { Decoder } from '../model/decoder.js';
-import type { Weights } from '../model/weights.js';
-import { type GraphBuilder, int, type Value } from '../onnx/graph.js';
-import { chunkedLossHead, type HeadWeights } from '../onnx/ops/head.js';
-import { reshape, slice, toEnd } from '../onnx/ops/shape.js';
-import { weightedHead } from '../onnx/ops/weighted-head.js';
-import { gradientsOf } from '../onnx/tape.js';
+import type { Decoder } from '../../model/decoder.js';
+import type { Weights } from '../../model/weights.js';
+import { type GraphBuilder, int, type Value } from '../../onnx/graph.js';
+import { chunkedLossHead, type HeadWeights } from '../../onnx/ops/head.js';
+import { reshape, slice, toEnd } from '../../onnx/ops/shape.js';
+import { weightedHead } from '../../onnx/ops/weighted-head.js';
+import { gradientsOf } from '../../onnx/tape.js';
 
 /** Sizes of a micro-batch, known when the graph is built. */
 export interface MicroShape {
@@ -15,15 +15,18 @@ export interface MicroShape {
   readonly length: number;
 }
 
-/** Values of one micro-batch, [B, T] each. */
-export interface MicroInputs {
-  /** int32. */
+/** What a forward pass reads, [B, T] int32 each. */
+export interface RowInputs {
   readonly ids: Value;
-  /** float32, 0 or 1. */
-  readonly eligible: Value;
-  /** int32, with attention `within` only. */
+  /** With attention `within` only. */
   readonly positionIds: Value | null;
   readonly documentIds: Value | null;
+}
+
+/** And what a gradient asks for besides. */
+export interface MicroInputs extends RowInputs {
+  /** [B, T] float32, 0 or 1. */
+  readonly eligible: Value;
 }
 
 /** What the graphs of one model share. */
@@ -44,7 +47,7 @@ interface Forward {
 function forward(
   g: GraphBuilder,
   { decoder, weights, attention }: ModelGraph,
-  inputs: MicroInputs,
+  inputs: RowInputs,
   { length }: MicroShape,
 ): Forward {
   const found = weights(g);
@@ -64,12 +67,7 @@ function forward(
 export const ofTargets = (g: GraphBuilder, x: Value): Value => slice(g, x, 1, 1, toEnd);
 
 /** Losses of tokens 1..T−1 without a gradient, [B, T − 1] nats. */
-export function microLosses(
-  g: GraphBuilder,
-  model: ModelGraph,
-  inputs: MicroInputs,
-  shape: MicroShape,
-): Value {
+export function microLosses(g: GraphBuilder, model: ModelGraph, inputs: RowInputs, shape: MicroShape): Value {
   const { hidden, head } = forward(g, model, inputs, shape);
   return chunkedLossHead(g, hidden, inputs.ids, head, false).loss;
 }

@@ -1,10 +1,10 @@
 /** A decoder's parameters as values of a training graph, and their list before there is a graph. */
-import { fatalError } from '../errors.js';
-import type { Decoder } from '../model/decoder.js';
-import type { Weights } from '../model/weights.js';
-import { GraphBuilder, type Value } from '../onnx/graph.js';
-import { embedding } from '../onnx/ops/embedding.js';
-import { layOut, type Parameter } from './parameters.js';
+import { fatalError } from '../../errors.js';
+import type { Decoder } from '../../model/decoder.js';
+import type { Weights } from '../../model/weights.js';
+import { GraphBuilder, type Value } from '../../onnx/graph.js';
+import { embedding } from '../../onnx/ops/embedding.js';
+import { layOut, type Parameter } from '../parameters.js';
 
 /** Weights that come from `lookup`, whatever that does with a name and a shape. */
 function weightsBy(

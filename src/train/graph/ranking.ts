@@ -1,5 +1,5 @@
 /** Live selection inside the graph: ranks tokens by the trainer's own loss minus the stored reference loss. */
-import { type GraphBuilder, int, type Value } from '../onnx/graph.js';
+import { type GraphBuilder, int, type Value } from '../../onnx/graph.js';
 
 export interface RankingRule {
   /** Share kept, in whole parts per million. */

@@ -2,7 +2,7 @@
  * AdamW (Loshchilov and Hutter 2019) over a flat vector, a cache-sized chunk at a time: fourteen elementwise ops
  * then cost one pass over memory.
  */
-import { type GraphBuilder, int, subgraph, type Value } from '../onnx/graph.js';
+import { type GraphBuilder, int, subgraph, type Value } from '../../onnx/graph.js';
 
 /** Elements a chunk; a longer vector is padded to a whole number of them. */
 export const CHUNK = 2 ** 16;

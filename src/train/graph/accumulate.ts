@@ -1,0 +1,151 @@
+/** Gradients of a whole step: micro-batches one after the other, their selection within each or over all. */
+import { type GraphBuilder, int, subgraph, type Value } from '../../onnx/graph.js';
+import { PARAMETER_GROUPS, type ParameterGroup } from '../parameters.js';
+import {
+  METRIC_SUMS,
+  type MicroInputs,
+  type ModelGraph,
+  microGradient,
+  microLosses,
+  ofTargets,
+} from './micro-step.js';
+import { type RankingRule, rankedWeights } from './ranking.js';
+import { type Data, dataInputs, type StepContext } from './step-settings.js';
+import { trainableWeights } from './trainable-weights.js';
+import { element, packGradients } from './unpack.js';
+
+interface Accumulated {
+  readonly gradients: Readonly<Record<ParameterGroup, Value>>;
+  /** [6] float64. */
+  readonly sums: Value;
+}
+
+/** Gradients of Σ w·L over all micro-batches of a step, in a Scan when there are several. */
+export function accumulatedGradients(
+  g: GraphBuilder,
+  context: StepContext,
+  unpacked: ReadonlyMap<string, Value>,
+  data: Data,
+): Accumulated {
+  const { settings, lengths } = context;
+  const { accumulate, rows, length, objective } = settings;
+  const names = [...data.keys()];
+  const types = new Map(dataInputs(settings));
+  if (accumulate === 1) {
+    const values = new Map(
+      names.map((name) => [name, g.node('Squeeze', [data.get(name) ?? '', g.int64s([0])])]),
+    );
+    return microStep(g, context, unpacked, values, null);
+  }
+  const ranked =
+    objective.kind === 'live' && objective.scope === 'step'
+      ? stepWeights(g, context, unpacked, data, objective.rule)
+      : null;
+  const body = g.child('micro_step', { recording: true });
+  const carried = PARAMETER_GROUPS.map((group) => body.input(`micro_${group}`, 'float32', [lengths[group]]));
+  const carriedSums = body.input('micro_sums', 'float64', [METRIC_SUMS.length]);
+  const values = new Map(
+    names.map((name) => [name, body.input(`micro_${name}`, types.get(name) ?? 'float32', [rows, length])]),
+  );
+  const rankedInput = ranked === null ? null : body.input('micro_ranked', 'float32', [2, rows, length - 1]);
+  const made = microStep(body, context, unpacked, values, rankedInput);
+  PARAMETER_GROUPS.forEach((group, index) => {
+    const sum = body.node('Add', [carried[index] ?? '', made.gradients[group]]);
+    body.output(sum, `micro_new_${group}`, 'float32', [lengths[group]]);
+  });
+  body.output(body.node('Add', [carriedSums, made.sums]), 'micro_new_sums', 'float64', [METRIC_SUMS.length]);
+  const scanned = [...names.map((name) => data.get(name) ?? ''), ...(ranked === null ? [] : [ranked])];
+  const zeros = PARAMETER_GROUPS.map((group) => g.node('ConstantOfShape', [g.int64s([lengths[group]])]));
+  const zeroSums = g.node('Cast', [g.node('ConstantOfShape', [g.int64s([METRIC_SUMS.length])])], {
+    attributes: { to: int(11) },
+  });
+  const [decayed = '', undecayed = '', sums = ''] = g.nodes(
+    'Scan',
+    [...zeros, zeroSums, ...scanned],
+    [true, true, true],
+    { attributes: { num_scan_inputs: int(scanned.length), body: subgraph(body.build()) } },
+  );
+  return { gradients: { decayed, undecayed }, sums };
+}
+
+const microInputs = (data: Data): MicroInputs => ({
+  ids: data.get('ids') ?? '',
+  eligible: data.get('eligible') ?? '',
+  positionIds: data.get('positions') ?? null,
+  documentIds: data.get('documents') ?? null,
+});
+
+const modelGraph = (
+  { decoder, has, settings }: StepContext,
+  unpacked: ReadonlyMap<string, Value>,
+): ModelGraph => ({
+  decoder,
+  weights: (g) => trainableWeights(g, unpacked, has),
+  attention: settings.form,
+});
+
+/** values [B, T]; `ranked` [2, B, T − 1] are weights and losses of a ranking over the whole step. */
+function microStep(
+  g: GraphBuilder,
+  context: StepContext,
+  unpacked: ReadonlyMap<string, Value>,
+  data: Data,
+  ranked: Value | null,
+): Accumulated {
+  const { settings, parameters } = context;
+  const { objective, rows, length } = settings;
+  const inputs = microInputs(data);
+  const eligible = ofTargets(g, inputs.eligible);
+  const weigh = (losses: Value | null): Value => {
+    if (objective.kind === 'clm') return eligible;
+    if (objective.kind === 'frozen') return ofTargets(g, data.get('weight') ?? '');
+    if (ranked !== null) return element(g, ranked, 0);
+    const score = g.node('Sub', [losses ?? '', ofTargets(g, data.get('reference_loss') ?? '')]);
+    const targets = length - 1;
+    const shape =
+      objective.scope === 'sequence' ? ([rows, targets] as const) : ([1, rows * targets] as const);
+    const weights = rankedWeights(g, score, eligible, shape, objective.rule);
+    return g.node('Reshape', [weights, g.int64s([rows, targets])]);
+  };
+  const made = microGradient(g, modelGraph(context, unpacked), inputs, settings, {
+    wanted: parameters.map(({ name }) => unpacked.get(name) ?? ''),
+    everyLoss: objective.kind !== 'clm' && ranked === null,
+    knownLosses: ranked === null ? null : element(g, ranked, 1),
+    weigh,
+  });
+  return { gradients: packGradients(g, parameters, made.gradients), sums: made.sums };
+}
+
+/** A first pass without gradients over all micro-batches, ranked together → weights and losses [A, 2, B, T − 1]. */
+function stepWeights(
+  g: GraphBuilder,
+  context: StepContext,
+  unpacked: ReadonlyMap<string, Value>,
+  data: Data,
+  rule: RankingRule,
+): Value {
+  const { settings } = context;
+  const { accumulate, rows, length } = settings;
+  const types = new Map(dataInputs(settings));
+  const names = ['ids', ...(settings.attention === 'within' ? ['positions', 'documents'] : [])];
+  const body = g.child('ranking_pass');
+  const values = new Map(
+    names.map((name) => [name, body.input(`ranking_${name}`, types.get(name) ?? 'int32', [rows, length])]),
+  );
+  const losses = microLosses(body, modelGraph(context, unpacked), microInputs(values), settings);
+  body.output(losses, 'ranking_loss', 'float32', [rows, length - 1]);
+  const [all = ''] = g.nodes(
+    'Scan',
+    names.map((name) => data.get(name) ?? ''),
+    [true],
+    {
+      attributes: { num_scan_inputs: int(names.length), body: subgraph(body.build()) },
+    },
+  );
+  const targets = (name: string): Value =>
+    g.node('Slice', [data.get(name) ?? '', g.int64s([1]), g.int64s([length]), g.int64s([2])]);
+  const score = g.node('Sub', [all, targets('reference_loss')]);
+  const weights = rankedWeights(g, score, targets('eligible'), [1, accumulate * rows * (length - 1)], rule);
+  const shaped = (x: Value): Value => g.node('Reshape', [x, g.int64s([accumulate, 1, rows, length - 1])]);
+  return g.node('Concat', [shaped(weights), shaped(all)], { attributes: { axis: int(1) } });
+}

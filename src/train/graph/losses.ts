@@ -1,0 +1,42 @@
+/** Losses under weights that are inputs: the forward pass of the model in training, for held-out loss and rankings ahead. */
+import type { Decoder } from '../../model/decoder.js';
+import { type Graph, GraphBuilder, type Value } from '../../onnx/graph.js';
+import { groupLength, PARAMETER_GROUPS, type Parameter } from '../parameters.js';
+import { paddedLength } from './adamw.js';
+import { microLosses } from './micro-step.js';
+import type { StepGraphSettings } from './step-settings.js';
+import { trainableWeights } from './trainable-weights.js';
+import { unpackParameters } from './unpack.js';
+
+/**
+ * inputs: `decayed_weights`, `undecayed_weights` as the step graph's; `ids` [B, T] int32, with attention within
+ * `positions` and `documents` too. output: `loss` [B, T − 1] float32, nats.
+ */
+export function buildLossGraph(
+  decoder: Decoder,
+  parameters: readonly Parameter[],
+  has: (name: string) => boolean,
+  settings: Pick<StepGraphSettings, 'rows' | 'length' | 'attention' | 'form'>,
+): Graph {
+  const { rows, length } = settings;
+  const g = new GraphBuilder('losses');
+  const [decayed = '', undecayed = ''] = PARAMETER_GROUPS.map((group) =>
+    g.input(`${group}_weights`, 'float32', [paddedLength(groupLength(parameters, group))]),
+  );
+  const unpacked = unpackParameters(g, parameters, { decayed, undecayed });
+  const input = (name: string): Value => g.input(name, 'int32', [rows, length]);
+  const ids = input('ids');
+  const within = settings.attention === 'within';
+  const model = {
+    decoder,
+    weights: (body: GraphBuilder) => trainableWeights(body, unpacked, has),
+    attention: settings.form,
+  };
+  const inputs = {
+    ids,
+    positionIds: within ? input('positions') : null,
+    documentIds: within ? input('documents') : null,
+  };
+  g.output(microLosses(g, model, inputs, settings), 'loss', 'float32', [rows, length - 1]);
+  return g.build();
+}

@@ -1,0 +1,163 @@
+/**
+ * A whole optimiser step as one ONNX graph, several steps a call: for every step a Scan over micro-batches sums
+ * gradients, then clipping and AdamW make the new state, which stays inside until the call ends.
+ */
+import type { Decoder } from '../../model/decoder.js';
+import { type Graph, GraphBuilder, int, subgraph, type Value } from '../../onnx/graph.js';
+import { PARAMETER_GROUPS, type Parameter, type ParameterGroup } from '../parameters.js';
+import { accumulatedGradients } from './accumulate.js';
+import { adamW, type OptimizerVectors } from './adamw.js';
+import { METRIC_SUMS } from './micro-step.js';
+import { type Data, dataInputs, type StepContext, type StepGraphSettings } from './step-settings.js';
+import { element, packedLengths, unpackParameters } from './unpack.js';
+
+/** Per-step scalars that the host computes in double precision: columns of the input `rates` [K, 4]. */
+export const RATES = ['step_size', 'root_correction', 'shrink', 'learning_rate'] as const;
+
+/** Columns of the output `metrics` [K, 7] float64: sums over the step, and the gradient's norm before clipping. */
+export const STEP_METRICS = [...METRIC_SUMS, 'gradient_norm'] as const;
+
+type State = Readonly<Record<ParameterGroup, OptimizerVectors>>;
+
+const stateNames = ['weights', 'first_moment', 'second_moment'] as const;
+const entriesOf = ({ weights, firstMoment, secondMoment }: OptimizerVectors): readonly Value[] => [
+  weights,
+  firstMoment,
+  secondMoment,
+];
+
+function stateOf(values: readonly Value[]): State {
+  const group = (at: number): OptimizerVectors => ({
+    weights: values[at] ?? '',
+    firstMoment: values[at + 1] ?? '',
+    secondMoment: values[at + 2] ?? '',
+  });
+  return { decayed: group(0), undecayed: group(3) };
+}
+
+const valuesOf = (state: State): Value[] => PARAMETER_GROUPS.flatMap((group) => entriesOf(state[group]));
+
+/** Names, in order, of the graph's state: inputs `NAME`, outputs `new_NAME`, one vector each. */
+export const STATE_NAMES = PARAMETER_GROUPS.flatMap((group) =>
+  stateNames.map((name) => `${group}_${name}` as const),
+);
+
+/**
+ * inputs: the state, [n] float32 each, n = `paddedLength(groupLength(…))`; `rates` [K, 4] float32; and
+ * [K, A, B, T] each: `ids` int32, `eligible` float32, by the objective `weight` or `reference_loss` float32, with
+ * attention within `positions` and `documents` int32.
+ * outputs: the new state; `metrics` [K, 7] float64.
+ */
+export function buildStepGraph(
+  decoder: Decoder,
+  parameters: readonly Parameter[],
+  has: (name: string) => boolean,
+  settings: StepGraphSettings,
+): Graph {
+  const { steps, accumulate, rows, length } = settings;
+  const g = new GraphBuilder('training_step', { recording: true });
+  const lengths = packedLengths(parameters);
+  const state = PARAMETER_GROUPS.flatMap((group) =>
+    stateNames.map((name) => g.input(`${group}_${name}`, 'float32', [lengths[group]])),
+  );
+  const rates = g.input('rates', 'float32', [steps, RATES.length]);
+  const data = dataInputs(settings).map(([name, type]) => ({
+    name,
+    type,
+    value: g.input(name, type, [steps, accumulate, rows, length]),
+  }));
+  const step = (body: GraphBuilder, given: State, rate: Value, values: Data) =>
+    trainingStep(body, { decoder, parameters, has, settings, lengths }, given, rate, values);
+
+  const finish = (values: readonly Value[], metrics: Value): Graph => {
+    values.forEach((value, index) => {
+      const group = index < stateNames.length ? 'decayed' : 'undecayed';
+      g.output(value, `new_${STATE_NAMES[index]}`, 'float32', [lengths[group]]);
+    });
+    g.output(metrics, 'metrics', 'float64', [steps, STEP_METRICS.length]);
+    return g.build();
+  };
+
+  if (steps === 1) {
+    const first = (x: Value): Value => g.node('Squeeze', [x, g.int64s([0])]);
+    const values = new Map(data.map(({ name, value }) => [name, first(value)]));
+    const made = step(g, stateOf(state), first(rates), values);
+    return finish(valuesOf(made.state), g.node('Unsqueeze', [made.metrics, g.int64s([0])]));
+  }
+  const body = g.child('step', { recording: true });
+  const carried = STATE_NAMES.map((name, index) =>
+    body.input(`step_${name}`, 'float32', [lengths[index < stateNames.length ? 'decayed' : 'undecayed']]),
+  );
+  const rate = body.input('step_rates', 'float32', [RATES.length]);
+  const values = new Map(
+    data.map(({ name, type }) => [name, body.input(`step_${name}`, type, [accumulate, rows, length])]),
+  );
+  const made = step(body, stateOf(carried), rate, values);
+  valuesOf(made.state).forEach((value, index) => {
+    body.output(value, `step_new_${STATE_NAMES[index]}`, 'float32', [
+      lengths[index < stateNames.length ? 'decayed' : 'undecayed'],
+    ]);
+  });
+  body.output(made.metrics, 'step_metrics', 'float64', [STEP_METRICS.length]);
+  const results = g.nodes(
+    'Scan',
+    [...state, rates, ...data.map(({ value }) => value)],
+    [...STATE_NAMES.map(() => true), true],
+    { attributes: { num_scan_inputs: int(1 + data.length), body: subgraph(body.build()) } },
+  );
+  return finish(results.slice(0, STATE_NAMES.length), results.at(-1) ?? '');
+}
+
+/** values [A, B, T] of one step → its new state and metrics [7]. */
+function trainingStep(
+  g: GraphBuilder,
+  context: StepContext,
+  state: State,
+  rates: Value,
+  data: Data,
+): { state: State; metrics: Value } {
+  const { parameters, settings, lengths } = context;
+  const vectors = { decayed: state.decayed.weights, undecayed: state.undecayed.weights };
+  const unpacked = unpackParameters(g, parameters, vectors);
+  const { gradients, sums } = accumulatedGradients(g, context, unpacked, data);
+  const sumAt = (index: number): Value => element(g, sums, index);
+  const float32 = (x: Value): Value => g.node('Cast', [x], { attributes: { to: int(1) } });
+
+  const divisor = sumAt(settings.divisor === 'weight' ? 2 : 0);
+  const safe = g.node('Where', [g.node('Greater', [divisor, g.float64(0)]), divisor, g.float64(1)]);
+  const squares = PARAMETER_GROUPS.map((group) => sumOfSquares(g, gradients[group], lengths[group]));
+  const norm = g.node('Div', [g.node('Sqrt', [g.node('Add', squares)]), safe]);
+  // As torch.nn.utils.clip_grad_norm_ does, its 1e-6 included.
+  const ratio = g.node('Div', [g.float64(settings.clip), g.node('Add', [norm, g.float64(1e-6)])]);
+  const scale = float32(g.node('Div', [g.node('Min', [ratio, g.float64(1)]), safe]));
+
+  const rate = (name: (typeof RATES)[number]): Value => element(g, rates, RATES.indexOf(name));
+  const updated = (group: ParameterGroup): OptimizerVectors =>
+    adamW(
+      g,
+      state[group],
+      gradients[group],
+      lengths[group],
+      {
+        scale,
+        stepSize: rate('step_size'),
+        rootCorrection: rate('root_correction'),
+        shrink: group === 'decayed' ? rate('shrink') : null,
+      },
+      settings.adamw,
+    );
+  return {
+    state: { decayed: updated('decayed'), undecayed: updated('undecayed') },
+    metrics: g.node('Concat', [sums, g.node('Reshape', [norm, g.int64s([1])])], {
+      attributes: { axis: int(0) },
+    }),
+  };
+}
+
+/** Σ x² of a padded vector as a float64 scalar: float32 within pieces of up to 2^12, float64 across them. */
+function sumOfSquares(g: GraphBuilder, x: Value, length: number): Value {
+  const pieces = g.node('Reshape', [x, g.int64s(length % 4096 === 0 ? [-1, 4096] : [1, -1])]);
+  const sums = g.node('ReduceSumSquare', [pieces, g.int64s([1])], { attributes: { keepdims: int(0) } });
+  const doubles = g.node('Cast', [sums], { attributes: { to: int(11) } });
+  return g.node('ReduceSum', [doubles], { attributes: { keepdims: int(0) } });
+}

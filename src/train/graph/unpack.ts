@@ -1,0 +1,60 @@
+/** Between a group's flat vector and its parameters' own tensors. */
+import { type GraphBuilder, int, type Value } from '../../onnx/graph.js';
+import { groupLength, PARAMETER_GROUPS, type Parameter, type ParameterGroup } from '../parameters.js';
+import { paddedLength } from './adamw.js';
+
+/** The parameters' own tensors, cut from the flat vectors, by name. */
+export function unpackParameters(
+  g: GraphBuilder,
+  parameters: readonly Parameter[],
+  vectors: Readonly<Record<ParameterGroup, Value>>,
+): Map<string, Value> {
+  const unpacked = new Map<string, Value>();
+  for (const group of PARAMETER_GROUPS) {
+    const members = parameters.filter((parameter) => parameter.group === group);
+    const length = groupLength(parameters, group);
+    const widths = members.map((parameter) => parameter.length);
+    const padding = paddedLength(length) - length;
+    const sizes = padding > 0 ? [...widths, padding] : widths;
+    const pieces = g.nodes(
+      'Split',
+      [vectors[group], g.int64s(sizes)],
+      sizes.map(() => true),
+      {
+        attributes: { axis: int(0) },
+      },
+    );
+    members.forEach(({ name, shape }, index) => {
+      unpacked.set(name, g.node('Reshape', [pieces[index] ?? '', g.int64s(shape)]));
+    });
+  }
+  return unpacked;
+}
+
+/** Gradients in the order of `parameters` → one padded vector a group. */
+export function packGradients(
+  g: GraphBuilder,
+  parameters: readonly Parameter[],
+  gradients: readonly Value[],
+): Record<ParameterGroup, Value> {
+  const pack = (group: ParameterGroup): Value => {
+    const flat = parameters.flatMap((parameter, index) =>
+      parameter.group === group ? [g.node('Reshape', [gradients[index] ?? '', g.int64s([-1])])] : [],
+    );
+    const length = groupLength(parameters, group);
+    const padding = paddedLength(length) - length;
+    const zeros = padding > 0 ? [g.node('ConstantOfShape', [g.int64s([padding])])] : [];
+    return g.node('Concat', [...flat, ...zeros], { attributes: { axis: int(0) } });
+  };
+  return { decayed: pack('decayed'), undecayed: pack('undecayed') };
+}
+
+/** Lengths of the padded vectors. */
+export const packedLengths = (parameters: readonly Parameter[]): Record<ParameterGroup, number> => ({
+  decayed: paddedLength(groupLength(parameters, 'decayed')),
+  undecayed: paddedLength(groupLength(parameters, 'undecayed')),
+});
+
+/** Entry `index` of the first axis. */
+export const element = (g: GraphBuilder, x: Value, index: number): Value =>
+  g.node('Gather', [x, g.int64(index)]);

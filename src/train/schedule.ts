@@ -1,0 +1,28 @@
+/** Learning rates and AdamW's per-step scalars: pure functions of the step. */
+import type { TrainSettings } from './settings.js';
+
+type Schedule = TrainSettings['schedule'];
+type Optimizer = TrainSettings['optimizer'];
+
+/**
+ * Learning rate of step s (1-based) of `steps`: linear warm-up to the peak at step `warmup_steps`, then constant or
+ * half a cosine down to `final` times the peak at the last step.
+ */
+export function learningRate(step: number, steps: number, schedule: Schedule, peak: number): number {
+  const { kind, warmup_steps: warmup, final } = schedule;
+  if (step <= warmup) return (peak * step) / warmup;
+  if (kind === 'constant') return peak;
+  const progress = Math.min(1, (step - warmup) / Math.max(1, steps - warmup));
+  return peak * (final + (1 - final) * 0.5 * (1 + Math.cos(Math.PI * progress)));
+}
+
+/** The row of the step graph's input `rates` for step s: columns as in `RATES`. */
+export function stepRates(
+  step: number,
+  steps: number,
+  schedule: Schedule,
+  { learning_rate: peak, beta1, beta2, weight_decay: decay }: Optimizer,
+): readonly [number, number, number, number] {
+  const rate = learningRate(step, steps, schedule, peak);
+  return [rate / (1 - beta1 ** step), 1 / Math.sqrt(1 - beta2 ** step), 1 - rate * decay, rate];
+}
