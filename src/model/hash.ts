@@ -58,7 +58,8 @@ async function readMemo(path: string): Promise<z.infer<typeof memoSchema> | null
   }
 }
 
-async function hashBytes(path: string): Promise<string> {
+/** sha256 of a file's bytes, in hex. */
+export async function hashBytes(path: string): Promise<string> {
   const hash = createHash('sha256');
   for await (const chunk of createReadStream(path, { highWaterMark: 2 ** 20 })) hash.update(chunk as Buffer);
   return hash.digest('hex');

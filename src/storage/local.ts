@@ -161,7 +161,7 @@ async function remove(path: string): Promise<void> {
 }
 
 /** Makes a rename durable: the folder it happened in, and the parents of the folders made for it. */
-async function syncFolders(folder: string, firstMade: string | undefined): Promise<void> {
+export async function syncFolders(folder: string, firstMade: string | undefined): Promise<void> {
   const top = firstMade === undefined ? resolve(folder) : dirname(resolve(firstMade));
   for (let at = resolve(folder); ; at = dirname(at)) {
     await syncFolder(at);

@@ -1,0 +1,106 @@
+/** The numbers of a checkpoint's tensors, as float32: every F16 and BF16 is a float32 exactly. */
+import { type FileHandle, open } from 'node:fs/promises';
+import { fromHalf } from '../dataset/half.js';
+import { fatalError } from '../errors.js';
+import { ioError } from '../storage/io-error.js';
+import { readSafetensorsHeader, type TensorEntry } from './safetensors.js';
+
+/** Bytes of the file in memory at once, beside the tensor itself. */
+const PIECE_BYTES = 2 ** 22;
+
+/**
+ * Reads one tensor into `target`, which has as many elements as it has.
+ * @throws fatal `unknown-weight-type` for types other than F32, F16, BF16, `broken-safetensors` where the file
+ * ends early
+ */
+export async function readTensor(entry: TensorEntry, target: Float32Array): Promise<void> {
+  const widen = wideners[entry.type];
+  if (widen === undefined || !Object.hasOwn(wideners, entry.type)) {
+    throw fatalError(
+      'unknown-weight-type',
+      `${entry.file}: tensor ${entry.name} is stored as ${entry.type}; expected F32, F16 or BF16: save the checkpoint in one of these`,
+    );
+  }
+  const width = entry.type === 'F32' ? 4 : 2;
+  if (entry.length !== target.length * width) {
+    throw fatalError(
+      'wrong-shape',
+      `${entry.file}: tensor ${entry.name} has shape [${entry.shape}]; ${target.length} elements are wanted`,
+    );
+  }
+  const file = await open(entry.file, 'r').catch((error: unknown) => {
+    throw ioError('read', entry.file, error);
+  });
+  try {
+    const piece = new Uint8Array(Math.min(PIECE_BYTES, entry.length));
+    for (let done = 0; done < entry.length; done += piece.length) {
+      const bytes = piece.subarray(0, Math.min(piece.length, entry.length - done));
+      await readFully(file, entry, bytes, done);
+      widen(bytes, target, done / width);
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+/**
+ * Tensors of one .safetensors file by name, all of them unless `names` says which.
+ * @throws fatal `missing-tensor`, and what `readSafetensorsHeader` and `readTensor` throw
+ */
+export async function readTensors(
+  path: string,
+  names?: readonly string[],
+): Promise<ReadonlyMap<string, Float32Array>> {
+  const entries = new Map((await readSafetensorsHeader(path)).map((entry) => [entry.name, entry]));
+  const tensors = new Map<string, Float32Array>();
+  for (const name of names ?? entries.keys()) {
+    const entry = entries.get(name);
+    if (entry === undefined) {
+      throw fatalError('missing-tensor', `${path}: has no tensor ${name}; fetch or save the file again`);
+    }
+    const target = new Float32Array(entry.shape.reduce((product, size) => product * size, 1));
+    await readTensor(entry, target);
+    tensors.set(name, target);
+  }
+  return tensors;
+}
+
+/** Puts the numbers of `bytes` into `target` from element `at` on. */
+type Widener = (bytes: Uint8Array, target: Float32Array, at: number) => void;
+
+const wideners: Readonly<Record<string, Widener>> = {
+  F32: (bytes, target, at) => {
+    new Uint8Array(target.buffer, target.byteOffset + 4 * at, bytes.length).set(bytes);
+  },
+  F16: (bytes, target, at) => target.set(fromHalf(halvesOf(bytes)), at),
+  BF16: (bytes, target, at) => {
+    const bits = new Uint32Array(target.buffer, target.byteOffset + 4 * at, bytes.length / 2);
+    const halves = halvesOf(bytes);
+    for (let i = 0; i < halves.length; i++) bits[i] = (halves[i] as number) << 16;
+  },
+};
+
+const halvesOf = (bytes: Uint8Array): Uint16Array =>
+  new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length / 2);
+
+async function readFully(
+  file: FileHandle,
+  entry: TensorEntry,
+  bytes: Uint8Array,
+  start: number,
+): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesRead } = await file
+      .read(bytes, done, bytes.length - done, entry.offset + start + done)
+      .catch((error: unknown) => {
+        throw ioError('read', entry.file, error);
+      });
+    if (bytesRead === 0) {
+      throw fatalError(
+        'broken-safetensors',
+        `${entry.file}: ends at byte ${entry.offset + start + done}, within tensor ${entry.name}; fetch or save the checkpoint again`,
+      );
+    }
+    done += bytesRead;
+  }
+}

@@ -1,0 +1,56 @@
+/** Parameters of a checkpoint as the trainer's flat vectors. */
+import { fatalError } from '../errors.js';
+import type { Checkpoint } from '../model/checkpoint.js';
+import type { TensorEntry } from '../model/safetensors.js';
+import { readTensor } from '../model/tensor-data.js';
+import { elementsOf, groupLength, type Parameter, type ParameterVectors } from './parameters.js';
+
+/**
+ * The weights to start training from, F16 and BF16 widened exactly. Each tensor is read straight into its place.
+ * @throws fatal `missing-tensor`, `wrong-shape`, `unknown-weight-type`, naming the tensor
+ */
+export const loadWeights = (
+  checkpoint: Pick<Checkpoint, 'folder' | 'tensors'>,
+  parameters: readonly Parameter[],
+): Promise<ParameterVectors> => readVectors(checkpoint.folder, checkpoint.tensors, parameters);
+
+/** The same from tensors named `prefix` + the parameter's name. `place` is named where one is missing. */
+export async function readVectors(
+  place: string,
+  tensors: ReadonlyMap<string, TensorEntry>,
+  parameters: readonly Parameter[],
+  prefix = '',
+): Promise<ParameterVectors> {
+  const found = parameters.map((parameter) => ({
+    parameter,
+    entry: entryOf(place, tensors, prefix + parameter.name, parameter.shape),
+  }));
+  const vectors = {
+    decayed: new Float32Array(groupLength(parameters, 'decayed')),
+    undecayed: new Float32Array(groupLength(parameters, 'undecayed')),
+  };
+  for (const { parameter, entry } of found) await readTensor(entry, elementsOf(vectors, parameter));
+  return vectors;
+}
+
+function entryOf(
+  place: string,
+  tensors: ReadonlyMap<string, TensorEntry>,
+  name: string,
+  shape: readonly number[],
+): TensorEntry {
+  const entry = tensors.get(name);
+  if (entry === undefined) {
+    throw fatalError(
+      'missing-tensor',
+      `${place}: tensor ${name} is missing; expected it with shape [${shape}]: fetch the whole checkpoint, or check that config.json belongs to it`,
+    );
+  }
+  if (entry.shape.length !== shape.length || entry.shape.some((size, axis) => size !== shape[axis])) {
+    throw fatalError(
+      'wrong-shape',
+      `${entry.file}: tensor ${name} has shape [${entry.shape}]; the model in training has [${shape}]: check that the two belong together`,
+    );
+  }
+  return entry;
+}
