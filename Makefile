@@ -27,7 +27,7 @@ run: $(built) $(quickstart)/inputs.json
 
 $(quickstart)/inputs.json: $(shell find fixtures/quickstart fixtures/bpe -name '*.mjs' 2>/dev/null) | $(installed)
 	rm -rf $(quickstart)
-	node fixtures/quickstart/make.mjs --out $(quickstart)
+	node fixtures/quickstart/make.mjs --out $(quickstart) --bigrams
 
 test: $(built)
 	npx vitest run

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { parquetMetadata, parquetReadObjects } from 'hyparquet';
 import { compressors } from 'hyparquet-compressors';
 import { describe, expect, it } from 'vitest';
-import { parquetBytes, rowsOf, shards } from '../../fixtures/quickstart/corpus.mjs';
+import { drawShards, isHeldOut, parquetBytes, rowsOf, shards } from '../../fixtures/quickstart/corpus.mjs';
 import { topics } from '../../fixtures/quickstart/lessons/index.mjs';
 import { defaults } from '../../fixtures/quickstart/make.mjs';
 import { noiseKinds } from '../../fixtures/quickstart/noise.mjs';
@@ -141,5 +141,43 @@ describe('shards', () => {
   it('share no page', () => {
     const texts = shards.flatMap((shard) => rowsOf(shard, defaults.seed).map(({ text }) => text));
     expect(new Set(texts).size).toBe(texts.length);
+  });
+
+  describe('that are held out', () => {
+    const titles = new Set(
+      Object.entries(topics).flatMap(([name, topic]) =>
+        Array.from({ length: 300 }, (_, i) => topic(new Random(`title/${name}/${i}`)).title),
+      ),
+    );
+    /** Lessons of a page without its noise: what stands between titles. */
+    function lessonsOf({ text, metadata }: { readonly text: string; readonly metadata: string }): string[] {
+      const bytes = Buffer.from(text);
+      const ends = [...spansOf(metadata).map(([start]) => start), bytes.length];
+      const starts = [0, ...spansOf(metadata).map(([, end]) => end)];
+      const clean = starts.map((start, i) => bytes.subarray(start, ends[i]).toString()).join('');
+      const lessons: string[][] = [];
+      for (const block of clean.split('\n\n').filter((text) => text !== '')) {
+        if (titles.has(block)) lessons.push([]);
+        else lessons.at(-1)!.push(block);
+      }
+      return lessons.map((paragraphs) => paragraphs.join('\n\n'));
+    }
+    /** Share of the held-out lessons that another shard has. */
+    function seenShare(unseen: boolean): number {
+      const drawn = drawShards(defaults.seed, { unseen });
+      const lessons = (heldOut: boolean): string[] =>
+        drawn
+          .filter(({ shard }) => isHeldOut(shard) === heldOut)
+          .flatMap(({ rows }) => rows.flatMap(lessonsOf));
+      const seen = new Set(lessons(false));
+      const asked = lessons(true);
+      expect(asked.length).toBeGreaterThan(1000);
+      return asked.filter((lesson) => seen.has(lesson)).length / asked.length;
+    }
+
+    it('hold no lesson that another shard has, where they are to be unseen', () => {
+      expect(seenShare(false)).toBeGreaterThan(0.1);
+      expect(seenShare(true)).toBe(0);
+    });
   });
 });

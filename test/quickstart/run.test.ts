@@ -32,10 +32,10 @@ beforeAll(async () => {
     'run.cache': `${folder}/cache`,
     'corpus.limit': limit,
   }).flatMap(([key, value]) => ['--set', `${key}=${value}`]);
-  await tokensieve('run', 'pipelines/quickstart.yaml', ...set);
+  await tokensieve('run', 'fixtures/quickstart/bigrams.yaml', ...set);
 });
 
-describe('the quickstart, run by the command', () => {
+describe('the bigram run, by the command', () => {
   it('stores the losses that counting gives, from parquet to Arrow', async () => {
     const { size, bosId, eosId } = made.shape;
     const encode = createEncoder(made.bpe);
