@@ -1,0 +1,217 @@
+/** Lines over a common axis, as one SVG string; drawn by Observable Plot on a document that is no browser's. */
+import * as Plot from '@observablehq/plot';
+import { DOMParser } from 'linkedom';
+import { printable } from './html.js';
+import { spread } from './spread.js';
+import { colourOf, dashOf } from './style.js';
+import { type Bin, type Point, thin } from './thin.js';
+
+export interface Axis {
+  /** Name and unit. */
+  readonly label: string;
+  readonly scale?: 'linear' | 'log';
+  /** Values that must be in view, beside the lines' own. */
+  readonly include?: readonly number[];
+}
+
+export interface LineSeries {
+  /** Written at the line's end; empty where the title says enough. */
+  readonly name: string;
+  readonly points: readonly Point[];
+  /** Index of colour and of dash; by default the series' own: series of one kind may share either. */
+  readonly colour?: number;
+  readonly dash?: number;
+}
+
+export interface LinePlot {
+  readonly title: string;
+  readonly x: Axis;
+  readonly y: Axis;
+  readonly series: readonly LineSeries[];
+  /** Pixels; 480 × 280 unless given. The SVG scales. */
+  readonly width?: number;
+  readonly height?: number;
+}
+
+/** Points of a line that are drawn; a longer one becomes a mean in a band from lowest to highest (`thin`). */
+export const MAX_POINTS = 300;
+/** Lines of few measurements show each. */
+const MARKED_POINTS = 24;
+const SVG = 'http://www.w3.org/2000/svg';
+const FONT_SIZE = 11;
+const STROKE = 1.75;
+const LABEL_GAP = 13;
+/** Pixels from the frame to a name's piece of line, and the length of that. */
+const LABEL_START = 6;
+const SAMPLE = 20;
+/** Mean width of a character, for the room that labels need. */
+const CHARACTER = 6.4;
+const MAX_LABEL = 26;
+const LIMIT = 1e100;
+const MARGIN = { top: 50, bottom: 40, left: 50 } as const;
+
+interface Drawn {
+  readonly label: string;
+  readonly colour: string;
+  readonly dash: string;
+  readonly bins: readonly Bin[];
+  readonly isThinned: boolean;
+}
+
+/**
+ * A self-contained `<svg>` element: the axes take the text colour around it, lines keep theirs. Points that are not
+ * finite or beyond 1e100 (or not positive on a log scale) leave no mark; a series without points is not named.
+ */
+export function linePlot(plot: LinePlot): string {
+  const { width = 480, height = 280 } = plot;
+  const drawn = plot.series
+    .map((series, index) => draw(series, index, plot))
+    .filter(({ bins }) => bins.length > 0);
+  const labelled = drawn.filter(({ label }) => label !== '');
+  const longest = Math.max(0, ...labelled.map(({ label }) => label.length));
+  const marginRight = longest === 0 ? 16 : LABEL_START + SAMPLE + 9 + CHARACTER * longest;
+  // An XML document: its text and attributes are escaped as XML wants it, which HTML reads as well.
+  const document = new DOMParser().parseFromString(`<svg xmlns="${SVG}"/>`, 'image/svg+xml');
+  const scales = {
+    x: scaleOf(
+      plot.x,
+      drawn.flatMap(({ bins }) => bins.map(({ x }) => x)),
+    ),
+    y: scaleOf(
+      plot.y,
+      drawn.flatMap(({ bins }) => bins.flatMap(({ low, high }) => [low, high])),
+    ),
+  };
+  const places = labelPlaces(labelled, scales.y, height);
+  const svg = Plot.plot({
+    // Types name the browser's Document; Plot uses what linkedom has of it.
+    document: document as never,
+    width,
+    height,
+    marginTop: MARGIN.top,
+    marginBottom: MARGIN.bottom,
+    marginLeft: MARGIN.left,
+    marginRight,
+    style: { fontFamily: 'system-ui, sans-serif', fontSize: `${FONT_SIZE}px`, background: 'none' },
+    ariaLabel: printable(plot.title),
+    x: {
+      ...scales.x,
+      // Lines end at the frame, where their names are.
+      nice: false,
+      label: printable(plot.x.label),
+      labelAnchor: 'center',
+      labelArrow: 'none',
+      ticks: 5,
+      tickFormat: tickText,
+    },
+    y: { ...scales.y, label: null, grid: true, ticks: 6, tickFormat: tickText },
+    marks: [
+      headline(plot.title, 4, { fontSize: 13, fontWeight: 'bold' }),
+      headline(plot.y.label, 23, {}),
+      ...(drawn.length === 0 ? [Plot.text(['no data'], { frameAnchor: 'middle' })] : []),
+      ...drawn.flatMap(lineMarks),
+      ...labelled.map((line, index) => labelMark(line, places[index] ?? 0)),
+    ],
+  });
+  // A piece of each line before its name: Plot has no mark for pixels.
+  labelled.forEach(({ colour, dash }, index) => {
+    const sample = document.createElementNS(SVG, 'line', {});
+    const [start, at] = [width - marginRight + LABEL_START, String(places[index] ?? 0)];
+    const drawing = { x1: String(start), x2: String(start + SAMPLE), y1: at, y2: at, stroke: colour };
+    for (const [name, value] of Object.entries(drawing)) sample.setAttribute(name, value);
+    sample.setAttribute('stroke-width', String(STROKE));
+    sample.setAttribute('stroke-dasharray', dash);
+    svg.append(sample);
+  });
+  svg.setAttribute('xmlns', SVG);
+  svg.setAttribute('role', 'img');
+  return String(svg.outerHTML);
+}
+
+function draw(series: LineSeries, index: number, { x, y }: LinePlot): Drawn {
+  const points = series.points.filter((point) => fits(x, point[0]) && fits(y, point[1]));
+  const bins = thin(points, MAX_POINTS);
+  const name = printable(series.name);
+  return {
+    label: name.length <= MAX_LABEL ? name : `${name.slice(0, MAX_LABEL - 1)}…`,
+    colour: colourOf(series.colour ?? index),
+    dash: dashOf(series.dash ?? index),
+    bins,
+    isThinned: bins.length < points.length,
+  };
+}
+
+/** Whether a scale has room for it: differences must not overflow. */
+const fits = ({ scale }: Axis, value: number): boolean =>
+  Math.abs(value) < LIMIT && (scale !== 'log' || value > 1 / LIMIT);
+
+interface Scale {
+  readonly type: 'linear' | 'log';
+  readonly domain: readonly [number, number];
+  readonly nice: boolean;
+}
+
+function scaleOf(axis: Axis, values: readonly number[]): Scale {
+  let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  for (const value of [...values, ...(axis.include ?? [])]) {
+    low = Math.min(low, value);
+    high = Math.max(high, value);
+  }
+  if (low > high) [low, high] = [1, 2];
+  const type = axis.scale ?? 'linear';
+  // A single value gets room on both sides.
+  const room = Math.abs(low) / 10 || 1;
+  if (low === high) [low, high] = type === 'log' ? [low / 2, high * 2] : [low - room, high + room];
+  return { type, domain: [low, high], nice: true };
+}
+
+function lineMarks({ bins, colour, dash, isThinned }: Drawn): Plot.Markish[] {
+  const band = Plot.areaY(bins, { x: 'x', y1: 'low', y2: 'high', fill: colour, fillOpacity: 0.16 });
+  const line = Plot.lineY(bins, {
+    x: 'x',
+    y: 'y',
+    stroke: colour,
+    strokeWidth: STROKE,
+    strokeDasharray: dash,
+    strokeLinejoin: 'round',
+    marker: bins.length <= MARKED_POINTS ? 'dot' : 'none',
+  });
+  return isThinned ? [band, line] : [line];
+}
+
+/** Text above the drawing, `top` pixels from the edge. */
+const headline = (text: string, top: number, font: Plot.TextOptions): Plot.Markish =>
+  Plot.text([printable(text)], {
+    frameAnchor: 'top-left',
+    dx: 8 - MARGIN.left,
+    dy: top - MARGIN.top,
+    ...font,
+  });
+
+const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumSignificantDigits: 4 });
+
+/** `2.5M`, `1.25`, `3e-4`. */
+function tickText(value: number): string {
+  const size = Math.abs(value);
+  if (size >= 1e4) return compact.format(value);
+  const short = Number(value.toPrecision(6));
+  return size > 0 && size < 0.01 ? short.toExponential() : String(short);
+}
+
+/** Where the names of lines go: at their ends, moved apart where lines end close together. Pixels from the top. */
+function labelPlaces(drawn: readonly Drawn[], scale: Scale, height: number): number[] {
+  const range = [height - MARGIN.bottom, MARGIN.top] as const;
+  const y = Plot.scale({ y: { ...scale, range } });
+  const ends = drawn.map(({ bins }) => Number(y.apply(bins.at(-1)?.y)));
+  return spread(ends, LABEL_GAP, range[1], range[0]);
+}
+
+const labelMark = ({ label, colour }: Drawn, place: number): Plot.Markish =>
+  Plot.text([label], {
+    frameAnchor: 'top-right',
+    textAnchor: 'start',
+    lineAnchor: 'middle',
+    dx: LABEL_START + SAMPLE + 5,
+    dy: place - MARGIN.top,
+    fill: colour,
+  });

@@ -1,0 +1,57 @@
+/** A page around plots and tables: one file, no script, nothing fetched; for light, dark and paper. */
+import { Html, html } from './html.js';
+
+const css = `
+:root { color-scheme: light dark; --ink: #1d2026; --paper: #fff; --faint: #666c76; --rule: #d9dce1; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e4e6ea; --paper: #16181d; --faint: #9aa0aa; --rule: #353a43; } }
+@media print { :root { color-scheme: light; --ink: #000; --paper: #fff; --faint: #444; --rule: #bbb; } }
+body { margin: 2rem auto; max-width: 60rem; padding: 0 1rem; background: var(--paper); color: var(--ink);
+  font: 15px/1.5 system-ui, sans-serif; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
+p.note, caption { color: var(--faint); font-size: .9em; text-align: left; }
+.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); gap: 1.25rem; }
+.plots svg { width: 100%; height: auto; break-inside: avoid; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .2rem .9rem .2rem 0; border-bottom: 1px solid var(--rule); text-align: left; vertical-align: top;
+  overflow-wrap: anywhere; }
+td.number, th.number { text-align: right; overflow-wrap: normal; }
+tr { break-inside: avoid; }
+`;
+
+/** Everything from the doctype on. The policy forbids what no page of ours has: scripts and anything fetched. */
+export const page = (title: string, body: Html): string =>
+  html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>${title}</title>
+<style>${new Html(css)}</style>
+</head>
+<body>
+<h1>${title}</h1>
+${body}
+</body>
+</html>
+`.text;
+
+/** A column's title; `number` aligns it to the right. */
+export interface Column {
+  readonly title: string;
+  readonly number?: boolean;
+}
+
+export function table(columns: readonly Column[], rows: readonly (readonly (string | number)[])[]): Html {
+  const kind = (index: number): Html => new Html(columns[index]?.number ? ' class="number"' : '');
+  return html`<div class="scroll"><table>
+<thead><tr>${columns.map(({ title }, i) => html`<th scope="col"${kind(i)}>${title}</th>`)}</tr></thead>
+<tbody>
+${rows.map((cells) => html`<tr>${cells.map((cell, i) => html`<td${kind(i)}>${cell}</td>`)}</tr>\n`)}</tbody>
+</table></div>`;
+}
+
+/** SVG strings of `linePlot`, side by side where there is room. */
+export const plots = (svgs: readonly string[]): Html =>
+  html`<div class="plots">${svgs.map((svg) => new Html(svg))}</div>`;
