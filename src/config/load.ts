@@ -1,11 +1,14 @@
 import { createReadStream } from 'node:fs';
-import { parse } from 'yaml';
+import { type Document, isAlias, isScalar, isSeq, parse, parseDocument, visit } from 'yaml';
 import type { z } from 'zod';
 import { firstLine, usageError } from '../errors.js';
 import { type Pipeline, pipelineSchema } from './pipeline.js';
 
 /** Longest pipeline file that is read, in bytes. */
 const MAX_FILE_BYTES = 1 << 20;
+
+/** Keys that the merges of one file may copy. Merges within merges count as aliases do and are limited with them. */
+const MAX_MERGED_KEYS = 10_000;
 
 /** Settings as they come from a file or a command line: nested plain objects. */
 export type Settings = { readonly [key: string]: unknown };
@@ -28,7 +31,11 @@ export async function readPipelineFile(path: string): Promise<Settings> {
   }
   let value: unknown;
   try {
-    value = parse(text, { maxAliasCount: 100, logLevel: 'error' });
+    const document = parseDocument(text, { merge: true, logLevel: 'error' });
+    const [problem] = document.errors;
+    if (problem !== undefined) throw problem;
+    if (mergedKeys(document) > MAX_MERGED_KEYS) throw new Error('merge keys (<<) copy too many settings');
+    value = document.toJS({ maxAliasCount: 100 });
   } catch (error) {
     throw usageError('pipeline-unreadable', `${path}: not YAML: ${firstLine(error)}`, { cause: error });
   }
@@ -39,6 +46,24 @@ export async function readPipelineFile(path: string): Promise<Settings> {
     );
   }
   return value;
+}
+
+/** How many keys the `<<` of a document copy: an alias is a few bytes, what it stands for may be all of the file. */
+function mergedKeys(document: Document): number {
+  const sizes = new Map<string, number>();
+  let keys = 0;
+  visit(document, {
+    Map: (_, { anchor, items }) => {
+      if (anchor !== undefined) sizes.set(anchor, items.length);
+    },
+    Pair: (_, { key, value }) => {
+      if (!isScalar(key) || key.source !== '<<') return;
+      for (const source of isSeq(value) ? value.items : [value]) {
+        if (isAlias(source)) keys += sizes.get(source.source) ?? 0;
+      }
+    },
+  });
+  return keys;
 }
 
 /** The file, or its first bytes if it is longer than any pipeline; a pipe or a device may have no end. */
@@ -90,7 +115,7 @@ export function mergeSettings(base: Settings, patch: Settings): Settings {
 export function parseAssignment(assignment: string): Settings {
   const equals = assignment.indexOf('=');
   const path = assignment.slice(0, equals).split('.');
-  if (equals < 1 || path.some((key) => !/^[a-z][a-z0-9_]*$/i.test(key) || key === 'constructor')) {
+  if (equals < 1 || path.some((key) => !/^[a-z][a-z0-9_-]*$/i.test(key) || key === 'constructor')) {
     throw usageError(
       'bad-set',
       `--set ${assignment}: expected name.of.setting=value, such as --set sequence.length=1024`,

@@ -102,35 +102,45 @@ const runSettings = z.strictObject({
     .meta({ flag: 'cache', description: 'Folder for built graphs (default: the user’s cache folder)' }),
 });
 
-export const pipelineSchema = z
-  .strictObject({
-    version: z.literal(1).default(1).meta({ description: 'Version of this file’s format' }),
-    shards: z.array(z.string().min(1)).min(1).meta({
-      flag: 'shards',
-      description: 'Shards: files, folders or globs of .parquet, .jsonl, .jsonl.gz, .jsonl.zst',
-    }),
-    reference: z.string().min(1).optional().meta({
-      flag: 'reference',
-      description: 'Reference model: a folder (Hugging Face checkpoint or ONNX export)',
-    }),
-    current: z.string().min(1).optional().meta({
-      flag: 'current',
-      description: 'Current model; without it only reference losses are stored, for live training',
-    }),
-    out: z.string().min(1).meta({ flag: 'out', description: 'Output folder' }),
-    corpus: corpusSettings.prefault({}),
-    tokenizer: tokenizerSettings.prefault({}),
-    sequence: sequenceSettings.prefault({}),
-    score: scoreSettings.prefault({}),
+/** Everything but selection: the settings of `tokensieve score`. */
+const scoring = z.strictObject({
+  version: z.literal(1).default(1).meta({ description: 'Version of this file’s format' }),
+  shards: z.array(z.string().min(1)).min(1).meta({
+    flag: 'shards',
+    description: 'Shards: files, folders or globs of .parquet, .jsonl, .jsonl.gz, .jsonl.zst',
+  }),
+  reference: z.string().min(1).optional().meta({
+    flag: 'reference',
+    description: 'Reference model: a folder (Hugging Face checkpoint or ONNX export)',
+  }),
+  current: z.string().min(1).optional().meta({
+    flag: 'current',
+    description: 'Current model; without it only reference losses are stored, for live training',
+  }),
+  out: z.string().min(1).meta({ flag: 'out', description: 'Output folder' }),
+  corpus: corpusSettings.prefault({}),
+  tokenizer: tokenizerSettings.prefault({}),
+  sequence: sequenceSettings.prefault({}),
+  score: scoreSettings.prefault({}),
+  run: runSettings.prefault({}),
+});
+
+const namesAModel = (p: {
+  readonly reference?: string | undefined;
+  readonly current?: string | undefined;
+}): boolean => p.reference !== undefined || p.current !== undefined;
+const noModel = { path: ['reference'], message: 'name a reference model, a current model, or both' };
+
+/** A scoring run: the settings of a `score` stage. */
+export const scoreSchema = scoring.refine(namesAModel, noModel);
+
+export const pipelineSchema = scoring
+  .extend({
     select: selectionSettings
       .optional()
       .meta({ description: 'Turn the scored files into weighted files as well' }),
-    run: runSettings.prefault({}),
   })
-  .refine((p) => p.reference !== undefined || p.current !== undefined, {
-    path: ['reference'],
-    message: 'name a reference model, a current model, or both',
-  });
+  .refine(namesAModel, noModel);
 
 /** A pipeline with every default filled in. */
 export type Pipeline = z.infer<typeof pipelineSchema>;
