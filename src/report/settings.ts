@@ -14,14 +14,27 @@ export const reportSchema = z
       description:
         'Output folder of the run whose model all arms start from: its last held-out losses are their losses at 0 tokens',
     }),
-    sections: z.array(z.string().min(1)).max(64).default([]).meta({
-      description:
-        'Modules of your own (.js, .mjs) whose function `section` makes one more table of the report',
-    }),
+    sections: z
+      .array(
+        z.strictObject({
+          module: z.string().min(1).meta({ description: 'An ES module with a function section(options)' }),
+          options: z
+            .record(z.string(), z.unknown())
+            .default({})
+            .meta({ description: 'Handed to it as they are' }),
+        }),
+      )
+      .max(64)
+      .default([])
+      .meta({ description: 'Further parts of the report, made by modules of your own' }),
   })
   .refine(({ arms, baseline }) => Object.hasOwn(arms, baseline), {
     path: ['baseline'],
     message: 'must be one of the arms',
+  })
+  .refine(({ arms }) => new Set(Object.values(arms).map((runs) => runs.length)).size <= 1, {
+    path: ['arms'],
+    message: 'each arm must have as many runs as the others: they are compared pair by pair',
   });
 
 export type ReportSettings = Readonly<z.output<typeof reportSchema>>;
