@@ -17,6 +17,8 @@ th, td { padding: .2rem .9rem .2rem 0; border-bottom: 1px solid var(--rule); tex
   overflow-wrap: anywhere; }
 td.number, th.number { text-align: right; overflow-wrap: normal; }
 tr { break-inside: avoid; }
+@media print { body { margin: 0; max-width: none; font-size: 11px; } h2 { break-after: avoid; }
+  .plots { grid-template-columns: 1fr 1fr; } }
 `;
 
 /** Everything from the doctype on. The policy forbids what no page of ours has: scripts and anything fetched. */

@@ -8,6 +8,8 @@ import { checkpointAt } from './checkpoint-at.mjs';
 const [out = '', tokenizerFile = ''] = process.argv.slice(2);
 await sweepCheckpoints(out);
 const latest = await latestCheckpoint(out);
+// Killed between the two, the model is a checkpoint behind.
+if (latest !== null) await publishModel(out, latest);
 for (let step = (latest?.state.step ?? 0) + 1; ; step++) {
   const next = checkpointAt(step, [tokenizerFile]);
   process.stdout.write(`writing ${step}\n`);
