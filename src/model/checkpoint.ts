@@ -44,16 +44,7 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
       `${folder}: has no config.json; expected a Hugging Face checkpoint (config.json and model.safetensors) or an ONNX export: check the path`,
     );
   }
-  const config = await readJson(configPath, maxConfigBytes, 'bad-config');
-  const architecture = architectureOf(config, configPath);
-  const build = architectures[architecture];
-  if (build === undefined || !Object.hasOwn(architectures, architecture)) {
-    throw fatalError(
-      'unknown-architecture',
-      `${configPath}: architecture ${architecture} is not known; expected one of ${Object.keys(architectures).join(', ')}: export the model to ONNX to use it`,
-    );
-  }
-  const decoder = build(config, configPath);
+  const { architecture, decoder } = await readConfiguration(configPath);
   const { names, tensors } = await findTensors(folder);
   const files = await Promise.all(
     ['config.json', ...names]
@@ -63,12 +54,37 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
   return { folder, architecture, decoder, tensors, files };
 }
 
+/** A config.json by itself: enough to build a model from scratch. */
+export interface Configuration {
+  /** As config.json names it. */
+  readonly architecture: string;
+  readonly decoder: Decoder;
+  /** The object as it was read. */
+  readonly config: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * Reads a config.json.
+ * @throws fatal `bad-config`, `unknown-architecture`, `unknown-rope-type`
+ */
+export async function readConfiguration(path: string): Promise<Configuration> {
+  const config = parseHead(await readJson(path, maxConfigBytes, 'bad-config'), path);
+  const [architecture = ''] = config.architectures;
+  const build = architectures[architecture];
+  if (build === undefined || !Object.hasOwn(architectures, architecture)) {
+    throw fatalError(
+      'unknown-architecture',
+      `${path}: architecture ${architecture} is not known; expected one of ${Object.keys(architectures).join(', ')}: export the model to ONNX to use it`,
+    );
+  }
+  return { architecture, decoder: build(config, path), config };
+}
+
 const configHead = z.looseObject({ architectures: z.array(z.string().max(256)).min(1) });
 
-function architectureOf(config: unknown, file: string): string {
+function parseHead(config: unknown, file: string): z.infer<typeof configHead> {
   const parsed = configHead.safeParse(config);
-  const [name] = parsed.success ? parsed.data.architectures : [];
-  if (name !== undefined) return name;
+  if (parsed.success) return parsed.data;
   throw fatalError(
     'bad-config',
     `${file}: names no architecture; expected "architectures": ["LlamaForCausalLM"] or the like: fetch the checkpoint's config.json again`,

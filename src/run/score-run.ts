@@ -33,7 +33,7 @@ import {
   type Task,
   type Work,
 } from './work.js';
-import { claimFolder } from './writers.js';
+import { claimFolder } from '../storage/folder-claim.js';
 
 export interface ScoreOptions {
   readonly storage: Storage;

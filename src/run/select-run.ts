@@ -17,7 +17,7 @@ import { partFiles } from './part-files.js';
 import { SEMANTICS } from './recipe.js';
 import { type FinishedPart, finishedParts, openSequences, partSource } from './scored-parts.js';
 import { type Totals, totalsOf } from './totals.js';
-import { claimFolder } from './writers.js';
+import { claimFolder } from '../storage/folder-claim.js';
 
 export interface SelectOptions {
   readonly storage: Storage;

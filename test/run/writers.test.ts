@@ -4,11 +4,11 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
-import { claimFolder } from '#tokensieve/run/writers.js';
+import { claimFolder } from '#tokensieve/storage/folder-claim.js';
 import { cliPath } from '../support/cli.js';
 import { temporaryFolder } from '../support/quickstart.js';
 
-const module = pathToFileURL(join(cliPath, '../../run/writers.js')).href;
+const module = pathToFileURL(join(cliPath, '../../storage/folder-claim.js')).href;
 
 describe('writers of one folder', () => {
   const root = temporaryFolder();

@@ -30,7 +30,7 @@ export function accumulatedGradients(
   const { settings, lengths } = context;
   const { accumulate, rows, length, objective } = settings;
   const names = [...data.keys()];
-  const types = new Map(dataInputs(settings));
+  const types = new Map(dataInputs(settings).map(({ name, type }) => [name, type]));
   if (accumulate === 1) {
     const values = new Map(
       names.map((name) => [name, g.node('Squeeze', [data.get(name) ?? '', g.int64s([0])])]),
@@ -126,7 +126,7 @@ function stepWeights(
 ): Value {
   const { settings } = context;
   const { accumulate, rows, length } = settings;
-  const types = new Map(dataInputs(settings));
+  const types = new Map(dataInputs(settings).map(({ name, type }) => [name, type]));
   const names = ['ids', ...(settings.attention === 'within' ? ['positions', 'documents'] : [])];
   const body = g.child('ranking_pass');
   const values = new Map(

@@ -21,8 +21,8 @@ export type Objective =
 export interface StepGraphSettings extends MicroShape {
   /** A: micro-batches a step. */
   readonly accumulate: number;
-  /** K: steps a call. */
-  readonly steps: number;
+  /** A call takes K steps, any number; else one. */
+  readonly severalSteps: boolean;
   readonly attention: 'across' | 'within';
   readonly objective: Objective;
   /** What Σ w·L is divided by: Σ w, or the number of eligible tokens (`dft`). */
@@ -34,16 +34,36 @@ export interface StepGraphSettings extends MicroShape {
   readonly form: 'fused' | 'plain';
 }
 
-/** Inputs of a step's data: [K, A, B, T] each. */
-export const dataInputs = (settings: StepGraphSettings): readonly (readonly [string, TensorType])[] => [
-  ['ids', 'int32'],
-  ['eligible', 'float32'],
-  ...(settings.objective.kind === 'frozen' ? [['weight', 'float32'] as const] : []),
-  ...(settings.objective.kind === 'live' ? [['reference_loss', 'float32'] as const] : []),
-  ...(settings.attention === 'within'
-    ? [['positions', 'int32'] as const, ['documents', 'int32'] as const]
-    : []),
-];
+/** One input of a step's data, [K, A, B, T], and the column of a batch that fills it. */
+export interface DataInput {
+  readonly name: string;
+  readonly type: TensorType;
+  readonly column: 'ids' | 'eligible' | 'weight' | 'referenceLoss' | 'positions' | 'documents';
+  /** The forward pass alone reads it too. */
+  readonly forward: boolean;
+}
+
+/** Inputs of the graphs beside state and rates. */
+export function dataInputs({
+  objective,
+  attention,
+}: Pick<StepGraphSettings, 'objective' | 'attention'>): DataInput[] {
+  const inputs: DataInput[] = [
+    { name: 'ids', type: 'int32', column: 'ids', forward: true },
+    { name: 'eligible', type: 'float32', column: 'eligible', forward: false },
+  ];
+  if (objective.kind === 'frozen') {
+    inputs.push({ name: 'weight', type: 'float32', column: 'weight', forward: false });
+  }
+  if (objective.kind === 'live') {
+    inputs.push({ name: 'reference_loss', type: 'float32', column: 'referenceLoss', forward: false });
+  }
+  if (attention === 'within') {
+    inputs.push({ name: 'positions', type: 'int32', column: 'positions', forward: true });
+    inputs.push({ name: 'documents', type: 'int32', column: 'documents', forward: true });
+  }
+  return inputs;
+}
 
 /** Values by the names of `dataInputs`. */
 export type Data = ReadonlyMap<string, Value>;

@@ -54,14 +54,15 @@ export function buildStepGraph(
   has: (name: string) => boolean,
   settings: StepGraphSettings,
 ): Graph {
-  const { steps, accumulate, rows, length } = settings;
+  const { severalSteps, accumulate, rows, length } = settings;
+  const steps = severalSteps ? 'steps' : 1;
   const g = new GraphBuilder('training_step', { recording: true });
   const lengths = packedLengths(parameters);
   const state = PARAMETER_GROUPS.flatMap((group) =>
     stateNames.map((name) => g.input(`${group}_${name}`, 'float32', [lengths[group]])),
   );
   const rates = g.input('rates', 'float32', [steps, RATES.length]);
-  const data = dataInputs(settings).map(([name, type]) => ({
+  const data = dataInputs(settings).map(({ name, type }) => ({
     name,
     type,
     value: g.input(name, type, [steps, accumulate, rows, length]),
@@ -78,7 +79,7 @@ export function buildStepGraph(
     return g.build();
   };
 
-  if (steps === 1) {
+  if (!severalSteps) {
     const first = (x: Value): Value => g.node('Squeeze', [x, g.int64s([0])]);
     const values = new Map(data.map(({ name, value }) => [name, first(value)]));
     const made = step(g, stateOf(state), first(rates), values);

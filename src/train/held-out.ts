@@ -1,0 +1,31 @@
+/** Held-out loss as training goes: the model's own forward pass over rows set aside. */
+import type { StepBatch } from './batch.js';
+import type { LossesOf } from './refresh.js';
+
+/** Batches of each held-out folder, by name, read once: they are the same at every measurement. */
+export type HeldOut = ReadonlyMap<string, readonly StepBatch[]>;
+
+/** Mean loss of the eligible tokens, in nats, by name. Sums in float64. */
+export async function heldOutLosses(
+  heldOut: HeldOut,
+  length: number,
+  lossesOf: LossesOf,
+): Promise<Record<string, number>> {
+  const means: Record<string, number> = {};
+  for (const [name, batches] of heldOut) {
+    let sum = 0;
+    let count = 0;
+    for (const batch of batches) {
+      const losses = await lossesOf(batch, 0);
+      losses.forEach((loss, index) => {
+        const row = Math.floor(index / (length - 1));
+        const t = (index % (length - 1)) + 1;
+        if (batch.eligible[row * length + t] !== 1) return;
+        sum += loss;
+        count++;
+      });
+    }
+    means[name] = sum / count;
+  }
+  return means;
+}

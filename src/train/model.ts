@@ -1,0 +1,94 @@
+/** The model to be trained: what a checkpoint or a config.json says of it, its parameters, its tokenizer. */
+import { existsSync } from 'node:fs';
+import { readdir, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { JsonObject } from '../dataset/canonical-json.js';
+import { usageError } from '../errors.js';
+import { type Checkpoint, openCheckpoint, readConfiguration } from '../model/checkpoint.js';
+import type { Decoder } from '../model/decoder.js';
+import { hashModel } from '../model/hash.js';
+import { hashTokenizer } from '../tokenizer/open.js';
+import { parametersOf } from './graph/trainable-weights.js';
+import { initialWeights } from './initial-weights.js';
+import { loadWeights } from './load-weights.js';
+import type { Parameter, ParameterVectors } from './parameters.js';
+import type { TrainSettings } from './settings.js';
+
+export interface TrainingModel {
+  readonly decoder: Decoder;
+  readonly config: JsonObject;
+  readonly parameters: readonly Parameter[];
+  /** Which names the start's checkpoint has, where architectures leave names open. */
+  has(name: string): boolean;
+  readonly tokenizerHash: string;
+  /** Files that make up the tokenizer, to be copied into checkpoints. */
+  readonly tokenizerFiles: readonly string[];
+  /** What the first weights follow from, for the run's hash. */
+  readonly origin: JsonObject;
+  /** The first weights: the start's, or drawn. */
+  initialWeights(): Promise<ParameterVectors>;
+}
+
+/** What belongs to a tokenizer in a Hugging Face folder. */
+const TOKENIZER_FILES = new Set([
+  'tokenizer.json',
+  'tokenizer_config.json',
+  'special_tokens_map.json',
+  'added_tokens.json',
+  'tokenizer.model',
+  'vocab.json',
+  'merges.txt',
+  'chat_template.jinja',
+]);
+
+/**
+ * Opens what the settings name, without reading weights.
+ * @throws usage `no-tokenizer`; fatal errors of `openCheckpoint`, `readConfiguration` and `hashTokenizer`
+ */
+export async function openTrainingModel(settings: TrainSettings['model']): Promise<TrainingModel> {
+  const start = settings.start === undefined ? null : await openCheckpoint(settings.start);
+  const configPath = settings.config ?? join(settings.start ?? '', 'config.json');
+  const { decoder, config } = await readConfiguration(configPath);
+  const has = (name: string): boolean => start?.tensors.has(name) ?? false;
+  const tokenizer = settings.tokenizer ?? settings.start ?? dirname(configPath);
+  const parameters = parametersOf(decoder, has);
+  return {
+    decoder,
+    config,
+    parameters,
+    has,
+    tokenizerHash: await tokenizerHashOf(tokenizer),
+    tokenizerFiles: await filesOf(tokenizer),
+    origin: start === null ? { config, seed: settings.seed } : { start: await hashModel(start.files, null) },
+    initialWeights: () => firstWeights(start, config, parameters, settings.seed),
+  };
+}
+
+async function tokenizerHashOf(path: string): Promise<string> {
+  const isFolder = existsSync(path) && (await stat(path)).isDirectory();
+  if (isFolder && !existsSync(join(path, 'tokenizer.json'))) {
+    throw usageError('no-tokenizer', `${path}: no tokenizer.json in the folder; name one with --tokenizer`);
+  }
+  return hashTokenizer(path);
+}
+
+async function filesOf(path: string): Promise<string[]> {
+  const folder = (await stat(path)).isDirectory() ? path : dirname(path);
+  const names = (await readdir(folder)).filter((name) => TOKENIZER_FILES.has(name)).sort();
+  return names.map((name) => join(folder, name));
+}
+
+async function firstWeights(
+  start: Checkpoint | null,
+  config: JsonObject,
+  parameters: readonly Parameter[],
+  seed: number,
+): Promise<ParameterVectors> {
+  if (start !== null) return loadWeights(start, parameters);
+  const range = config['initializer_range'];
+  const layers = config['n_layer'];
+  return initialWeights(parameters, seed, {
+    deviation: typeof range === 'number' && range > 0 ? range : 0.02,
+    residualLayers: typeof layers === 'number' ? layers : null,
+  });
+}

@@ -1,0 +1,127 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import * as ort from 'onnxruntime-node';
+import { firstLine } from '../errors.js';
+import { RATES, STATE_NAMES } from './graph/step.js';
+import { PARAMETER_GROUPS, type ParameterVectors, type TrainerState } from './parameters.js';
+import type { CallData, SessionReply, SessionRequest, SessionStart } from './session.js';
+
+// The training session in its own thread: `run()` blocks the thread that it is called on.
+const start = workerData as SessionStart;
+if (parentPort === null) throw new Error('session.worker must run in a worker thread');
+const port = parentPort;
+const reply = (message: SessionReply, transfer: ArrayBuffer[] = []): void =>
+  port.postMessage(message, transfer);
+
+const options: ort.InferenceSession.SessionOptions = {
+  executionProviders: [start.device],
+  graphOptimizationLevel: 'all',
+  executionMode: 'sequential',
+  intraOpNumThreads: start.threads,
+  interOpNumThreads: 1,
+  // Weight decay and cold moments make denormals, which cost a hundred times a normal number.
+  extra: { session: { set_denormal_as_zero: '1' } },
+};
+
+const fields = ['weights', 'firstMoment', 'secondMoment'] as const;
+
+/** The state's tensors by the graph's names. */
+const tensorsOf = (state: TrainerState): Record<string, ort.Tensor> =>
+  Object.fromEntries(
+    PARAMETER_GROUPS.flatMap((group, g) =>
+      fields.map((field, f) => {
+        const vector = state[field][group];
+        return [STATE_NAMES[g * fields.length + f] ?? '', new ort.Tensor('float32', vector, [vector.length])];
+      }),
+    ),
+  );
+
+function dataFeeds(data: CallData, dims: readonly number[]): Record<string, ort.Tensor> {
+  return Object.fromEntries(
+    Object.entries(data).map(([name, values]) => [
+      name,
+      values instanceof Int32Array
+        ? new ort.Tensor('int32', values, dims)
+        : new ort.Tensor('float32', values, dims),
+    ]),
+  );
+}
+
+const floats = (tensor: ort.Tensor | undefined): Float32Array => {
+  if (!(tensor?.data instanceof Float32Array)) throw new Error('the graph gave no float32 output');
+  return tensor.data;
+};
+
+try {
+  const step = await ort.InferenceSession.create(start.step, options);
+  const losses = start.losses === null ? null : await ort.InferenceSession.create(start.losses, options);
+  const { accumulate, rows, length } = start.shape;
+  let state = tensorsOf(start.state);
+  // Two sets of state take turns as input and output, so that a step allocates nothing that lives on.
+  let spare: Record<string, ort.Tensor> = Object.fromEntries(
+    Object.entries(state).map(([name, { dims }]) => [
+      name,
+      new ort.Tensor('float32', new Float32Array(dims[0] ?? 0), dims),
+    ]),
+  );
+
+  const takeSteps = async (request: Extract<SessionRequest, { kind: 'step' }>): Promise<void> => {
+    const steps = request.rates.length / RATES.length;
+    const feeds = {
+      ...state,
+      rates: new ort.Tensor('float32', request.rates, [steps, RATES.length]),
+      ...dataFeeds(request.data, [steps, accumulate, rows, length]),
+    };
+    const fetches: Record<string, ort.Tensor | null> = { metrics: null };
+    for (const [name, tensor] of Object.entries(spare)) fetches[`new_${name}`] = tensor;
+    const outputs = await step.run(feeds, fetches);
+    [state, spare] = [spare, state];
+    const metrics = outputs['metrics']?.data;
+    if (!(metrics instanceof Float64Array)) throw new Error('the graph gave no metrics');
+    reply({ id: request.id, kind: 'metrics', metrics: Float64Array.from(metrics) });
+  };
+
+  const forward = async (request: Extract<SessionRequest, { kind: 'losses' }>): Promise<void> => {
+    if (losses === null) throw new Error('this session was opened without a graph for losses');
+    const weights = PARAMETER_GROUPS.map((group) => `${group}_weights`);
+    const feeds = {
+      ...Object.fromEntries(weights.map((name) => [name, state[name] as ort.Tensor])),
+      ...dataFeeds(request.data, [rows, length]),
+    };
+    const loss = Float32Array.from(floats((await losses.run(feeds))['loss']));
+    reply({ id: request.id, kind: 'losses', loss }, [loss.buffer]);
+  };
+
+  const copyState = (id: number): void => {
+    const copies: ArrayBuffer[] = [];
+    const vectors = (f: number): ParameterVectors => {
+      const [decayed, undecayed] = PARAMETER_GROUPS.map((_, g) => {
+        const copy = Float32Array.from(floats(state[STATE_NAMES[g * fields.length + f] ?? '']));
+        copies.push(copy.buffer);
+        return copy;
+      });
+      return { decayed: decayed ?? new Float32Array(), undecayed: undecayed ?? new Float32Array() };
+    };
+    reply(
+      {
+        id,
+        kind: 'state',
+        state: { weights: vectors(0), firstMoment: vectors(1), secondMoment: vectors(2) },
+      },
+      copies,
+    );
+  };
+
+  let queue: Promise<void> = Promise.resolve();
+  port.on('message', (request: SessionRequest) => {
+    queue = queue
+      .then(() => {
+        if (request.kind === 'step') return takeSteps(request);
+        if (request.kind === 'losses') return forward(request);
+        return copyState(request.id);
+      })
+      .catch((error: unknown) => reply({ id: request.id, kind: 'failed', message: firstLine(error) }));
+  });
+  reply({ id: null, kind: 'ready' });
+} catch (error) {
+  reply({ id: null, kind: 'failed', message: firstLine(error) });
+}
