@@ -12,6 +12,7 @@ import { runCommand } from './run.js';
 import { scoreCommand } from './score.js';
 import { selectCommand } from './select.js';
 import { reportUsage } from './usage.js';
+import { trainCommand } from './train.js';
 import { verifyCommand } from './verify.js';
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
@@ -32,6 +33,7 @@ await yargs(hideBin(process.argv))
   .command(planCommand)
   .command(scoreCommand)
   .command(selectCommand)
+  .command(trainCommand)
   .command(verifyCommand)
   .command(diffCommand)
   .command(inspectCommand)

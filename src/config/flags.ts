@@ -15,7 +15,7 @@ export interface Flag {
 
 /**
  * The flags that a settings schema declares (`meta.flag` on a field), found by walking it, so that a setting is
- * described once. `below` restricts them to some sections, `[]` to top-level fields.
+ * described once; `meta.repeats` marks a flag that may be given several times. `below` restricts them to some sections, `[]` to top-level fields.
  */
 export function flagsOf(schema: z.ZodType): Flag[] {
   return walk(schema, []);
@@ -34,7 +34,7 @@ function walk(schema: z.ZodType, path: readonly string[]): Flag[] {
       name: flag,
       path,
       description: meta?.description ?? '',
-      ...typeOf(inner),
+      ...typeOf(inner, meta?.['repeats'] === true),
       ...(fallback !== undefined && { default: fallback }),
     },
   ];
@@ -56,7 +56,8 @@ function unwrap(schema: z.ZodType): { inner: z.ZodType; fallback: unknown } {
   return { inner, fallback };
 }
 
-function typeOf(schema: z.ZodType): Pick<Flag, 'type' | 'choices'> {
+function typeOf(schema: z.ZodType, repeats: boolean): Pick<Flag, 'type' | 'choices'> {
+  if (repeats) return { type: 'array' };
   if (schema instanceof z.ZodEnum) return { type: 'string', choices: schema.options.map(String) };
   if (schema instanceof z.ZodNumber) return { type: 'number' };
   if (schema instanceof z.ZodBoolean) return { type: 'boolean' };

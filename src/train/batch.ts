@@ -45,6 +45,8 @@ export interface DataDescription {
   readonly tokenizerHash: string;
   readonly hasReferenceLoss: boolean;
   readonly hasWeights: boolean;
+  /** What stored weights' loss is divided by, as the files say; `sum-of-weights` where they say nothing. */
+  readonly normaliser: 'sum-of-weights' | 'eligible-tokens';
   /** Rows and tokens of each source. */
   readonly sources: readonly { readonly path: string; readonly rows: number; readonly tokens: number }[];
   /** sha256 over the sources' manifests: changes when any file does. */

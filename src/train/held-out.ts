@@ -1,6 +1,10 @@
 /** Held-out loss as training goes: the model's own forward pass over rows set aside. */
 import type { StepBatch } from './batch.js';
+import { heldOutBatches } from './data/held-out.js';
 import type { LossesOf } from './refresh.js';
+import type { TrainSettings } from './settings.js';
+import type { Storage } from '../storage/storage.js';
+import type { DataDescription } from './batch.js';
 
 /** Batches of each held-out folder, by name, read once: they are the same at every measurement. */
 export type HeldOut = ReadonlyMap<string, readonly StepBatch[]>;

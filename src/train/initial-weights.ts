@@ -1,7 +1,6 @@
 /** First weights of a model from scratch. */
 import { philox4x32, philoxKey } from '../select/philox.js';
-import { paddedLength } from './graph/adamw.js';
-import { elementsOf, groupLength, type Parameter, type ParameterVectors } from './parameters.js';
+import { elementsOf, emptyVectors, type Parameter, type ParameterVectors } from './parameters.js';
 
 export interface InitialRule {
   /** Standard deviation of matrices and embeddings: config.json's `initializer_range`. */
@@ -34,12 +33,6 @@ export function initialWeights(
   }
   return vectors;
 }
-
-/** Vectors of zeros, padded as the optimiser wants them. */
-export const emptyVectors = (parameters: readonly Parameter[]): ParameterVectors => ({
-  decayed: new Float32Array(paddedLength(groupLength(parameters, 'decayed'))),
-  undecayed: new Float32Array(paddedLength(groupLength(parameters, 'undecayed'))),
-});
 
 /** Box and Muller 1958, in double precision, from pairs of 32-bit words. */
 function fillNormal(out: Float32Array, seed: number, name: string, deviation: number): void {

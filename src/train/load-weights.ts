@@ -3,7 +3,7 @@ import { fatalError } from '../errors.js';
 import type { Checkpoint } from '../model/checkpoint.js';
 import type { TensorEntry } from '../model/safetensors.js';
 import { readTensor } from '../model/tensor-data.js';
-import { elementsOf, groupLength, type Parameter, type ParameterVectors } from './parameters.js';
+import { elementsOf, emptyVectors, type Parameter, type ParameterVectors } from './parameters.js';
 
 /**
  * The weights to start training from, F16 and BF16 widened exactly. Each tensor is read straight into its place.
@@ -25,10 +25,7 @@ export async function readVectors(
     parameter,
     entry: entryOf(place, tensors, prefix + parameter.name, parameter.shape),
   }));
-  const vectors = {
-    decayed: new Float32Array(groupLength(parameters, 'decayed')),
-    undecayed: new Float32Array(groupLength(parameters, 'undecayed')),
-  };
+  const vectors = emptyVectors(parameters);
   for (const { parameter, entry } of found) await readTensor(entry, elementsOf(vectors, parameter));
   return vectors;
 }

@@ -15,7 +15,7 @@ export interface Parameter {
   readonly length: number;
 }
 
-/** One float32 number for every parameter. */
+/** One float32 number for every parameter, padded to `paddedLength`. */
 export type ParameterVectors = Readonly<Record<ParameterGroup, Float32Array>>;
 
 /** What a step changes: master weights and AdamW's moments, all fp32. */
@@ -46,3 +46,16 @@ export const groupLength = (parameters: readonly Parameter[], group: ParameterGr
 /** A parameter's own elements of a vector, without a copy. */
 export const elementsOf = (vectors: ParameterVectors, parameter: Parameter): Float32Array =>
   vectors[parameter.group].subarray(parameter.offset, parameter.offset + parameter.length);
+
+/** Elements that the optimiser takes at a time; a longer vector is padded with zeros to a whole number of them. */
+export const CHUNK = 2 ** 16;
+
+/** Length of the padded vector that holds `length` elements. */
+export const paddedLength = (length: number): number =>
+  length <= CHUNK ? length : Math.ceil(length / CHUNK) * CHUNK;
+
+/** Vectors of zeros, padded. */
+export const emptyVectors = (parameters: readonly Parameter[]): ParameterVectors => ({
+  decayed: new Float32Array(paddedLength(groupLength(parameters, 'decayed'))),
+  undecayed: new Float32Array(paddedLength(groupLength(parameters, 'undecayed'))),
+});

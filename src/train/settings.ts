@@ -165,13 +165,27 @@ const scheduleSettings = z.strictObject({
   }),
 });
 
+/** `{ name: folder }`, or `NAME=FOLDER` texts. */
+const namedFolders = z.preprocess(
+  (value) =>
+    Array.isArray(value)
+      ? Object.fromEntries(
+          value.map((entry) => {
+            const text = String(entry);
+            const at = text.indexOf('=');
+            return [text.slice(0, Math.max(0, at)), text.slice(at + 1)];
+          }),
+        )
+      : value,
+  z.record(z.string().regex(/^[\w.-]{1,64}$/, 'expected NAME=FOLDER'), z.string().min(1)),
+);
+
 const heldOutSettings = z.strictObject({
-  sources: z
-    .record(z.string().regex(/^[\w.-]{1,64}$/), z.string().min(1))
-    .default({})
-    .meta({
-      description: 'Held-out folders by name: their mean loss is measured as training goes',
-    }),
+  sources: namedFolders.default({}).meta({
+    flag: 'held-out',
+    repeats: true,
+    description: 'NAME=FOLDER of held-out rows, whose mean loss is measured as training goes',
+  }),
   every: z.int().min(1).optional().meta({
     flag: 'held-out-every',
     description: 'Steps between measurements of held-out loss (default: only at the end)',

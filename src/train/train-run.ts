@@ -3,47 +3,40 @@
  * checkpoint, to the very weights that an uninterrupted run ends with.
  */
 import { randomUUID } from 'node:crypto';
-import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { hashJson } from '../dataset/canonical-json.js';
 import { usageError } from '../errors.js';
+import type { Device } from '../model/prepared-model.js';
+import { encodeModel, toModelProto } from '../onnx/proto.js';
 import { chooseDevice } from '../score/device.js';
 import { claimFolder } from '../storage/folder-claim.js';
-import type { Storage } from '../storage/storage.js';
-import type { DataPosition, StepBatch } from './batch.js';
-import { loadTrainerState, readCheckpoint, type StoredCheckpoint, writeCheckpoint } from './checkpoint.js';
-import { latestCheckpoint, pruneCheckpoints, sweepCheckpoints } from './checkpoints.js';
-import { openHeldOut, openTrainingData, stepsOf, type TrainingData } from './data/open.js';
-import { divergence } from './divergence.js';
-import type { TrainSink } from './events.js';
+import type { DataDescription } from './batch.js';
+import { loadTrainerState, type StoredCheckpoint } from './checkpoint.js';
+import { latestCheckpoint, sweepCheckpoints } from './checkpoints.js';
+import { openTrainingData, type TrainingData } from './data/open.js';
+import { stepsOf } from './data/steps.js';
 import { buildLossGraph } from './graph/losses.js';
-import { buildStepGraph, RATES } from './graph/step.js';
+import { buildStepGraph } from './graph/step.js';
 import { dataInputs, type StepGraphSettings } from './graph/step-settings.js';
-import { encodeModel, toModelProto } from '../onnx/proto.js';
-import { type HeldOut, heldOutLosses } from './held-out.js';
-import { emptyVectors } from './initial-weights.js';
+import { openHeldOut } from './held-out.js';
+import { takeSteps } from './loop.js';
 import { checkMemory, hostMemory } from './memory.js';
-import { METRICS_FILE, type MetricsWriter, openMetrics } from './metrics.js';
+import { METRICS_FILE, openMetrics } from './metrics.js';
 import { openTrainingModel, type TrainingModel } from './model.js';
-import { objectiveOf, ruleOf } from './objective.js';
-import type { TrainerState } from './parameters.js';
+import { objectiveOf } from './objective.js';
+import { emptyVectors, type TrainerState } from './parameters.js';
+import { stepsPerCall, type TrainOptions } from './options.js';
 import { publishModel } from './publish-model.js';
-import { rankBatch, stepsPerRefresh } from './refresh.js';
-import { stepRates } from './schedule.js';
-import { openTrainingSession, type TrainingSession } from './session.js';
+import { stepsPerRefresh } from './refresh.js';
+import { openTrainingSession } from './session.js';
 import type { TrainSettings } from './settings.js';
 import type { StepMetrics } from './step-metrics.js';
-import { recordOf, sumsAt } from './step-record.js';
-import { type EventWriter, openEvents } from './tensorboard.js';
+import { openEvents } from './tensorboard.js';
 
-export interface TrainOptions {
-  readonly storage: Storage;
-  readonly sink: TrainSink;
-  /** Raised, the run writes a checkpoint and ends. */
-  readonly signal: AbortSignal;
-}
+/** Raised by hand when a step would make other weights from the same inputs. */
+export const TRAINING_SEMANTICS = 1;
 
 export interface TrainReport {
   /** Hugging Face folder with the weights of the last step. */
@@ -52,6 +45,176 @@ export interface TrainReport {
   readonly steps: number;
   /** Steps found done. */
   readonly resumed: number;
+  /** Null when nothing was left to do. */
   readonly last: StepMetrics | null;
   readonly seconds: number;
+}
+
+/**
+ * Trains a model. OUT/checkpoints holds the newest checkpoints, OUT/model the weights of the last, OUT/metrics.jsonl a
+ * line a step, OUT/tensorboard the same for TensorBoard.
+ * @throws TokensieveError usage errors of settings and data (`tokenizers-differ`, `sequence-too-long`, `no-weights`,
+ *   `no-reference-loss`, `model-too-large`, `other-settings`, `folder-busy`); fatal `diverged`, and errors of models and disk
+ */
+export async function trainRun(settings: TrainSettings, options: TrainOptions): Promise<TrainReport> {
+  const began = performance.now();
+  const { sink, storage } = options;
+  const { out } = settings;
+  const model = await openTrainingModel(settings.model);
+  const data = await openTrainingData(storage, settings.data, settings.batch);
+  checkFit(settings, model, data.description);
+  const { device, why } = chooseDevice(settings.run.device);
+  sink({ event: 'note', message: why });
+  const parameters = model.parameters.reduce((sum, { length }) => sum + length, 0);
+  if (device === 'cpu') checkMemory(parameters, hostMemory());
+
+  const steps = stepsOf(settings.batch, data.description);
+  const graph = graphSettings(settings, data.description, device);
+  const identity = {
+    settings_hash: hashJson(recipeOf(settings, model, steps)),
+    data_hash: data.description.hash,
+  };
+  await mkdir(out, { recursive: true });
+  const claim = await claimFolder(out, randomUUID());
+  try {
+    await sweepCheckpoints(out);
+    const found = await latestCheckpoint(out, (error) => sink({ event: 'warning', message: error.message }));
+    if (found !== null) checkSame(out, found, identity);
+    const done = found?.state.step ?? 0;
+    sink({
+      event: 'train-planned',
+      parameters,
+      steps,
+      done,
+      tokens_per_step: settings.batch.rows * settings.batch.accumulate * (data.description.length - 1),
+    });
+    const last = done < steps ? await train(settings, options, { model, data, steps, graph, identity, found, device }) : null;
+    const newest = await latestCheckpoint(out);
+    if (newest === null) throw usageError('no-steps', `${out}: no step was to be taken; ask for one at least`);
+    return {
+      model: await publishModel(out, newest),
+      parameters,
+      steps,
+      resumed: done,
+      last,
+      seconds: (performance.now() - began) / 1000,
+    };
+  } finally {
+    await claim.release();
+  }
+}
+
+interface Opened {
+  readonly model: TrainingModel;
+  readonly data: TrainingData;
+  readonly steps: number;
+  readonly graph: StepGraphSettings;
+  readonly identity: { readonly settings_hash: string; readonly data_hash: string };
+  readonly found: StoredCheckpoint | null;
+  readonly device: Device;
+}
+
+async function train(settings: TrainSettings, options: TrainOptions, opened: Opened): Promise<StepMetrics> {
+  const { out } = settings;
+  const { model, graph, found, device } = opened;
+  const { decoder, parameters, has } = model;
+  const heldOut = await openHeldOut(options.storage, settings, opened.data.description);
+  const refresh = settings.loss.kind === 'slm' && settings.loss.selection === 'refresh';
+  const bytes = (built: Parameters<typeof toModelProto>[0]): Uint8Array => encodeModel(toModelProto(built));
+  const session = await openTrainingSession({
+    step: bytes(buildStepGraph(decoder, parameters, has, graph)),
+    losses: heldOut.size > 0 || refresh ? bytes(buildLossGraph(decoder, parameters, has, graph)) : null,
+    state: found === null ? await firstState(model) : await loadTrainerState(found, parameters),
+    device,
+    threads: settings.run.threads || availableParallelism(),
+    shape: graph,
+    inputs: dataInputs(graph),
+  });
+  const metrics = await openMetrics(join(out, METRICS_FILE), found?.state.metrics_bytes ?? 0);
+  const events = await openEvents(join(out, 'tensorboard'), (found?.state.step ?? 0) + 1);
+  try {
+    return await takeSteps({
+      ...opened,
+      settings,
+      options,
+      session,
+      metrics,
+      events,
+      heldOut,
+      refreshEvery: refresh ? stepsPerRefresh(settings.loss.refresh_tokens, graph) : null,
+    });
+  } finally {
+    await Promise.allSettled([session.close(), metrics.close(), events.close()]);
+  }
+}
+
+async function firstState({ parameters, initialWeights }: TrainingModel): Promise<TrainerState> {
+  return {
+    weights: await initialWeights(),
+    firstMoment: emptyVectors(parameters),
+    secondMoment: emptyVectors(parameters),
+  };
+}
+
+function graphSettings(settings: TrainSettings, data: DataDescription, device: Device): StepGraphSettings {
+  const { rows, accumulate } = settings.batch;
+  const { beta1, beta2, epsilon, clip } = settings.optimizer;
+  const objective = objectiveOf(settings.loss, data);
+  return {
+    rows,
+    length: data.length,
+    accumulate,
+    severalSteps: stepsPerCall(settings, device) > 1,
+    attention: data.attention,
+    objective,
+    divisor: objective.kind === 'frozen' && data.normaliser === 'eligible-tokens' ? 'eligible' : 'weight',
+    adamw: { beta1, beta2, epsilon },
+    clip,
+    form: device === 'cpu' ? 'fused' : 'plain',
+  };
+}
+
+/** Everything that the weights of the last step follow from, but the data's own bytes. */
+function recipeOf(settings: TrainSettings, model: TrainingModel, steps: number): object {
+  const { sources, seed, shuffle_tokens } = settings.data;
+  const { rows, accumulate } = settings.batch;
+  return {
+    semantics: TRAINING_SEMANTICS,
+    model: model.origin,
+    tokenizer: model.tokenizerHash,
+    data: { ratios: sources.map(({ ratio }) => ratio), seed, shuffle_tokens },
+    loss: settings.loss.kind === 'clm' ? { kind: 'clm' } : settings.loss,
+    batch: { rows, accumulate, steps },
+    optimizer: settings.optimizer,
+    schedule: settings.schedule,
+  };
+}
+
+function checkFit(settings: TrainSettings, model: TrainingModel, data: DataDescription): void {
+  const name = settings.model.start ?? settings.model.config ?? '';
+  if (data.tokenizerHash !== model.tokenizerHash) {
+    throw usageError(
+      'tokenizers-differ',
+      `${data.sources[0]?.path}: was tokenized with another tokenizer (${data.tokenizerHash.slice(0, 12)}…) than that of ${name} (${model.tokenizerHash.slice(0, 12)}…); score or pack the corpus with the model's own`,
+    );
+  }
+  if (data.length > model.decoder.maxPositions) {
+    throw usageError(
+      'sequence-too-long',
+      `${data.sources[0]?.path}: has rows of ${data.length} ids, ${name} takes ${model.decoder.maxPositions} positions; score or pack the corpus with a shorter --sequence-length`,
+    );
+  }
+}
+
+function checkSame(out: string, found: StoredCheckpoint, identity: Opened['identity']): void {
+  const { settings_hash, data_hash } = found.state;
+  const changed = [
+    ...(settings_hash === identity.settings_hash ? [] : ['settings or first weights']),
+    ...(data_hash === identity.data_hash ? [] : ['data']),
+  ];
+  if (changed.length === 0) return;
+  throw usageError(
+    'other-settings',
+    `${out}: holds a run with other ${changed.join(' and ')} (${found.folder}); name another --out, or remove that folder to start again`,
+  );
 }

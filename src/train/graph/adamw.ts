@@ -3,13 +3,7 @@
  * then cost one pass over memory.
  */
 import { type GraphBuilder, int, subgraph, type Value } from '../../onnx/graph.js';
-
-/** Elements a chunk; a longer vector is padded to a whole number of them. */
-export const CHUNK = 2 ** 16;
-
-/** Length of the padded vector that holds `length` elements. */
-export const paddedLength = (length: number): number =>
-  length <= CHUNK ? length : Math.ceil(length / CHUNK) * CHUNK;
+import { CHUNK } from '../parameters.js';
 
 export interface AdamWConstants {
   readonly beta1: number;

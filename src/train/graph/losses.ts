@@ -1,8 +1,7 @@
 /** Losses under weights that are inputs: the forward pass of the model in training, for held-out loss and rankings ahead. */
 import type { Decoder } from '../../model/decoder.js';
 import { type Graph, GraphBuilder, type Value } from '../../onnx/graph.js';
-import { groupLength, PARAMETER_GROUPS, type Parameter } from '../parameters.js';
-import { paddedLength } from './adamw.js';
+import { groupLength, PARAMETER_GROUPS, type Parameter, paddedLength } from '../parameters.js';
 import { microLosses } from './micro-step.js';
 import type { StepGraphSettings } from './step-settings.js';
 import { trainableWeights } from './trainable-weights.js';

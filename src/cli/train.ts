@@ -1,0 +1,80 @@
+import type { CommandModule } from 'yargs';
+import { flagsOf, settingsFromFlags } from '../config/flags.js';
+import { mergeSettings, parseAssignment, parseSettings, readPipelineFile, type Settings } from '../config/load.js';
+import { localStorage } from '../storage/local.js';
+import { retryingReads } from '../storage/retrying.js';
+import { trainSchema } from '../train/settings.js';
+import { type TrainReport, trainRun } from '../train/train-run.js';
+import { EXIT, withInterrupt } from './exit.js';
+import { count, duration } from './format.js';
+import { logOption, yargsOptions } from './options.js';
+import type { LogKind } from './progress.js';
+import { openTrainProgress } from './train-progress.js';
+
+const flags = flagsOf(trainSchema);
+
+export const trainCommand: CommandModule = {
+  command: 'train [settings]',
+  describe: 'Train a model on all tokens (clm) or on selected ones (slm)',
+  builder: (yargs) =>
+    yargs
+      .positional('settings', { type: 'string', describe: 'Settings file (YAML); flags override it' })
+      .options({
+        ...yargsOptions(flags, 'Settings:'),
+        set: {
+          type: 'string',
+          array: true,
+          requiresArg: true,
+          description: 'Override any setting: --set optimizer.clip=0.5 (repeatable)',
+          group: 'Settings:',
+        },
+        ...logOption,
+      })
+      .example(
+        '$0 train --start models/base --data runs/owm --loss slm --keep 0.6 --tokens 1e9 --out runs/slm',
+        'Rho-1’s selective training; the same command resumes',
+      )
+      .example(
+        '$0 train --config config.json --data runs/packed --steps 2000 --out runs/base',
+        'A base model from scratch, on files of `tokensieve pack`',
+      ),
+  handler: (args) =>
+    withInterrupt(async (signal) => {
+      const settings = await settingsOf(args);
+      const progress = openTrainProgress(args['log'] as LogKind);
+      try {
+        const report = await trainRun(parseSettings(trainSchema, settings, 'train'), {
+          storage: retryingReads(localStorage()),
+          sink: progress.sink,
+          signal,
+        });
+        progress.stop();
+        process.stdout.write(`${describeTraining(report)}\n`);
+        return EXIT.done;
+      } finally {
+        progress.stop();
+      }
+    }),
+};
+
+async function settingsOf(args: Readonly<Record<string, unknown>>): Promise<Settings> {
+  const file = args['settings'];
+  const base: Settings = typeof file === 'string' ? await readPipelineFile(file) : {};
+  const assignments = (args['set'] as readonly string[] | undefined) ?? [];
+  return [settingsFromFlags(flags, args), ...assignments.map(parseAssignment)].reduce(mergeSettings, base);
+}
+
+/** The end of a training run in a few lines. */
+export function describeTraining({ model, parameters, steps, resumed, last, seconds }: TrainReport): string {
+  const lines = [`${count(steps)} steps of ${count(parameters)} parameters, ${duration(seconds)}`];
+  if (resumed > 0) lines.push(`${count(resumed)} of the steps were taken before`);
+  if (last !== null) {
+    const heldOut = Object.entries(last.held_out ?? {}).map(([name, loss]) => `${name} ${loss.toFixed(4)}`);
+    lines.push(
+      `${count(last.tokens)} tokens; last step: loss ${last.loss_selected.toFixed(4)} nats on ${count(last.kept)} of ${count(last.eligible)} tokens`,
+    );
+    if (heldOut.length > 0) lines.push(`held-out loss, nats: ${heldOut.join(', ')}`);
+  }
+  lines.push(`model: ${model}`);
+  return lines.join('\n');
+}

@@ -1,0 +1,176 @@
+/** The steps of a run: batches in, checkpoints and metrics out. */
+import type { Device } from '../model/prepared-model.js';
+import type { DataPosition, StepBatch } from './batch.js';
+import { readCheckpoint, type StoredCheckpoint, writeCheckpoint } from './checkpoint.js';
+import { pruneCheckpoints } from './checkpoints.js';
+import type { TrainingData } from './data/open.js';
+import { divergence } from './divergence.js';
+import type { StepGraphSettings } from './graph/step-settings.js';
+import { type HeldOut, heldOutLosses } from './held-out.js';
+import type { MetricsWriter } from './metrics.js';
+import type { TrainingModel } from './model.js';
+import { ruleOf } from './objective.js';
+import { stepsPerCall, type TrainOptions } from './options.js';
+import { publishModel } from './publish-model.js';
+import { rankBatch } from './refresh.js';
+import { learningRate, stepRates } from './schedule.js';
+import type { TrainingSession } from './session.js';
+import type { TrainSettings } from './settings.js';
+import type { StepMetrics } from './step-metrics.js';
+import { recordOf, sumsAt } from './step-record.js';
+import type { EventWriter } from './tensorboard.js';
+
+export interface LoopContext {
+  readonly settings: TrainSettings;
+  readonly options: TrainOptions;
+  readonly model: TrainingModel;
+  readonly data: TrainingData;
+  readonly steps: number;
+  readonly graph: StepGraphSettings;
+  readonly identity: { readonly settings_hash: string; readonly data_hash: string };
+  readonly found: StoredCheckpoint | null;
+  readonly device: Device;
+  readonly session: TrainingSession;
+  readonly metrics: MetricsWriter;
+  readonly events: EventWriter;
+  readonly heldOut: HeldOut;
+  /** Steps between two rankings; null unless the selection is refreshed. */
+  readonly refreshEvery: number | null;
+}
+
+interface NextBatch {
+  readonly batch: StepBatch;
+  readonly position: DataPosition;
+}
+
+/** Takes every step that is left and writes a checkpoint after the last. Resolves to its metrics. */
+export async function takeSteps(context: LoopContext): Promise<StepMetrics> {
+  const { settings, options, steps, found, session, metrics } = context;
+  const every = cadence(context);
+  const start: DataPosition = found?.state.position ?? { rows: 0, sources: settings.data.sources.map(() => 0) };
+  let step = found?.state.step ?? 0;
+  let tokens = found?.state.tokens ?? 0;
+  let lastGood = found?.folder ?? null;
+  let last: StepMetrics | null = null;
+  const perCall = stepsPerCall(settings, context.device);
+
+  let group: NextBatch[] = [];
+  for await (const next of batchesFrom(context, start, step)) {
+    group.push(next);
+    const after = step + group.length;
+    if (group.length < perCall && !isBoundary(after, steps, every)) continue;
+
+    const began = performance.now();
+    const rates = Float32Array.from(
+      group.flatMap((_, index) => stepRates(step + index + 1, steps, settings.schedule, settings.optimizer)),
+    );
+    const figures = await session.step(
+      group.map(({ batch }) => batch),
+      rates,
+    );
+    const seconds = (performance.now() - began) / 1000 / group.length;
+    for (const [index, { batch }] of group.entries()) {
+      step++;
+      const sums = sumsAt(figures, index);
+      tokens += sums.eligible;
+      const record = recordOf(sums, context.graph.divisor, {
+        step,
+        tokens,
+        learning_rate: learningRate(step, steps, settings.schedule, settings.optimizer.learning_rate),
+        seconds,
+        tokens_per_second: sums.eligible / seconds,
+      });
+      const error = divergence(record, batch, settings.run.max_loss, lastGood);
+      if (error !== null) throw error;
+      const isMeasured = step === steps || (every.heldOut !== null && step % every.heldOut === 0);
+      last = isMeasured && context.heldOut.size > 0 ? { ...record, held_out: await measure(context) } : record;
+      await metrics.append(last);
+      await context.events.write(last);
+      options.sink({ event: 'step', ...last });
+    }
+    const position = group.at(-1)?.position ?? start;
+    group = [];
+    const stops = options.signal.aborted && step % (context.refreshEvery ?? 1) === 0;
+    if (step === steps || step % every.checkpoint === 0 || stops) {
+      lastGood = await keep(context, { step, tokens, position });
+    }
+    if (step === steps) break;
+    options.signal.throwIfAborted();
+  }
+  if (last === null) throw new Error('the loop ended without a step');
+  return last;
+}
+
+interface Cadence {
+  readonly checkpoint: number;
+  readonly heldOut: number | null;
+  readonly refresh: number | null;
+}
+
+function cadence({ settings, steps, refreshEvery }: LoopContext): Cadence {
+  const wanted = settings.run.checkpoint_every ?? Math.ceil(steps / 10);
+  // Weights ranked ahead follow from the model of then: a resumed run can only begin where a ranking does.
+  const unit = refreshEvery ?? 1;
+  return {
+    checkpoint: Math.ceil(wanted / unit) * unit,
+    heldOut: settings.held_out.every ?? null,
+    refresh: refreshEvery,
+  };
+}
+
+/** Whether something is to be done after this step that calls must not run past. */
+const isBoundary = (step: number, steps: number, every: Cadence): boolean =>
+  step === steps ||
+  step % every.checkpoint === 0 ||
+  (every.heldOut !== null && step % every.heldOut === 0) ||
+  (every.refresh !== null && step % every.refresh === 0);
+
+/** Batches in training order; with refreshed selection, ranked in groups just before they are trained on. */
+async function* batchesFrom(context: LoopContext, start: DataPosition, step: number): AsyncGenerator<NextBatch> {
+  const { data, steps, session, graph, settings, refreshEvery } = context;
+  if (refreshEvery === null) {
+    yield* data.steps(start);
+    return;
+  }
+  const rule = ruleOf(settings.loss);
+  let group: NextBatch[] = [];
+  let at = step;
+  for await (const next of data.steps(start)) {
+    group.push(next);
+    at++;
+    if (at % refreshEvery !== 0 && at !== steps) continue;
+    for (const { batch, position } of await ranked(group)) yield { batch, position };
+    group = [];
+  }
+  async function ranked(batches: readonly NextBatch[]): Promise<NextBatch[]> {
+    const made: NextBatch[] = [];
+    for (const { batch, position } of batches) {
+      const weighted = await rankBatch(batch, graph, settings.loss.scope, rule, session.losses);
+      made.push({ batch: weighted, position });
+    }
+    return made;
+  }
+}
+
+const measure = ({ heldOut, graph, session }: LoopContext): Promise<Record<string, number>> =>
+  heldOutLosses(heldOut, graph.length, session.losses);
+
+/** Writes the checkpoint, publishes its weights, removes old ones. */
+async function keep(
+  context: LoopContext,
+  progress: { readonly step: number; readonly tokens: number; readonly position: DataPosition },
+): Promise<string> {
+  const { settings, options, model, identity, session, metrics } = context;
+  const { config, tokenizerFiles, parameters } = model;
+  const folder = await writeCheckpoint(settings.out, {
+    config,
+    tokenizerFiles,
+    parameters,
+    state: await session.state(),
+    progress: { ...progress, ...identity, metrics_bytes: await metrics.flush(), extra: {} },
+  });
+  await publishModel(settings.out, await readCheckpoint(folder));
+  await pruneCheckpoints(settings.out, settings.run.keep_checkpoints);
+  options.sink({ event: 'checkpoint', step: progress.step, folder });
+  return folder;
+}
