@@ -11,8 +11,8 @@ import { planCommand } from './plan.js';
 import { runCommand } from './run.js';
 import { scoreCommand } from './score.js';
 import { selectCommand } from './select.js';
-import { reportUsage } from './usage.js';
 import { trainCommand } from './train.js';
+import { reportUsage } from './usage.js';
 import { verifyCommand } from './verify.js';
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {

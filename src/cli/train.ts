@@ -1,6 +1,12 @@
 import type { CommandModule } from 'yargs';
 import { flagsOf, settingsFromFlags } from '../config/flags.js';
-import { mergeSettings, parseAssignment, parseSettings, readPipelineFile, type Settings } from '../config/load.js';
+import {
+  mergeSettings,
+  parseAssignment,
+  parseSettings,
+  readPipelineFile,
+  type Settings,
+} from '../config/load.js';
 import { localStorage } from '../storage/local.js';
 import { retryingReads } from '../storage/retrying.js';
 import { trainSchema } from '../train/settings.js';

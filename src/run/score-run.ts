@@ -12,6 +12,7 @@ import type { Device, ModelInfo } from '../model/prepared-model.js';
 import { MIXED_WINDOW_BATCHES } from '../score/batches.js';
 import { chooseDevice } from '../score/device.js';
 import { type ModelRole, openScorer, type Scorer } from '../score/scorer.js';
+import { claimFolder } from '../storage/folder-claim.js';
 import { sweepStaging } from '../storage/local.js';
 import type { Storage } from '../storage/storage.js';
 import { finishedManifest } from './done-parts.js';
@@ -33,7 +34,6 @@ import {
   type Task,
   type Work,
 } from './work.js';
-import { claimFolder } from '../storage/folder-claim.js';
 
 export interface ScoreOptions {
   readonly storage: Storage;

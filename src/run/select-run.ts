@@ -8,6 +8,7 @@ import type { PartSource } from '../select/part-source.js';
 import { createSelection, type Prepared, type Selection } from '../select/selection.js';
 import type { SelectionSettings } from '../select/settings.js';
 import { addStatistics, type SelectionStatistics } from '../select/statistics.js';
+import { claimFolder } from '../storage/folder-claim.js';
 import { sweepStaging } from '../storage/local.js';
 import type { Storage } from '../storage/storage.js';
 import { type ExpectedPart, finishedManifest, knownInput, partState } from './done-parts.js';
@@ -17,7 +18,6 @@ import { partFiles } from './part-files.js';
 import { SEMANTICS } from './recipe.js';
 import { type FinishedPart, finishedParts, openSequences, partSource } from './scored-parts.js';
 import { type Totals, totalsOf } from './totals.js';
-import { claimFolder } from '../storage/folder-claim.js';
 
 export interface SelectOptions {
   readonly storage: Storage;

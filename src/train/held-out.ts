@@ -1,10 +1,10 @@
 /** Held-out loss as training goes: the model's own forward pass over rows set aside. */
-import type { StepBatch } from './batch.js';
-import { heldOutBatches } from './data/held-out.js';
+
+import type { Storage } from '../storage/storage.js';
+import type { DataDescription, StepBatch } from './batch.js';
+import { heldOutBatches } from './data/open.js';
 import type { LossesOf } from './refresh.js';
 import type { TrainSettings } from './settings.js';
-import type { Storage } from '../storage/storage.js';
-import type { DataDescription } from './batch.js';
 
 /** Batches of each held-out folder, by name, read once: they are the same at every measurement. */
 export type HeldOut = ReadonlyMap<string, readonly StepBatch[]>;
@@ -32,4 +32,17 @@ export async function heldOutLosses(
     means[name] = sum / count;
   }
   return means;
+}
+
+/** Reads the rows set aside, in batches of the trainer's own shape. */
+export async function openHeldOut(
+  storage: Storage,
+  { held_out: settings, batch }: Pick<TrainSettings, 'held_out' | 'batch'>,
+  data: DataDescription,
+): Promise<HeldOut> {
+  const opened = new Map<string, readonly StepBatch[]>();
+  for (const [name, folder] of Object.entries(settings.sources)) {
+    opened.set(name, await heldOutBatches(storage, folder, settings.tokens, batch.rows, data.length));
+  }
+  return opened;
 }

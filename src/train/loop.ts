@@ -47,7 +47,10 @@ interface NextBatch {
 export async function takeSteps(context: LoopContext): Promise<StepMetrics> {
   const { settings, options, steps, found, session, metrics } = context;
   const every = cadence(context);
-  const start: DataPosition = found?.state.position ?? { rows: 0, sources: settings.data.sources.map(() => 0) };
+  const start: DataPosition = found?.state.position ?? {
+    rows: 0,
+    sources: settings.data.sources.map(() => 0),
+  };
   let step = found?.state.step ?? 0;
   let tokens = found?.state.tokens ?? 0;
   let lastGood = found?.folder ?? null;
@@ -83,7 +86,8 @@ export async function takeSteps(context: LoopContext): Promise<StepMetrics> {
       const error = divergence(record, batch, settings.run.max_loss, lastGood);
       if (error !== null) throw error;
       const isMeasured = step === steps || (every.heldOut !== null && step % every.heldOut === 0);
-      last = isMeasured && context.heldOut.size > 0 ? { ...record, held_out: await measure(context) } : record;
+      last =
+        isMeasured && context.heldOut.size > 0 ? { ...record, held_out: await measure(context) } : record;
       await metrics.append(last);
       await context.events.write(last);
       options.sink({ event: 'step', ...last });
@@ -126,7 +130,11 @@ const isBoundary = (step: number, steps: number, every: Cadence): boolean =>
   (every.refresh !== null && step % every.refresh === 0);
 
 /** Batches in training order; with refreshed selection, ranked in groups just before they are trained on. */
-async function* batchesFrom(context: LoopContext, start: DataPosition, step: number): AsyncGenerator<NextBatch> {
+async function* batchesFrom(
+  context: LoopContext,
+  start: DataPosition,
+  step: number,
+): AsyncGenerator<NextBatch> {
   const { data, steps, session, graph, settings, refreshEvery } = context;
   if (refreshEvery === null) {
     yield* data.steps(start);

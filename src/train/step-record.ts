@@ -10,9 +10,9 @@ export const sumsAt = (metrics: Float64Array, step: number): Sums =>
     STEP_METRICS.map((name, index) => [name, metrics[step * STEP_METRICS.length + index] ?? Number.NaN]),
   ) as Record<(typeof STEP_METRICS)[number], number>;
 
-
 /** Quotient, or `otherwise` where nothing was counted. */
-const mean = <T>(sum: number, count: number, otherwise: T): number | T => (count > 0 ? sum / count : otherwise);
+const mean = <T>(sum: number, count: number, otherwise: T): number | T =>
+  count > 0 ? sum / count : otherwise;
 
 /** @param divisor what the loss is divided by: Σ w or the number of eligible tokens */
 export function recordOf(

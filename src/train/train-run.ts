@@ -26,10 +26,11 @@ import { checkMemory, hostMemory } from './memory.js';
 import { METRICS_FILE, openMetrics } from './metrics.js';
 import { openTrainingModel, type TrainingModel } from './model.js';
 import { objectiveOf } from './objective.js';
-import { emptyVectors, type TrainerState } from './parameters.js';
 import { stepsPerCall, type TrainOptions } from './options.js';
+import { emptyVectors, type TrainerState } from './parameters.js';
 import { publishModel } from './publish-model.js';
 import { stepsPerRefresh } from './refresh.js';
+import { writeTrainingReport } from './report/training-report.js';
 import { openTrainingSession } from './session.js';
 import type { TrainSettings } from './settings.js';
 import type { StepMetrics } from './step-metrics.js';
@@ -88,9 +89,14 @@ export async function trainRun(settings: TrainSettings, options: TrainOptions): 
       done,
       tokens_per_step: settings.batch.rows * settings.batch.accumulate * (data.description.length - 1),
     });
-    const last = done < steps ? await train(settings, options, { model, data, steps, graph, identity, found, device }) : null;
+    const last =
+      done < steps
+        ? await train(settings, options, { model, data, steps, graph, identity, found, device })
+        : null;
     const newest = await latestCheckpoint(out);
-    if (newest === null) throw usageError('no-steps', `${out}: no step was to be taken; ask for one at least`);
+    if (newest === null)
+      throw usageError('no-steps', `${out}: no step was to be taken; ask for one at least`);
+    await writeTrainingReport(out, settings);
     return {
       model: await publishModel(out, newest),
       parameters,

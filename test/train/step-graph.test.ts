@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, it } from 'vitest';
+import type { StepBatch } from '#tokensieve/train/batch.js';
 import { STEP_METRICS } from '#tokensieve/train/graph/step.js';
 import type { Objective, StepGraphSettings } from '#tokensieve/train/graph/step-settings.js';
 import type { TrainerState } from '#tokensieve/train/parameters.js';
-import type { StepBatch } from '#tokensieve/train/batch.js';
 import { rankTokens } from '#tokensieve/train/rank.js';
 import { type OpenedTraining, openTiny, randomStep, ratesAt, type Shape } from '../support/training.js';
 

@@ -1,6 +1,12 @@
 /** Between a group's flat vector and its parameters' own tensors. */
 import { type GraphBuilder, int, type Value } from '../../onnx/graph.js';
-import { groupLength, PARAMETER_GROUPS, type Parameter, type ParameterGroup, paddedLength } from '../parameters.js';
+import {
+  groupLength,
+  PARAMETER_GROUPS,
+  type Parameter,
+  type ParameterGroup,
+  paddedLength,
+} from '../parameters.js';
 
 /** The parameters' own tensors, cut from the flat vectors, by name. */
 export function unpackParameters(
