@@ -17,6 +17,8 @@
 // Pipelines: the settings of a run.
 export type { Settings } from './config/load.js';
 export { mergeSettings, parsePipeline, readPipelineFile } from './config/load.js';
+export type { PackInput, PackSettings } from './config/pack.js';
+export { packSchema, parsePack } from './config/pack.js';
 export type { Pipeline, PipelineInput } from './config/pipeline.js';
 export { pipelineSchema } from './config/pipeline.js';
 
@@ -42,6 +44,7 @@ export { readDocuments } from './dataset/documents.js';
 export type { Histogram } from './dataset/histogram.js';
 export type { Manifest } from './dataset/manifest.js';
 export { manifestSchema, readManifest } from './dataset/manifest.js';
+export { packedFolder, scoredFolder, weightedFolder } from './dataset/part-files.js';
 export type { SequenceFile } from './dataset/reader.js';
 export { readSequences } from './dataset/reader.js';
 export type { SegmentColumns, SequenceBatch, TokenColumn } from './dataset/sequence-batch.js';
@@ -66,6 +69,9 @@ export { sessionOptions } from './model/session-options.js';
 
 // Whole runs, planned and carried out.
 export type { EventSink, RunEvent } from './run/events.js';
+export type { PackReport } from './run/pack-run.js';
+export { packCorpus } from './run/pack-run.js';
+export type { PartsOptions, PartsReport } from './run/parts-run.js';
 export type { CostInputs, CostPlan } from './run/plan.js';
 export { forwardFlops, planCost } from './run/plan.js';
 export type { PlanOptions, RunPlan } from './run/plan-run.js';
@@ -73,7 +79,7 @@ export { planRun } from './run/plan-run.js';
 export type { ScoreOptions, ScoreReport } from './run/score-run.js';
 export { scoreCorpus } from './run/score-run.js';
 export type { SelectOptions, SelectReport } from './run/select-run.js';
-export { selectRun, weightedFolder } from './run/select-run.js';
+export { selectRun } from './run/select-run.js';
 export type { Totals } from './run/totals.js';
 
 // Selection over stored losses. A method of one’s own is an object of type Method.

@@ -7,6 +7,7 @@ import { doctorCommand } from './doctor.js';
 import { EXIT, reportError } from './exit.js';
 import { inspectCommand } from './inspect.js';
 import { modelCommand } from './model.js';
+import { packCommand } from './pack.js';
 import { planCommand } from './plan.js';
 import { runCommand } from './run.js';
 import { scoreCommand } from './score.js';
@@ -32,6 +33,7 @@ await yargs(hideBin(process.argv))
   .command(runCommand)
   .command(planCommand)
   .command(scoreCommand)
+  .command(packCommand)
   .command(selectCommand)
   .command(trainCommand)
   .command(verifyCommand)

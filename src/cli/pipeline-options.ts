@@ -16,7 +16,7 @@ const isSelection = (flag: Flag): boolean => flag.path[0] === 'select';
 /** Flags of everything but selection, which has a command of its own. */
 export const scoringFlags: readonly Flag[] = flags.filter((flag) => !isSelection(flag));
 
-const setOption: Record<string, Options> = {
+export const setOption: Record<string, Options> = {
   set: {
     type: 'string',
     array: true,
@@ -40,10 +40,15 @@ export async function pipelineFrom(
   file?: string,
 ): Promise<Pipeline> {
   const base: Settings = file === undefined ? {} : await readPipelineFile(file);
+  return parsePipeline(settingsFrom(scoringFlags, args, base), file ?? 'command line');
+}
+
+/** Flags and `--set` laid over `base`. */
+export function settingsFrom(
+  known: readonly Flag[],
+  args: Readonly<Record<string, unknown>>,
+  base: Settings = {},
+): Settings {
   const assignments = (args['set'] as readonly string[] | undefined) ?? [];
-  const merged = [settingsFromFlags(scoringFlags, args), ...assignments.map(parseAssignment)].reduce(
-    mergeSettings,
-    base,
-  );
-  return parsePipeline(merged, file ?? 'command line');
+  return [settingsFromFlags(known, args), ...assignments.map(parseAssignment)].reduce(mergeSettings, base);
 }

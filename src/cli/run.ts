@@ -1,13 +1,14 @@
 import type { CommandModule } from 'yargs';
+import { weightedFolder } from '../dataset/part-files.js';
 import { scoreCorpus } from '../run/score-run.js';
-import { selectRun, weightedFolder } from '../run/select-run.js';
+import { selectRun } from '../run/select-run.js';
 import { localStorage } from '../storage/local.js';
 import { retryingReads } from '../storage/retrying.js';
 import { withInterrupt } from './exit.js';
 import { logOption } from './options.js';
 import { pipelineFrom, scoringOptions } from './pipeline-options.js';
 import { type LogKind, openProgress } from './progress.js';
-import { describeScoring, replaceOption, scoringExit } from './score.js';
+import { describeParts, partsExit, replaceOption } from './score.js';
 import { describeSelection } from './select.js';
 
 export const runCommand: CommandModule = {
@@ -35,7 +36,7 @@ export const runCommand: CommandModule = {
       try {
         const scored = await scoreCorpus(pipeline, options);
         progress.stop();
-        process.stdout.write(`${describeScoring(scored)}\n`);
+        process.stdout.write(`${describeParts(scored, 'scored')}\n`);
         if (pipeline.select !== undefined) {
           const weighted = await selectRun(
             pipeline.out,
@@ -46,7 +47,7 @@ export const runCommand: CommandModule = {
           progress.stop();
           process.stdout.write(`${describeSelection(weighted)}\n`);
         }
-        return scoringExit(scored);
+        return partsExit(scored);
       } finally {
         progress.stop();
       }

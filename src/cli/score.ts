@@ -1,5 +1,6 @@
 import type { CommandModule } from 'yargs';
-import { type ScoreReport, scoreCorpus } from '../run/score-run.js';
+import type { PartsReport } from '../run/parts-run.js';
+import { scoreCorpus } from '../run/score-run.js';
 import { localStorage } from '../storage/local.js';
 import { retryingReads } from '../storage/retrying.js';
 import { EXIT, withInterrupt } from './exit.js';
@@ -39,8 +40,8 @@ export const scoreCommand: CommandModule = {
           replace: args['replace'] === true,
         });
         progress.stop();
-        process.stdout.write(`${describeScoring(report)}\n`);
-        return scoringExit(report);
+        process.stdout.write(`${describeParts(report, 'scored')}\n`);
+        return partsExit(report);
       } finally {
         progress.stop();
       }
@@ -48,7 +49,7 @@ export const scoreCommand: CommandModule = {
 };
 
 /** 3 when rows or shards were quarantined, so that a script can tell. */
-export function scoringExit(report: ScoreReport): number {
+export function partsExit(report: PartsReport): number {
   return report.quarantinedRows > 0 ||
     report.brokenShards.length > 0 ||
     Object.keys(report.quarantined).length > 0
@@ -56,11 +57,11 @@ export function scoringExit(report: ScoreReport): number {
     : EXIT.done;
 }
 
-/** The end of a scoring run in a few lines. */
-export function describeScoring(report: ScoreReport): string {
+/** The end of a run in a few lines. */
+export function describeParts(report: PartsReport, kind: 'scored' | 'packed'): string {
   const { documents, tokens, eligible, textBytes, seconds } = report;
   const lines = [
-    `scored ${count(documents)} documents, ${bytes(textBytes)} of text, ${count(tokens)} tokens (${percent(eligible / Math.max(tokens, 1))} eligible) in ${report.parts} parts of ${report.shards} shards, ${duration(seconds)}`,
+    `${kind} ${count(documents)} documents, ${bytes(textBytes)} of text, ${count(tokens)} tokens (${percent(eligible / Math.max(tokens, 1))} eligible) in ${report.parts} parts of ${report.shards} shards, ${duration(seconds)}`,
   ];
   if (report.resumed > 0) lines.push(`${report.resumed} of the parts were done before`);
   const { 'lost-column': lost, ...setAside } = report.quarantined;
@@ -68,9 +69,9 @@ export function describeScoring(report: ScoreReport): string {
   if (reasons.length > 0) lines.push(`quarantined rows: ${reasons.join(', ')}; see *.quarantine.jsonl`);
   if (lost !== undefined)
     lines.push(
-      `scored without a kept column that could not be read: ${lost} documents; see *.quarantine.jsonl`,
+      `${kind} without a kept column that could not be read: ${lost} documents; see *.quarantine.jsonl`,
     );
   for (const { shard, detail } of report.brokenShards) lines.push(`quarantined shard: ${shard}: ${detail}`);
-  lines.push(`scored files: ${report.folder}`);
+  lines.push(`${kind} files: ${report.folder}`);
   return lines.join('\n');
 }

@@ -1,7 +1,8 @@
 import type { CommandModule } from 'yargs';
 import { flagsOf, settingsFromFlags } from '../config/flags.js';
 import { parseSettings } from '../config/load.js';
-import { type SelectReport, selectRun, weightedFolder } from '../run/select-run.js';
+import { weightedFolder } from '../dataset/part-files.js';
+import { type SelectReport, selectRun } from '../run/select-run.js';
 import { METHODS } from '../select/methods.js';
 import { selectionSettings } from '../select/settings.js';
 import { localStorage } from '../storage/local.js';

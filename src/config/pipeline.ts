@@ -42,7 +42,7 @@ const corpusSettings = z.strictObject({
     .meta({ flag: 'limit', description: 'Score only the first N rows of each shard, for a first look' }),
 });
 
-const tokenizerSettings = z.strictObject({
+export const tokenizerSettings = z.strictObject({
   path: z.string().optional().meta({
     flag: 'tokenizer',
     description: 'tokenizer.json or its folder (default: the reference model’s, else the current’s)',
@@ -54,7 +54,7 @@ const tokenizerSettings = z.strictObject({
   }),
 });
 
-const scoreSettings = z.strictObject({
+export const scoreSettings = z.strictObject({
   device: z.enum(['auto', 'cpu', 'cuda', 'webgpu']).default('auto').meta({
     flag: 'device',
     description: 'Where the models run; auto takes CUDA where it loads, else the CPU',
@@ -79,7 +79,7 @@ const scoreSettings = z.strictObject({
     .meta({ flag: 'compression', description: 'Compression of the Arrow buffers' }),
 });
 
-const runSettings = z.strictObject({
+export const runSettings = z.strictObject({
   workers: z
     .int()
     .min(1)

@@ -28,7 +28,8 @@ const histogram = z.strictObject({
 
 const output = z.strictObject({
   kind: z.enum(['sequences', 'documents', 'quarantine']).meta({
-    description: 'Scored or weighted Arrow file, documents Arrow file, or rows set aside as JSON lines',
+    description:
+      'Scored, weighted or packed Arrow file, documents Arrow file, or rows set aside as JSON lines',
   }),
   name: z
     .string()
@@ -42,7 +43,7 @@ const output = z.strictObject({
 export const manifestSchema = z
   .strictObject({
     version: z.literal(MANIFEST_VERSION),
-    kind: z.enum(['scored', 'weighted']),
+    kind: z.enum(['scored', 'weighted', 'packed']),
     shard: z
       .string()
       .min(1)
@@ -70,7 +71,9 @@ export const manifestSchema = z
       quarantined: z.record(z.string(), count).meta({ description: 'Rows set aside, by reason' }),
       sequences: count,
       tokens: count,
-      eligible: count.optional().meta({ description: 'Tokens with a loss' }),
+      eligible: count
+        .optional()
+        .meta({ description: 'Targets: tokens with a loss; in packed files, of weight 1' }),
       kept: count.optional().meta({ description: 'Tokens of weight above 0' }),
       weight_sum: z.number().min(0).optional(),
     }),
@@ -79,7 +82,7 @@ export const manifestSchema = z
       .meta({ description: 'By column, and `excess` (current − reference), in nats' }),
     outputs: z.array(output).readonly(),
   })
-  .meta({ title: 'tokensieve manifest', description: 'One part of a scored or weighted data set' });
+  .meta({ title: 'tokensieve manifest', description: 'One part of a scored, weighted or packed data set' });
 
 type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T;
 

@@ -30,6 +30,12 @@ export function datasetSchemas(): Readonly<Record<string, unknown>> {
       optional: [...LOSS_COLUMNS],
       fields: fieldsOf(sequenceSchema([...losses, 'weight'], 'fp32', {})),
     },
+    'packed.arrow.json': {
+      ...notes,
+      row: sequenceNotes.row,
+      weight: '1 where the token is a target, else 0',
+      fields: fieldsOf(sequenceSchema(['weight'], 'fp32', {})),
+    },
     'documents.arrow.json': {
       ...notes,
       row: 'one document; between `row` and `text_digest` stand the columns kept from the shard, as nullable strings (`url` here)',

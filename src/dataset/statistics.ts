@@ -6,7 +6,7 @@ import { rowsOf, type SequenceBatch, type TokenColumn, tokensOf } from './sequen
 export interface SequenceStatistics {
   readonly sequences: number;
   readonly tokens: number;
-  /** Tokens with a loss, where the file has a loss or entropy column. */
+  /** Targets: tokens with a loss, where the file has a loss or entropy column; else tokens of weight above 0. */
   readonly eligible?: number;
   /** Tokens of weight above 0, and the fp64 sum of weights in file order, where the file has weights. */
   readonly kept?: number;
@@ -54,7 +54,7 @@ export function createStatistics(columns: readonly TokenColumn[]): StatisticsAcc
     },
     result() {
       const results = histograms.map(({ name, histogram }) => [name, histogram.result()] as const);
-      const eligible = results[0]?.[1].count;
+      const eligible = results[0]?.[1].count ?? (weighted ? kept : undefined);
       return {
         sequences,
         tokens,

@@ -2,9 +2,9 @@ import type { Storage } from '../storage/storage.js';
 import { readDocuments } from './documents.js';
 import { explainDifference, type Manifest } from './manifest.js';
 import { readSequences } from './reader.js';
-import { rowsOf, type SequenceBatch } from './sequence-batch.js';
+import { rowsOf, type SequenceBatch, type TokenColumn } from './sequence-batch.js';
 import { createStatistics } from './statistics.js';
-import { findBadValue, whereIs } from './token-values.js';
+import { type BadValue, findBadValue, whereIs } from './token-values.js';
 
 /** UTF-8 bytes of each document's text, by its row in the shard. */
 export type DocumentSizes = ReadonlyMap<bigint, number>;
@@ -75,15 +75,12 @@ export async function checkSequences(
   const { wrong, enough } = limit(report);
   const file = await readSequences(storage, path);
   checkFingerprint(file.metadata.fingerprint, manifest, wrong);
-  if ((manifest.kind === 'weighted') !== file.columns.includes('weight')) {
-    wrong(
-      `has ${file.columns.includes('weight') ? 'a' : 'no'} weight column; its manifest says ${manifest.kind}`,
-    );
-  }
+  const unfit = unfitColumns(manifest.kind, file.columns);
+  if (unfit !== undefined) wrong(`${unfit}; its manifest says ${manifest.kind}`);
   const statistics = createStatistics(file.columns);
   let nextId = 0n;
   for await (const batch of file.batches()) {
-    const bad = findBadValue(batch);
+    const bad = findBadValue(batch) ?? (manifest.kind === 'packed' ? findPartialWeight(batch) : undefined);
     if (bad !== undefined) wrong(`${whereIs(batch, bad.token)}: ${bad.column} is ${bad.reason}`);
     for (let row = 0; row < rowsOf(batch) && !enough(); row++) {
       if (batch.sequenceIds[row] !== nextId)
@@ -109,6 +106,21 @@ export async function checkSequences(
     wrong,
   );
   return found;
+}
+
+/** What a file of this kind should not have, or lacks. */
+function unfitColumns(kind: Manifest['kind'], columns: readonly TokenColumn[]): string | undefined {
+  const weighted = columns.includes('weight');
+  if (weighted !== (kind !== 'scored')) return `has ${weighted ? 'a' : 'no'} weight column`;
+  const loss = columns.find((name) => name !== 'weight');
+  return kind === 'packed' && loss !== undefined ? `has a column ${loss}` : undefined;
+}
+
+/** Packed files tell targets from other tokens and no more. */
+function findPartialWeight({ columns }: SequenceBatch): BadValue | undefined {
+  const { weight } = columns;
+  const token = weight?.findIndex((value) => value !== 0 && value !== 1) ?? -1;
+  return token < 0 ? undefined : { column: 'weight', token, reason: `${weight?.[token]}; expected 0 or 1` };
 }
 
 /** What is wrong with the segments of a row: they must cover it in order, within documents of the part. */

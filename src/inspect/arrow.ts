@@ -1,9 +1,10 @@
 import { openArrowFile } from '../dataset/arrow-reader.js';
 import { isJsonObject, type JsonObject } from '../dataset/canonical-json.js';
 import { readDocuments } from '../dataset/documents.js';
+import type { Manifest } from '../dataset/manifest.js';
 import { readSequences } from '../dataset/reader.js';
 import type { LossPrecision } from '../dataset/schema.js';
-import type { SequenceBatch } from '../dataset/sequence-batch.js';
+import type { SequenceBatch, TokenColumn } from '../dataset/sequence-batch.js';
 import { createStatistics } from '../dataset/statistics.js';
 import type { Storage } from '../storage/storage.js';
 import { type ColumnSummary, summaries } from './summary.js';
@@ -33,10 +34,11 @@ export interface TokenView {
 }
 
 export interface SequencesInspection extends ArrowInspection {
-  readonly kind: 'scored' | 'weighted';
-  readonly lossPrecision: LossPrecision;
+  readonly kind: Manifest['kind'];
+  /** Null where the file has no losses. */
+  readonly lossPrecision: LossPrecision | null;
   readonly tokens: number;
-  /** Tokens with a loss; tokens of weight above 0, where there are weights. */
+  /** Targets; tokens of weight above 0, where there are weights. */
   readonly eligible: number | null;
   readonly kept: number | null;
   readonly columns: readonly ColumnSummary[];
@@ -63,7 +65,7 @@ const FIRST_TOKENS = 8;
 const FIRST_DOCUMENTS = 5;
 
 /**
- * A scored, weighted or documents file: all of it is read, one record batch in memory.
+ * A scored, weighted, packed or documents file: all of it is read, one record batch in memory.
  * @throws TokensieveError (input) `arrow-corrupt`, `not-a-dataset`
  */
 export async function inspectArrow(
@@ -104,16 +106,22 @@ async function inspectSequences(
   }
   const { sequences, tokens, eligible, kept, histograms } = statistics.result();
   return {
-    kind: file.columns.includes('weight') ? 'weighted' : 'scored',
+    kind: kindOf(file.columns),
     ...common,
     rows: sequences,
-    lossPrecision: file.lossPrecision,
+    lossPrecision: file.columns.every((name) => name === 'weight') ? null : file.lossPrecision,
     tokens,
     eligible: eligible ?? null,
     kept: kept ?? null,
     columns: summaries(histograms),
     first,
   };
+}
+
+/** Weights beside losses were selected by; weights alone mark targets. */
+function kindOf(columns: readonly TokenColumn[]): SequencesInspection['kind'] {
+  if (!columns.includes('weight')) return 'scored';
+  return columns.length > 1 ? 'weighted' : 'packed';
 }
 
 function firstTokens({ offsets, inputIds, columns }: SequenceBatch): TokenView[] {

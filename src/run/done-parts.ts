@@ -1,3 +1,4 @@
+import { knownInput, type PartInput } from '../dataset/finished-parts.js';
 import { explainDifference, type Manifest, readManifest } from '../dataset/manifest.js';
 import { firstLine, TokensieveError } from '../errors.js';
 import type { Storage } from '../storage/storage.js';
@@ -47,12 +48,4 @@ export interface ExpectedPart {
   readonly fingerprint: string;
   readonly recipe: Manifest['recipe'];
   readonly input: PartInput;
-}
-
-/** The part of a manifest's input that is known before the part is read. */
-export type PartInput = Omit<Manifest['input'], 'row_start' | 'row_end' | 'text_sha256'>;
-
-export function knownInput({ input }: Manifest): PartInput {
-  const { row_start: _, row_end: __, text_sha256: ___, ...known } = input;
-  return known;
 }

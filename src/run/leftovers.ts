@@ -3,9 +3,9 @@
  * name, or beyond a shard's last part. Left there, their documents would be counted twice.
  */
 import { MANIFEST_SUFFIX, type Manifest, readManifest } from '../dataset/manifest.js';
+import { type PartPlace, partFiles, placeOfManifest } from '../dataset/part-files.js';
 import { TokensieveError, usageError } from '../errors.js';
 import type { Storage } from '../storage/storage.js';
-import { type PartPlace, partFiles, placeOfManifest } from './part-files.js';
 
 /** Parts of each shard by its name; null where only reading tells how many. */
 export type PartCounts = ReadonlyMap<string, number | null>;

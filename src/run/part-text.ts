@@ -29,11 +29,13 @@ export interface TextLedger {
 
 /**
  * @param plannedStart first row of the part where a plan tells it; else the first row that comes
+ * @param kind what becomes of a document, for the report
  * @param report quarantine file of the part; one JSON line for each run of rows set aside
  * @param tell called for each run of rows set aside
  */
 export function createTextLedger(
   plannedStart: number | null,
+  kind: 'scored' | 'packed',
   report: Report,
   tell: (quarantined: Quarantined) => void,
 ): TextLedger {
@@ -54,10 +56,10 @@ export function createTextLedger(
     tell(entry);
   }
 
-  /** A document whose kept columns could not be read is scored all the same; the report says what it lacks. */
+  /** A document whose kept columns could not be read is used all the same; the report says what it lacks. */
   async function noteLost(row: number, columns: readonly string[]): Promise<void> {
     quarantined['lost-column'] = (quarantined['lost-column'] ?? 0) + 1;
-    const detail = `kept column ${columns.join(', ')} could not be read and is null; the document is scored`;
+    const detail = `kept column ${columns.join(', ')} could not be read and is null; the document is ${kind}`;
     await report.write(JSON.stringify({ row, rows: 1, reason: 'lost-column', detail }));
   }
 

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { arch } from 'node:os';
+import type { PackSettings } from '../config/pack.js';
 import type { Pipeline } from '../config/pipeline.js';
 import type { JsonObject } from '../dataset/canonical-json.js';
 import type { Device, ModelInfo } from '../model/prepared-model.js';
@@ -35,14 +36,7 @@ export function recipeOf(
   const { device: _, ...score } = pipeline.score;
   return {
     semantics: SEMANTICS,
-    corpus: pipeline.corpus,
-    tokenizer: {
-      hash: tokenizer.hash,
-      bos_id: tokenizer.bosId,
-      eos_id: tokenizer.eosId,
-      control_tokens: pipeline.tokenizer.control_tokens,
-    },
-    sequence: { ...pipeline.sequence, overlap: overlapOf(pipeline) },
+    ...rowsRecipe(pipeline, tokenizer),
     models: {
       reference: models.reference?.hash ?? null,
       current: models.current?.hash ?? null,
@@ -52,21 +46,60 @@ export function recipeOf(
   };
 }
 
+/** The same for a packed part: no model, no numeric profile. */
+export function packingRecipe(
+  settings: PackSettings,
+  tokenizer: Pick<Tokenizer, 'hash' | 'bosId' | 'eosId'>,
+): Recipe {
+  const { scoring: _, ...semantics } = SEMANTICS;
+  return { semantics, ...rowsRecipe(settings, tokenizer), compression: settings.compression };
+}
+
+/** How text becomes rows. */
+type RowSettings = Pick<Pipeline, 'corpus' | 'tokenizer' | 'sequence'>;
+
+function rowsRecipe(
+  { corpus, tokenizer, sequence }: RowSettings,
+  { hash, bosId, eosId }: Pick<Tokenizer, 'hash' | 'bosId' | 'eosId'>,
+): Recipe {
+  return {
+    corpus,
+    tokenizer: { hash, bos_id: bosId, eos_id: eosId, control_tokens: tokenizer.control_tokens },
+    sequence: { ...sequence, overlap: overlapOf(sequence) },
+  };
+}
+
 /** Context that windows of a long document repeat: a quarter of the length unless it is set. */
-export function overlapOf(pipeline: Pipeline): number {
-  return pipeline.sequence.overlap ?? Math.max(1, pipeline.sequence.length >> 2);
+export function overlapOf({ overlap, length }: Pipeline['sequence']): number {
+  return overlap ?? Math.max(1, length >> 2);
 }
 
 /** The conventions on which implementations disagree, for the files' metadata (docs/conventions.md). */
 export function scoringConventions(pipeline: Pipeline): JsonObject {
   return {
     loss: 'nats; entry i belongs to token i, given the tokens before it in its row; NaN where there is none',
-    packing: pipeline.sequence.packing,
-    attention: pipeline.sequence.attention,
-    row_stride: pipeline.sequence.packing === 'packed' ? pipeline.sequence.length - 1 : null,
-    overlap: pipeline.sequence.packing === 'document' ? overlapOf(pipeline) : null,
+    ...rowConventions(pipeline.sequence),
+  };
+}
+
+export function packingConventions({ sequence }: PackSettings): JsonObject {
+  return {
+    method: 'clm',
+    weight: '1 where the token is a target, else 0',
+    normaliser: 'sum-of-weights',
+    ...rowConventions(sequence),
+  };
+}
+
+function rowConventions(sequence: Pipeline['sequence']): JsonObject {
+  const { packing, attention, length } = sequence;
+  return {
+    packing,
+    attention,
+    row_stride: packing === 'packed' ? length - 1 : null,
+    overlap: packing === 'document' ? overlapOf(sequence) : null,
     bos_eligible: false,
-    eos_eligible: pipeline.sequence.eos_eligible,
+    eos_eligible: sequence.eos_eligible,
   };
 }
 

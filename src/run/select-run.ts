@@ -1,6 +1,8 @@
-import { basename, join, resolve } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { hashJson, type JsonObject } from '../dataset/canonical-json.js';
+import { type FinishedPart, knownInput, openSequences } from '../dataset/finished-parts.js';
 import { MANIFEST_VERSION, type Manifest, stageManifest } from '../dataset/manifest.js';
+import { partFiles } from '../dataset/part-files.js';
 import { createSequenceWriter } from '../dataset/writer.js';
 import { usageError } from '../errors.js';
 import { type LoadedMethod, loadMethod } from '../select/load.js';
@@ -11,12 +13,11 @@ import { addStatistics, type SelectionStatistics } from '../select/statistics.js
 import { claimFolder } from '../storage/folder-claim.js';
 import { sweepStaging } from '../storage/local.js';
 import type { Storage } from '../storage/storage.js';
-import { type ExpectedPart, finishedManifest, knownInput, partState } from './done-parts.js';
+import { type ExpectedPart, finishedManifest, partState } from './done-parts.js';
 import type { EventSink } from './events.js';
 import { clearLeftovers, listParts } from './leftovers.js';
-import { partFiles } from './part-files.js';
 import { SEMANTICS } from './recipe.js';
-import { type FinishedPart, finishedParts, openSequences, partSource } from './scored-parts.js';
+import { finishedParts, partSource } from './scored-parts.js';
 import { type Totals, totalsOf } from './totals.js';
 
 export interface SelectOptions {
@@ -36,9 +37,6 @@ export interface SelectReport extends Totals {
   readonly conventions: Selection['conventions'];
   readonly seconds: number;
 }
-
-/** Folder of weighted files when none is named. */
-export const weightedFolder = (run: string): string => join(run, 'weighted');
 
 /**
  * Turns the scored parts of a run into weighted files, part by part, resumable like scoring. Losses are read,

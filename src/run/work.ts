@@ -3,14 +3,14 @@ import { planShard } from '../corpus/read-shard.js';
 import type { PartPlan, ReadOptions, Shard, ShardPlan } from '../corpus/shard.js';
 import type { JsonObject } from '../dataset/canonical-json.js';
 import { fingerprintOf, type Manifest } from '../dataset/manifest.js';
+import { type PartPlace, partFiles } from '../dataset/part-files.js';
 import { firstLine, TokensieveError, usageError } from '../errors.js';
 import { mapAhead } from '../flow/map-ahead.js';
 import type { Storage } from '../storage/storage.js';
 import { type PartState, partState } from './done-parts.js';
 import type { EventSink } from './events.js';
 import { leftoverParts, listParts } from './leftovers.js';
-import { type PartPlace, partFiles, scoredFolder } from './part-files.js';
-import type { PartTask } from './score-part.js';
+import type { PartTask } from './make-part.js';
 
 /** Footers read at once: a folder of many shards is bound by the store's latency. */
 const FOOTERS_AHEAD = 8;
@@ -32,7 +32,7 @@ export interface Planned {
 }
 
 /** What a shard reader must be told. */
-export function readOptions({ corpus }: Pipeline): ReadOptions {
+export function readOptions({ corpus }: Pick<Pipeline, 'corpus'>): ReadOptions {
   return {
     columns: { text: corpus.text, keep: corpus.keep },
     maxTextBytes: corpus.max_text_bytes,
@@ -111,7 +111,7 @@ export interface Work {
   /** Manifests of parts that are done and will not be redone. */
   readonly done: readonly Manifest[];
   readonly tasks: readonly Task[];
-  /** For jsonl shards: parts found done, which are read again but not scored. */
+  /** For jsonl shards: parts found done, which are read again but not made again. */
   readonly doneStreamParts: ReadonlyMap<string, ReadonlyMap<number, Manifest>>;
   /** Every part that the output folder had a manifest of. */
   readonly found: readonly PartPlace[];
@@ -127,10 +127,9 @@ export async function findWork(
   storage: Storage,
   { plans, broken }: Planned,
   recipe: JsonObject,
-  out: string,
+  folder: string,
   replace: boolean,
 ): Promise<Work> {
-  const folder = scoredFolder(out);
   const found = await listParts(storage, folder);
   const manifests = new Set(found.map(({ shard, part }) => partFiles(folder, shard, part).manifest));
   const done: Manifest[] = [];
@@ -165,7 +164,7 @@ export async function findWork(
   if (first !== undefined && !replace) {
     throw usageError(
       'stale-parts',
-      `${out}: ${stale.length} finished part(s) were made otherwise (${first.path}: ${first.why.slice(0, 4).join('; ')}); choose another --out, go back to the old settings, or redo them with --replace`,
+      `${folder}: ${stale.length} finished part(s) were made otherwise (${first.path}: ${first.why.slice(0, 4).join('; ')}); choose another --out, go back to the old settings, or redo them with --replace`,
     );
   }
   const counts = new Map<string, number | null>([

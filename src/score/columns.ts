@@ -1,5 +1,5 @@
-import type { SegmentColumns, SequenceBatch, TokenColumn } from '../dataset/sequence-batch.js';
-import type { Segment } from '../sequence/sequence.js';
+import type { SequenceBatch, TokenColumn } from '../dataset/sequence-batch.js';
+import { type RowValues, toColumns } from '../sequence/columns.js';
 import type { ModelRole, ScoredSequence } from './scorer.js';
 
 /** The token columns that scoring with these models gives, in file order. */
@@ -14,49 +14,13 @@ export function toSequenceBatch(
   roles: readonly ModelRole[],
   entropy: boolean,
 ): SequenceBatch {
-  const offsets = new Int32Array(scored.length + 1);
-  scored.forEach(({ sequence }, row) => {
-    offsets[row + 1] = (offsets[row] ?? 0) + sequence.ids.length;
-  });
-  const tokens = offsets[scored.length] ?? 0;
-  const gather = (values: (one: ScoredSequence) => Float32Array | undefined): Float32Array => {
-    const column = new Float32Array(tokens);
-    scored.forEach((one, row) => {
-      const part = values(one);
-      if (part) column.set(part, offsets[row]);
-    });
-    return column;
-  };
-  const inputIds = new Int32Array(tokens);
-  scored.forEach(({ sequence }, row) => {
-    inputIds.set(sequence.ids, offsets[row]);
-  });
-  const columns: Partial<Record<TokenColumn, Float32Array>> = {};
+  const columns: Partial<Record<TokenColumn, RowValues>> = {};
   for (const role of roles) {
-    columns[`${role}_loss`] = gather((one) => one[role]?.loss);
-    if (entropy) columns[`${role}_entropy`] = gather((one) => one[role]?.entropy);
+    columns[`${role}_loss`] = (row) => scored[row]?.[role]?.loss ?? [];
+    if (entropy) columns[`${role}_entropy`] = (row) => scored[row]?.[role]?.entropy ?? [];
   }
-  return {
-    sequenceIds: BigInt64Array.from(scored, ({ sequence }) => BigInt(sequence.id)),
-    offsets,
-    inputIds,
+  return toColumns(
+    scored.map(({ sequence }) => sequence),
     columns,
-    segments: segmentColumns(scored.map(({ sequence }) => sequence.segments)),
-  };
-}
-
-function segmentColumns(rows: readonly (readonly Segment[])[]): SegmentColumns {
-  const offsets = new Int32Array(rows.length + 1);
-  rows.forEach((segments, row) => {
-    offsets[row + 1] = (offsets[row] ?? 0) + segments.length;
-  });
-  const all = rows.flat();
-  return {
-    offsets,
-    document: BigInt64Array.from(all, (s) => BigInt(s.document)),
-    tokenStart: Int32Array.from(all, (s) => s.tokenStart),
-    tokenCount: Int32Array.from(all, (s) => s.tokenCount),
-    byteStart: BigInt64Array.from(all, (s) => BigInt(s.byteStart)),
-    byteEnd: BigInt64Array.from(all, (s) => BigInt(s.byteEnd)),
-  };
+  );
 }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { flagsOf } from '#tokensieve/config/flags.js';
+import { packSchema } from '#tokensieve/config/pack.js';
 import { pipelineSchema } from '#tokensieve/config/pipeline.js';
 import { METHODS } from '#tokensieve/select/methods.js';
 import { selectionSettings } from '#tokensieve/select/settings.js';
@@ -15,6 +16,7 @@ const commands: readonly (readonly [readonly string[], readonly string[]])[] = [
   [['run'], [...scoring, 'set', 'replace', 'log']],
   [['plan'], [...scoring, 'set', 'tflops', 'json']],
   [['score'], [...scoring, 'set', 'replace', 'log']],
+  [['pack'], [...flagsOf(packSchema).map(({ name }) => name), 'set', 'replace', 'log']],
   [['select'], [...selection, 'out', 'replace', 'log']],
   [['verify'], ['json']],
   [['diff'], ['json']],

@@ -143,6 +143,22 @@ const CASES: Record<string, { options: PartOptions; finding: RegExp }> = {
     },
     finding: /^has a weight column; its manifest says scored$/,
   },
+  'losses where the manifest says packed': {
+    options: {
+      columns: ['reference_loss', 'weight'],
+      manifest: (manifest) => ({ ...manifest, kind: 'packed' }),
+    },
+    finding: /^has a column reference_loss; its manifest says packed$/,
+  },
+  'a packed weight that is neither 0 nor 1': {
+    options: {
+      columns: ['weight'],
+      rows: (rows) =>
+        rows.map((row) => ({ ...row, columns: { weight: row.columns.weight!.map((w) => w / 2) } })),
+      manifest: (manifest) => ({ ...manifest, kind: 'packed' }),
+    },
+    finding: /^row 0, position 1: weight is 0\.5; expected 0 or 1$/,
+  },
   'the file of another fingerprint': {
     options: { manifest: (manifest) => ({ ...manifest, fingerprint: '1'.repeat(64) }) },
     finding: /^was written for fingerprint [0-9a-f]{64}; its manifest says 1111/,

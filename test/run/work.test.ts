@@ -1,9 +1,9 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
+import { partFiles, placeOfManifest } from '#tokensieve/dataset/part-files.js';
 import { inputError } from '#tokensieve/errors.js';
 import type { RunEvent } from '#tokensieve/run/events.js';
 import { leftoverParts } from '#tokensieve/run/leftovers.js';
-import { partFiles, placeOfManifest } from '#tokensieve/run/part-files.js';
 import { planShards } from '#tokensieve/run/work.js';
 import { memoryStorage } from '../corpus/memory-storage.js';
 

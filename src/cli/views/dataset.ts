@@ -17,8 +17,8 @@ export function sequencesText(found: SequencesInspection): string {
     facts([
       ['size', bytes(found.bytes)],
       ['rows', `${count(found.rows)} sequences in ${found.batches} record batches`],
-      ['tokens', tokenCounts(found.tokens, found.eligible, found.kept)],
-      ['losses', found.lossPrecision],
+      ['tokens', tokenCounts(found.tokens, found.eligible, found.kind === 'packed' ? null : found.kept)],
+      ['losses', found.lossPrecision ?? 'none'],
       ['fingerprint', found.fingerprint === null ? 'none' : `${cell(found.fingerprint, 13)}`],
       ['conventions', keyValues(found.conventions)],
     ]),
@@ -71,7 +71,14 @@ export function manifestText(found: ManifestInspection): string {
         'quarantined',
         quarantineText({ quarantinedRows: counts.quarantined_rows, quarantined: counts.quarantined }),
       ],
-      ['tokens', tokenCounts(counts.tokens, counts.eligible ?? null, counts.kept ?? null)],
+      [
+        'tokens',
+        tokenCounts(
+          counts.tokens,
+          counts.eligible ?? null,
+          found.of === 'packed' ? null : (counts.kept ?? null),
+        ),
+      ],
       ['sequences', count(counts.sequences)],
       ['fingerprint', `${found.fingerprint.slice(0, 12)}…`],
     ]),

@@ -16,6 +16,7 @@ export function inspectionText(found: Inspection): string {
       return pipelineText(found);
     case 'scored':
     case 'weighted':
+    case 'packed':
       return sequencesText(found);
     case 'documents':
       return documentsText(found);

@@ -1,5 +1,6 @@
+import { openUniform } from '../../random/philox.js';
 import type { Method } from '../method.js';
-import { drawWords, openUniform } from '../philox.js';
+import { drawWords } from '../philox.js';
 import { keepBest, weighKept } from '../plans.js';
 import { excess } from '../scores.js';
 

@@ -1,4 +1,4 @@
-import { philox4x32, philoxKey } from '../../select/philox.js';
+import { philox4x32, philoxKey } from '../../random/philox.js';
 
 const cache = new Map<string, Int32Array>();
 /** A permutation of n by (seed, epoch). */

@@ -14,10 +14,12 @@ export interface PartFiles {
   readonly manifest: string;
 }
 
-/** Folder of scored parts below an output folder. */
+/** Folders of scored, weighted and packed parts below an output folder. */
 export const scoredFolder = (out: string): string => join(out, 'scored');
+export const weightedFolder = (out: string): string => join(out, 'weighted');
+export const packedFolder = (out: string): string => join(out, 'packed');
 
-/** @param folder `scored` or a weighted folder · @param shard the shard's name, `/` between its folders */
+/** @param folder of scored, weighted or packed parts · @param shard the shard's name, `/` between its folders */
 export function partFiles(folder: string, shard: string, part: number): PartFiles {
   const stem = join(folder, ...shard.split('/'), String(part).padStart(5, '0'));
   return {

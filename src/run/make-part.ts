@@ -2,19 +2,21 @@ import { basename } from 'node:path';
 import type { Document } from '../corpus/document.js';
 import type { PartReading } from '../corpus/shard.js';
 import type { JsonObject } from '../dataset/canonical-json.js';
+import type { Compression } from '../dataset/codecs.js';
 import {
   createDocumentWriter,
   type DocumentRecord,
   type DocumentWriter,
   textDigest,
 } from '../dataset/documents.js';
+import type { PartInput } from '../dataset/finished-parts.js';
 import { MANIFEST_VERSION, type Manifest, type ManifestOutput, stageManifest } from '../dataset/manifest.js';
+import { type PartFiles, partFiles } from '../dataset/part-files.js';
+import type { LossPrecision } from '../dataset/schema.js';
+import type { SequenceBatch, TokenColumn } from '../dataset/sequence-batch.js';
 import { createSequenceWriter, type SequenceWriter } from '../dataset/writer.js';
 import { locatedError } from '../errors.js';
 import { mapAhead } from '../flow/map-ahead.js';
-import { scoredColumns, toSequenceBatch } from '../score/columns.js';
-import type { Scorer } from '../score/scorer.js';
-import { type ScoringRules, scoreSequences } from '../score/stage.js';
 import {
   createPacker,
   type PackingRules,
@@ -24,25 +26,33 @@ import {
 import type { Sequence } from '../sequence/sequence.js';
 import type { Storage } from '../storage/storage.js';
 import type { ByteOffsets, Encoding, Tokenizer } from '../tokenizer/tokenizer.js';
-import { finishedManifest, type PartInput } from './done-parts.js';
+import { finishedManifest } from './done-parts.js';
 import type { EventSink } from './events.js';
-import { type PartFiles, partFiles } from './part-files.js';
 import { createTextLedger, type TextLedger } from './part-text.js';
 import { openReport, type Report } from './report-file.js';
 
 /** Groups of documents tokenized ahead of packing. */
 const GROUPS_AHEAD = 4;
 
+/** What rows of the model become: the one step in which scoring and packing differ. Each lane has its own. */
+export interface RowStage {
+  /** Batches of the data file, in the order of the rows. `place` names the part in errors. */
+  batches(sequences: AsyncIterable<readonly Sequence[]>, place: string): AsyncIterable<SequenceBatch>;
+  close(): Promise<void>;
+}
+
 /** What the parts of a run share. */
 export interface PartContext {
   readonly storage: Storage;
-  /** Folder of scored files. */
+  readonly kind: 'scored' | 'packed';
+  /** Folder of the parts. */
   readonly folder: string;
   readonly tokenizer: Tokenizer;
   readonly packing: PackingRules;
-  readonly scoring: ScoringRules;
-  readonly lossPrecision: 'fp32' | 'fp16';
-  readonly compression: 'none' | 'zstd' | 'lz4';
+  /** Token columns that the stage gives. */
+  readonly columns: readonly TokenColumn[];
+  readonly lossPrecision: LossPrecision;
+  readonly compression: Compression;
   readonly keepColumns: readonly string[];
   /** Goes into the schema metadata of every file, beside fingerprint and recipe. */
   readonly conventions: JsonObject;
@@ -62,38 +72,37 @@ export interface PartTask {
 }
 
 /**
- * Scores one part and commits it: the data files under their final names first, then the manifest, which alone
+ * Makes one part and commits it: the data files under their final names first, then the manifest, which alone
  * says that the part is done. On any error, or when the run is stopped, nothing staged is left behind.
  */
-export async function scorePart(
+export async function makePart(
   context: PartContext,
   task: PartTask,
   reading: PartReading,
-  scorer: Scorer,
+  stage: RowStage,
 ): Promise<Manifest> {
   const files = partFiles(context.folder, task.shard, task.part);
   const outputs = await openOutputs(context, task, files);
   try {
-    const ledger = createTextLedger(task.rowStart, outputs.report, (entry) => {
+    const ledger = createTextLedger(task.rowStart, context.kind, outputs.report, (entry) => {
       const { kind: _, ...quarantined } = entry;
       context.sink({ event: 'quarantined', shard: task.shard, ...quarantined });
     });
     const packed = { tokens: 0 };
     const sequences = packedSequences(context, task, ledger, outputs.documents, reading, packed);
-    // Text is read well ahead of scoring: progress counts what the scored tokens stand for.
-    let scoredTokens = 0;
+    // Text is read well ahead of the stage: progress counts what the finished tokens stand for.
+    let doneTokens = 0;
     let told = 0;
     const tell = (tokens: number, textBytes: number): void => {
       context.sink({ event: 'progress', tokens, text_bytes: textBytes - told });
       told = textBytes;
     };
-    const located = scorerOfPart(scorer, task);
-    for await (const group of scoreSequences(sequences, located, context.scoring)) {
+    for await (const batch of stage.batches(sequences, `${task.shard} part ${task.part}`)) {
       context.signal.throwIfAborted();
-      await outputs.sequences.write(toSequenceBatch(group, context.scoring.roles, context.scoring.entropy));
-      const tokens = group.reduce((sum, { sequence }) => sum + sequence.ids.length, 0);
-      scoredTokens += tokens;
-      tell(tokens, Math.floor(ledger.textBytes() * Math.min(1, scoredTokens / Math.max(1, packed.tokens))));
+      await outputs.sequences.write(batch);
+      const tokens = batch.inputIds.length;
+      doneTokens += tokens;
+      tell(tokens, Math.floor(ledger.textBytes() * Math.min(1, doneTokens / Math.max(1, packed.tokens))));
     }
     tell(0, ledger.textBytes());
     return await commitPart(context, task, files, outputs, ledger);
@@ -101,16 +110,6 @@ export async function scorePart(
     await outputs.abort();
     throw error;
   }
-}
-
-/** The scorer, its errors naming the part they came up in. */
-function scorerOfPart(scorer: Scorer, { shard, part }: PartTask): Pick<Scorer, 'score'> {
-  return {
-    score: (batch) =>
-      scorer.score(batch).catch((error: unknown) => {
-        throw locatedError(`${shard} part ${part}`, error);
-      }),
-  };
 }
 
 interface Outputs {
@@ -132,8 +131,7 @@ async function openOutputs(context: PartContext, task: PartTask, files: PartFile
     for (const output of opened) await output.abort();
   };
   try {
-    const columns = scoredColumns(context.scoring.roles, context.scoring.entropy);
-    const { lossPrecision } = context;
+    const { columns, lossPrecision } = context;
     return {
       sequences: keep(
         await createSequenceWriter(storage, files.sequences, {
@@ -235,10 +233,10 @@ async function commitPart(
   const documents = await outputs.documents.finish();
   const report = await outputs.report.finish();
   const text = ledger.counts();
-  const { statistics } = sequences;
+  const { histograms, ...counted } = sequences.statistics;
   const manifest: Manifest = {
     version: MANIFEST_VERSION,
-    kind: 'scored',
+    kind: context.kind,
     shard: task.shard,
     part: task.part,
     input: {
@@ -254,11 +252,9 @@ async function commitPart(
       text_bytes: text.textBytes,
       quarantined_rows: text.quarantinedRows,
       quarantined: text.quarantined,
-      sequences: statistics.sequences,
-      tokens: statistics.tokens,
-      ...(statistics.eligible !== undefined && { eligible: statistics.eligible }),
+      ...counted,
     },
-    histograms: statistics.histograms,
+    histograms,
     outputs: [
       outputOf('sequences', files.sequences, sequences),
       outputOf('documents', files.documents, documents),

@@ -1,0 +1,43 @@
+import type { CommandModule } from 'yargs';
+import { flagsOf } from '../config/flags.js';
+import { packSchema, parsePack } from '../config/pack.js';
+import { packCorpus } from '../run/pack-run.js';
+import { localStorage } from '../storage/local.js';
+import { retryingReads } from '../storage/retrying.js';
+import { withInterrupt } from './exit.js';
+import { logOption, yargsOptions } from './options.js';
+import { setOption, settingsFrom } from './pipeline-options.js';
+import { type LogKind, openProgress } from './progress.js';
+import { describeParts, partsExit, replaceOption } from './score.js';
+
+const flags = flagsOf(packSchema);
+
+export const packCommand: CommandModule = {
+  command: 'pack',
+  describe: 'Tokenize and pack shards for training on every token; no model is read',
+  builder: (yargs) =>
+    yargs
+      .options({ ...yargsOptions(flags, 'Settings:'), ...setOption, ...replaceOption, ...logOption })
+      .example(
+        "$0 pack --shards 'shards/*.parquet' --tokenizer models/base --out runs/clm",
+        'Token files for causal language modelling; the same command resumes',
+      ),
+  handler: (args) =>
+    withInterrupt(async (signal) => {
+      const settings = parsePack(settingsFrom(flags, args), 'command line');
+      const progress = openProgress(args['log'] as LogKind);
+      try {
+        const report = await packCorpus(settings, {
+          storage: retryingReads(localStorage()),
+          sink: progress.sink,
+          signal,
+          replace: args['replace'] === true,
+        });
+        progress.stop();
+        process.stdout.write(`${describeParts(report, 'packed')}\n`);
+        return partsExit(report);
+      } finally {
+        progress.stop();
+      }
+    }),
+};

@@ -1,0 +1,111 @@
+import { join } from 'node:path';
+import { fatalError, usageError } from '../errors.js';
+import { mapAhead } from '../flow/map-ahead.js';
+import type { Storage } from '../storage/storage.js';
+import { explainDifference, type Manifest, readManifest } from './manifest.js';
+import { partFiles } from './part-files.js';
+import { readSequences, type SequenceFile } from './reader.js';
+
+/** Manifests read at once: a folder of many parts is bound by the store's latency. */
+const MANIFESTS_AHEAD = 8;
+
+/** A finished part of a scored, weighted or packed folder. */
+export interface FinishedPart {
+  readonly manifest: Manifest;
+  readonly folder: string;
+}
+
+/**
+ * The parts that these manifests tell of, in global order: by shard name (code units), then by part.
+ * @param folder data set that the manifests lie in · @param paths of the manifests
+ * @throws TokensieveError (usage) `mixed-recipes`: one data set never mixes two recipes; `mixed-inputs`: nor two
+ *   versions of a shard; `misplaced-part`: a manifest says where its files lie, and may not point elsewhere;
+ *   (input) `bad-manifest`
+ */
+export async function readParts(
+  storage: Storage,
+  folder: string,
+  paths: readonly string[],
+): Promise<readonly FinishedPart[]> {
+  const parts: FinishedPart[] = [];
+  const read = async (path: string) => ({ path, manifest: await readManifest(storage, path) });
+  for await (const { path, manifest } of mapAhead(paths, MANIFESTS_AHEAD, read)) {
+    checkPlace(manifest, folder, path);
+    parts.push({ manifest, folder });
+  }
+  parts.sort((a, b) => comparePart(a.manifest, b.manifest));
+  checkOneRecipe(parts);
+  checkOneInput(parts);
+  return parts;
+}
+
+export function comparePart(
+  a: Pick<Manifest, 'shard' | 'part'>,
+  b: Pick<Manifest, 'shard' | 'part'>,
+): number {
+  if (a.shard !== b.shard) return a.shard < b.shard ? -1 : 1;
+  return a.part - b.part;
+}
+
+/** The part of a manifest's input that is known before the part is read. */
+export type PartInput = Omit<Manifest['input'], 'row_start' | 'row_end' | 'text_sha256'>;
+
+export function knownInput({ input }: Manifest): PartInput {
+  const { row_start: _, row_end: __, text_sha256: ___, ...known } = input;
+  return known;
+}
+
+function checkPlace({ shard, part }: Manifest, folder: string, path: string): void {
+  const expected = partFiles(folder, shard, part).manifest;
+  if (expected === join(path)) return;
+  throw usageError(
+    'misplaced-part',
+    `${path}: says that it is part ${part} of ${shard}, whose place is ${expected}; name a folder that tokensieve wrote, as it wrote it`,
+  );
+}
+
+function checkOneRecipe(parts: readonly FinishedPart[]): void {
+  const [first] = parts;
+  for (const { manifest } of parts) {
+    const difference = first && explainDifference(first.manifest.recipe, manifest.recipe);
+    if (!difference || difference.length === 0) continue;
+    throw usageError(
+      'mixed-recipes',
+      `${first.manifest.shard} part ${first.manifest.part} and ${manifest.shard} part ${manifest.part} were made differently (${difference.slice(0, 3).join('; ')}); finish the run that writes here with --replace, or remove one of them`,
+    );
+  }
+}
+
+/** A shard that shrank leaves its last parts behind when it is scored again: their text may be counted twice. */
+function checkOneInput(parts: readonly FinishedPart[]): void {
+  const firsts = new Map<string, Manifest>();
+  for (const { manifest, folder } of parts) {
+    const first = firsts.get(manifest.shard) ?? manifest;
+    firsts.set(manifest.shard, first);
+    const difference = explainDifference(knownInput(first), knownInput(manifest));
+    if (difference.length === 0) continue;
+    const path = partFiles(folder, manifest.shard, manifest.part).manifest;
+    throw usageError(
+      'mixed-inputs',
+      `${path}: part ${manifest.part} is of another version of the shard than part ${first.part} (${difference.join('; ')}); finish the run that writes here, then remove the parts of the version that is gone`,
+    );
+  }
+}
+
+/**
+ * The part's sequence file.
+ * @throws TokensieveError fatal `part-changed` when its manifest is of another: a run may be writing here
+ */
+export async function openSequences(
+  storage: Storage,
+  { manifest, folder }: FinishedPart,
+): Promise<SequenceFile> {
+  const path = partFiles(folder, manifest.shard, manifest.part).sequences;
+  const file = await readSequences(storage, path);
+  const found = file.metadata['fingerprint'];
+  if (found === manifest.fingerprint) return file;
+  throw fatalError(
+    'part-changed',
+    `${path}: is of fingerprint ${String(found).slice(0, 12)}…, its manifest of ${manifest.fingerprint.slice(0, 12)}…; wait for the run that writes here, then run the command again`,
+  );
+}

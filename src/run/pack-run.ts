@@ -1,0 +1,57 @@
+import type { PackSettings } from '../config/pack.js';
+import { expandShards } from '../corpus/expand.js';
+import { packedFolder } from '../dataset/part-files.js';
+import { toColumns } from '../sequence/columns.js';
+import { openTokenizer } from '../tokenizer/open.js';
+import type { RowStage } from './make-part.js';
+import { type PartsOptions, type PartsReport, runParts } from './parts-run.js';
+import { packingConventions, packingRecipe } from './recipe.js';
+
+export type PackReport = PartsReport;
+
+/**
+ * Packs a corpus into token files for training on every token: a scoring run without a model. The same parts, rows
+ * and targets as scoring these shards gives; a target's weight is 1. Resumes as scoring does, and the files are the
+ * same bytes for any number of workers.
+ * @throws TokensieveError usage errors of the inputs; `stale-parts`, `shard-changed` and `folder-busy` (usage); fatal
+ *   errors of the disk
+ */
+export async function packCorpus(settings: PackSettings, options: PartsOptions): Promise<PackReport> {
+  const shards = await expandShards(options.storage, settings.shards);
+  const tokenizer = await openTokenizer({
+    path: settings.tokenizer.path,
+    engine: settings.run.tokenizer_engine,
+    controlTokens: settings.tokenizer.control_tokens,
+  });
+  try {
+    return await runParts(
+      {
+        kind: 'packed',
+        folder: packedFolder(settings.out),
+        settings,
+        shards,
+        tokenizer,
+        recipe: packingRecipe(settings, tokenizer),
+        conventions: packingConventions(settings),
+        columns: ['weight'],
+        lossPrecision: 'fp32',
+        compression: settings.compression,
+        workers: settings.run.workers,
+        open: async () => packingStage,
+      },
+      options,
+    );
+  } finally {
+    await tokenizer.close();
+  }
+}
+
+/** Rows as they are, with weight 1 where a token is a target. */
+const packingStage: RowStage = {
+  async *batches(sequences) {
+    for await (const group of sequences) {
+      if (group.length > 0) yield toColumns(group, { weight: (row) => group[row]?.eligible ?? [] });
+    }
+  },
+  close: async () => undefined,
+};
