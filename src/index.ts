@@ -55,6 +55,15 @@ export { verifyFolder } from './dataset/verify.js';
 export type { Reach } from './errors.js';
 export { TokensieveError } from './errors.js';
 
+// How good a model is: held-out loss, tasks by likelihood.
+export type { Estimate, LossSummary } from './evaluate/estimate.js';
+export type { EvaluateOptions, HeldOutSettings } from './evaluate/evaluate.js';
+export { evaluate, evaluateHeldOut } from './evaluate/evaluate.js';
+export type { HeldOutSet } from './evaluate/held-out.js';
+export type { EvaluationReport, HeldOutRecord, LossRecord } from './evaluate/report.js';
+export type { EvaluateInput, EvaluateSettings } from './evaluate/settings.js';
+export { evaluateSettings } from './evaluate/settings.js';
+
 // What a file, a folder or a machine is.
 export type { Diagnosis } from './inspect/doctor.js';
 export { diagnose } from './inspect/doctor.js';

@@ -25,14 +25,18 @@ export async function untilInterrupted(body: () => Promise<number>): Promise<voi
   }
 }
 
-/** Runs a command's body with a signal that Ctrl-C raises; a second Ctrl-C ends the process at once. */
-export async function withInterrupt(body: (signal: AbortSignal) => Promise<number>): Promise<void> {
+/**
+ * Runs a command's body with a signal that Ctrl-C raises; a second Ctrl-C ends the process at once.
+ * @param stopping what the first one says
+ */
+export async function withInterrupt(
+  body: (signal: AbortSignal) => Promise<number>,
+  stopping = 'stopping; the same command goes on from here',
+): Promise<void> {
   const controller = new AbortController();
   const stop = (): void => {
     if (controller.signal.aborted) process.exit(EXIT.interrupted);
-    process.stderr.write(
-      '\ntokensieve: stopping; the same command goes on from here (again to stop at once)\n',
-    );
+    process.stderr.write(`\ntokensieve: ${stopping} (again to stop at once)\n`);
     controller.abort();
   };
   process.on('SIGINT', stop);

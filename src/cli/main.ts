@@ -4,6 +4,7 @@ import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { diffCommand } from './diff.js';
 import { doctorCommand } from './doctor.js';
+import { evaluateCommand } from './evaluate.js';
 import { EXIT, reportError } from './exit.js';
 import { inspectCommand } from './inspect.js';
 import { modelCommand } from './model.js';
@@ -36,6 +37,7 @@ await yargs(hideBin(process.argv))
   .command(packCommand)
   .command(selectCommand)
   .command(trainCommand)
+  .command(evaluateCommand)
   .command(verifyCommand)
   .command(diffCommand)
   .command(inspectCommand)

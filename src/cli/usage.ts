@@ -1,5 +1,6 @@
 import { flagsOf } from '../config/flags.js';
 import { pipelineSchema } from '../config/pipeline.js';
+import { evaluateSettings } from '../evaluate/settings.js';
 import { EXIT } from './exit.js';
 import { printable } from './format.js';
 
@@ -13,7 +14,10 @@ export function reportUsage(message: string): number {
   const close =
     meant === undefined
       ? null
-      : closest(meant, [...flagsOf(pipelineSchema).map(({ name }) => name), ...OTHER_FLAGS]);
+      : closest(meant, [
+          ...[pipelineSchema, evaluateSettings].flatMap((schema) => flagsOf(schema).map(({ name }) => name)),
+          ...OTHER_FLAGS,
+        ]);
   process.stderr.write(`tokensieve: ${line}${close === null ? '' : `. Did you mean --${close}?`}\n`);
   process.stderr.write('  (tokensieve <command> --help shows the options and an example)\n');
   return EXIT.usage;

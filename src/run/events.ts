@@ -1,4 +1,7 @@
-import type { Quarantined } from '../corpus/document.js';
+import type { Quarantined, QuarantineReason } from '../corpus/document.js';
+
+/** Why an item of an evaluation task is set aside, beside what can be wrong with a line. */
+export type ItemReason = 'bad-item' | 'oversized-item';
 
 /** What happens in a run, for progress bars and logs. Everything is plain JSON. */
 export type RunEvent =
@@ -23,7 +26,12 @@ export type RunEvent =
       readonly documents: number;
       readonly seconds: number;
     }
-  | ({ readonly event: 'quarantined'; readonly shard: string } & Omit<Quarantined, 'kind'>)
+  | ({
+      readonly event: 'quarantined';
+      /** Or the task, for items of an evaluation. */
+      readonly shard: string;
+      readonly reason: QuarantineReason | ItemReason;
+    } & Omit<Quarantined, 'kind' | 'reason'>)
   | { readonly event: 'note'; readonly message: string }
   | { readonly event: 'warning'; readonly message: string };
 

@@ -1,5 +1,4 @@
 import { basename } from 'node:path';
-import type { Document } from '../corpus/document.js';
 import type { PartReading } from '../corpus/shard.js';
 import type { JsonObject } from '../dataset/canonical-json.js';
 import type { Compression } from '../dataset/codecs.js';
@@ -15,18 +14,13 @@ import { type PartFiles, partFiles } from '../dataset/part-files.js';
 import type { LossPrecision } from '../dataset/schema.js';
 import type { SequenceBatch, TokenColumn } from '../dataset/sequence-batch.js';
 import { createSequenceWriter, type SequenceWriter } from '../dataset/writer.js';
-import { locatedError } from '../errors.js';
 import { mapAhead } from '../flow/map-ahead.js';
-import {
-  createPacker,
-  type PackingRules,
-  type TokenizedDocument,
-  wrappedLength,
-} from '../sequence/packing.js';
+import { createPacker, type PackingRules, wrappedLength } from '../sequence/packing.js';
 import type { Sequence } from '../sequence/sequence.js';
 import type { Storage } from '../storage/storage.js';
-import type { ByteOffsets, Encoding, Tokenizer } from '../tokenizer/tokenizer.js';
+import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { finishedManifest } from './done-parts.js';
+import { encodeGroup, tokenizedDocument } from './encode-group.js';
 import type { EventSink } from './events.js';
 import { createTextLedger, type TextLedger } from './part-text.js';
 import { openReport, type Report } from './report-file.js';
@@ -194,32 +188,6 @@ async function* packedSequences(
     yield done;
   }
   yield packer.finish();
-}
-
-async function encodeGroup(
-  tokenizer: Tokenizer,
-  { shard, part }: PartTask,
-  group: readonly Document[],
-): Promise<readonly Encoding[]> {
-  try {
-    return await tokenizer.encode(group.map(({ text }) => text));
-  } catch (error) {
-    throw locatedError(`${shard} part ${part}, rows ${group[0]?.row} to ${group.at(-1)?.row}`, error);
-  }
-}
-
-/** A document that several rows cut asks for its byte offsets several times; they are worked out once. */
-function tokenizedDocument(document: Document, encoding: Encoding): TokenizedDocument {
-  let offsets: ByteOffsets | undefined;
-  return {
-    row: document.row,
-    ids: encoding.ids,
-    textBytes: document.textBytes,
-    offsets: () => {
-      offsets ??= encoding.offsets();
-      return offsets;
-    },
-  };
 }
 
 async function commitPart(

@@ -7,8 +7,20 @@ import { prepareModel } from '../model/prepare.js';
 import type { Device, PreparedModel } from '../model/prepared-model.js';
 import { checkVocabulary } from '../model/vocabulary.js';
 import type { ModelRole } from '../score/scorer.js';
+import type { AttentionScope } from '../sequence/packing.js';
 import { hashTokenizer, openTokenizer } from '../tokenizer/open.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
+
+/** What opening needs to know; a pipeline says all of it. */
+export interface ModelRequest {
+  readonly reference?: string | undefined;
+  readonly current?: string | undefined;
+  readonly tokenizer: Pipeline['tokenizer'];
+  /** Without a length, nothing is held against what a model takes. */
+  readonly sequence: { readonly attention: AttentionScope; readonly length?: number | undefined };
+  readonly score: { readonly entropy: boolean };
+  readonly run: Pick<Pipeline['run'], 'tokenizer_engine' | 'cache'>;
+}
 
 /** The tokenizer and the models of a run, checked against each other. */
 export interface ModelInputs {
@@ -28,7 +40,7 @@ export function defaultCacheFolder(): string {
  * @throws TokensieveError (usage) `no-tokenizer`, `tokenizers-differ`, `sequence-too-long`, `vocabulary-mismatch`;
  *   and whatever opening a tokenizer or a checkpoint throws
  */
-export async function openModelInputs(pipeline: Pipeline, device: Device): Promise<ModelInputs> {
+export async function openModelInputs(pipeline: ModelRequest, device: Device): Promise<ModelInputs> {
   const folders: [ModelRole, string][] = [];
   if (pipeline.reference !== undefined) folders.push(['reference', pipeline.reference]);
   if (pipeline.current !== undefined) folders.push(['current', pipeline.current]);
@@ -57,10 +69,11 @@ export async function openModelInputs(pipeline: Pipeline, device: Device): Promi
       });
       checkVocabulary(model.info, tokenizer);
       const longest = model.info.maxPositions;
-      if (longest !== null && pipeline.sequence.length > longest) {
+      const { length } = pipeline.sequence;
+      if (longest !== null && length !== undefined && length > longest) {
         throw usageError(
           'sequence-too-long',
-          `${folder}: the model takes ${longest} positions, sequence.length is ${pipeline.sequence.length}; use --sequence-length ${longest} or less`,
+          `${folder}: the model takes ${longest} positions, sequence.length is ${length}; use --sequence-length ${longest} or less`,
         );
       }
       models[role] = model;

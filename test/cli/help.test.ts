@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { flagsOf } from '#tokensieve/config/flags.js';
 import { packSchema } from '#tokensieve/config/pack.js';
 import { pipelineSchema } from '#tokensieve/config/pipeline.js';
+import { evaluateSettings } from '#tokensieve/evaluate/settings.js';
 import { METHODS } from '#tokensieve/select/methods.js';
 import { selectionSettings } from '#tokensieve/select/settings.js';
 import { tokensieve } from './cli.js';
@@ -18,6 +19,7 @@ const commands: readonly (readonly [readonly string[], readonly string[]])[] = [
   [['score'], [...scoring, 'set', 'replace', 'log']],
   [['pack'], [...flagsOf(packSchema).map(({ name }) => name), 'set', 'replace', 'log']],
   [['select'], [...selection, 'out', 'replace', 'log']],
+  [['eval'], [...flagsOf(evaluateSettings).map(({ name }) => name), 'out', 'json', 'log']],
   [['verify'], ['json']],
   [['diff'], ['json']],
   [['inspect'], ['json']],

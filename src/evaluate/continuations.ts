@@ -1,0 +1,176 @@
+/** Log-likelihoods of continuations: tokenized as lm-evaluation-harness does, scored as rows of any corpus are. */
+import { locatedError } from '../errors.js';
+import { type ScoringRules, scoreSequences } from '../score/stage.js';
+import type { Sequence } from '../sequence/sequence.js';
+import { utf8Bytes } from '../tokenizer/bytes.js';
+import type { Examinee } from './open.js';
+import { type Prompt, TARGET_DELIMITER } from './prompts.js';
+
+/** Prompts tokenized in one call. */
+const PROMPTS_A_CALL = 64;
+
+export interface NumberedPrompt {
+  /** Line in the task's file. */
+  readonly row: number;
+  /** Bytes of that line. */
+  readonly lineBytes: number;
+  readonly prompt: Prompt;
+}
+
+/** One continuation under the model. */
+export interface ScoredContinuation {
+  /** Σ ln p over its tokens, float64. */
+  readonly logLikelihood: number;
+  /** Tokens of the continuation. */
+  readonly targets: number;
+  /** Ids of the row, context included. */
+  readonly tokens: number;
+  /** UTF-8 bytes that are scored, the space before the choice included. */
+  readonly bytes: number;
+  /** Context ids that the row had no room for, dropped from its start. */
+  readonly dropped: number;
+}
+
+export interface ScoredPrompt extends NumberedPrompt {
+  /** One for each choice. */
+  readonly continuations: readonly ScoredContinuation[];
+}
+
+/** One row: ids, the last `targets` of them scored. */
+export interface ContinuationRow {
+  readonly ids: Int32Array;
+  readonly targets: number;
+  readonly dropped: number;
+}
+
+/**
+ * The row of a continuation. Context and continuation are encoded together and parted at the length of the encoded
+ * context; a row longer than `length` loses ids from its start, BOS first. Null when the row cannot hold the
+ * continuation and one id of context, or when the continuation has no token of its own.
+ */
+export function continuationRow(
+  context: Int32Array,
+  whole: Int32Array,
+  bosId: number | null,
+  length: number,
+): ContinuationRow | null {
+  const targets = whole.length - context.length;
+  const lead = bosId === null ? [] : [bosId];
+  if (targets < 1 || targets >= length || lead.length + context.length === 0) return null;
+  const ids = Int32Array.from([...lead, ...context, ...whole.subarray(context.length)]);
+  const dropped = Math.max(0, ids.length - length);
+  return { ids: ids.subarray(dropped), targets, dropped };
+}
+
+/**
+ * Scores every choice of every prompt, in order. Rows wait in windows of bounded size and share batches with rows of
+ * like length; a prompt that the model has no room for is given to `refuse` and left out.
+ */
+export async function* scorePrompts(
+  prompts: AsyncIterable<NumberedPrompt>,
+  examinee: Examinee,
+  place: string,
+  refuse: (row: number, detail: string) => void,
+): AsyncGenerator<ScoredPrompt> {
+  const waiting: { readonly one: NumberedPrompt; readonly rows: readonly ContinuationRow[] }[] = [];
+  const rules: ScoringRules = examinee.scoring;
+  let nextId = 0;
+
+  async function* sequences(): AsyncGenerator<readonly Sequence[]> {
+    for await (const group of groupsOf(prompts)) {
+      for (const { one, rows } of await encodePrompts(group, examinee, place)) {
+        const complete = rows.filter((row) => row !== null);
+        if (complete.length < rows.length) {
+          refuse(
+            one.row,
+            `a choice has no token of its own, or more than a row of ${rules.length} ids can hold`,
+          );
+          continue;
+        }
+        waiting.push({ one, rows: complete });
+        yield complete.map((row) => sequenceOf(row, nextId++, one.row));
+      }
+    }
+  }
+
+  let continuations: ScoredContinuation[] = [];
+  for await (const scored of scoreSequences(sequences(), examinee.scorer, rules)) {
+    for (const { current } of scored) {
+      const next = waiting[0];
+      const row = next?.rows[continuations.length];
+      if (next === undefined || row === undefined || current === undefined) {
+        throw new Error(`${place}: more rows came back than were asked for`);
+      }
+      const choice = next.one.prompt.choices[continuations.length] ?? '';
+      continuations.push({
+        logLikelihood: -sumOfLosses(current.loss),
+        targets: row.targets,
+        tokens: row.ids.length,
+        bytes: utf8Bytes(TARGET_DELIMITER + choice),
+        dropped: row.dropped,
+      });
+      if (continuations.length === next.rows.length) {
+        waiting.shift();
+        yield { ...next.one, continuations };
+        continuations = [];
+      }
+    }
+  }
+}
+
+/** Σ over the targets; NaN marks what is none. */
+function sumOfLosses(losses: Float32Array): number {
+  let sum = 0;
+  for (const loss of losses) if (!Number.isNaN(loss)) sum += loss;
+  return sum;
+}
+
+function sequenceOf({ ids, targets }: ContinuationRow, id: number, document: number): Sequence {
+  const eligible = new Uint8Array(ids.length);
+  eligible.fill(1, ids.length - targets);
+  const segment = { document, tokenStart: 0, tokenCount: ids.length, byteStart: 0, byteEnd: 0 };
+  return { id, ids, eligible, segments: [segment] };
+}
+
+async function* groupsOf(prompts: AsyncIterable<NumberedPrompt>): AsyncGenerator<readonly NumberedPrompt[]> {
+  let group: NumberedPrompt[] = [];
+  for await (const prompt of prompts) {
+    group.push(prompt);
+    if (group.length < PROMPTS_A_CALL) continue;
+    yield group;
+    group = [];
+  }
+  if (group.length > 0) yield group;
+}
+
+async function encodePrompts(
+  group: readonly NumberedPrompt[],
+  { tokenizer, packing }: Examinee,
+  place: string,
+): Promise<{ readonly one: NumberedPrompt; readonly rows: readonly (ContinuationRow | null)[] }[]> {
+  // White space at the context's end belongs to the continuations.
+  const texts = group.flatMap(({ prompt: { context, choices } }) => [
+    context.trimEnd(),
+    ...choices.map((choice) => context + TARGET_DELIMITER + choice),
+  ]);
+  const encodings = await tokenizer.encode(texts).catch((error: unknown) => {
+    throw locatedError(
+      `${place}, lines ${(group[0]?.row ?? 0) + 1} to ${(group.at(-1)?.row ?? 0) + 1}`,
+      error,
+    );
+  });
+  let at = 0;
+  const next = (): Int32Array => {
+    const encoding = encodings[at++];
+    if (encoding === undefined)
+      throw new Error(`the tokenizer gave too few results for ${texts.length} texts`);
+    return encoding.ids;
+  };
+  return group.map((one) => {
+    const context = next();
+    const rows = one.prompt.choices.map(() =>
+      continuationRow(context, next(), packing.bosId, packing.length),
+    );
+    return { one, rows };
+  });
+}

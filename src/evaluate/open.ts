@@ -1,0 +1,84 @@
+import { availableParallelism } from 'node:os';
+import type { Device, ModelInfo } from '../model/prepared-model.js';
+import { openModelInputs } from '../run/open-inputs.js';
+import { MIXED_WINDOW_BATCHES } from '../score/batches.js';
+import { chooseDevice } from '../score/device.js';
+import { openScorer, type Scorer } from '../score/scorer.js';
+import type { ScoringRules } from '../score/stage.js';
+import type { PackingRules } from '../sequence/packing.js';
+import type { Tokenizer } from '../tokenizer/tokenizer.js';
+import type { EvaluateSettings } from './settings.js';
+
+/** Longest rows when the model would take longer ones and no length is set. */
+const DEFAULT_LENGTH = 2048;
+
+/** A model ready to be asked, with the rules that rows of text and rows of tasks share. */
+export interface Examinee {
+  readonly info: ModelInfo;
+  readonly device: Device;
+  readonly deviceWhy: string;
+  readonly tokenizer: Tokenizer;
+  readonly scorer: Scorer;
+  /** The model stands in the place of the current one. */
+  readonly scoring: ScoringRules;
+  readonly packing: PackingRules;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens the model and its tokenizer, checked against each other as for scoring.
+ * @throws TokensieveError as `openModelInputs` and `openScorer` do
+ */
+export async function openExaminee(settings: EvaluateSettings): Promise<Examinee> {
+  const { sequence, score, run } = settings;
+  const { device, why } = chooseDevice(score.device);
+  const { tokenizer, models } = await openModelInputs(
+    {
+      current: settings.model,
+      tokenizer: settings.tokenizer,
+      sequence,
+      score: { entropy: false },
+      run,
+    },
+    device,
+  );
+  try {
+    const model = models.current;
+    if (model === undefined) throw new Error('the model that was asked for was not opened');
+    const length = sequence.length ?? Math.min(DEFAULT_LENGTH, model.info.maxPositions ?? DEFAULT_LENGTH);
+    const threads = run.threads || availableParallelism();
+    const scorer = await openScorer({ models: { current: model }, device, threads });
+    return {
+      info: model.info,
+      device,
+      deviceWhy: why,
+      tokenizer,
+      scorer,
+      scoring: {
+        batchTokens: score.batch_tokens,
+        length,
+        attention: sequence.attention,
+        // Rows of tasks and documents are of mixed lengths; packed rows need no sorting, and lose nothing by it.
+        windowBatches: MIXED_WINDOW_BATCHES,
+        fixedRows: device !== 'cpu',
+        roles: ['current'],
+        entropy: false,
+      },
+      packing: {
+        length,
+        packing: sequence.packing,
+        attention: sequence.attention,
+        overlap: Math.min(sequence.overlap ?? Math.max(1, length >> 2), length - 1),
+        bosId: sequence.bos ? tokenizer.bosId : null,
+        eosId: sequence.eos ? tokenizer.eosId : null,
+        eosEligible: sequence.eos_eligible,
+      },
+      close: async () => {
+        await Promise.all([scorer.close(), tokenizer.close()]);
+      },
+    };
+  } catch (error) {
+    await tokenizer.close();
+    throw error;
+  }
+}
