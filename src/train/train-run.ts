@@ -14,7 +14,7 @@ import { chooseDevice } from '../score/device.js';
 import { claimFolder } from '../storage/folder-claim.js';
 import type { DataDescription } from './batch.js';
 import { loadTrainerState, type StoredCheckpoint } from './checkpoint.js';
-import { latestCheckpoint, sweepCheckpoints } from './checkpoints.js';
+import { latestCheckpoint, pruneCheckpoints, sweepCheckpoints } from './checkpoints.js';
 import { openTrainingData, type TrainingData } from './data/open.js';
 import { stepsOf } from './data/steps.js';
 import { buildLossGraph } from './graph/losses.js';
@@ -96,6 +96,8 @@ export async function trainRun(settings: TrainSettings, options: TrainOptions): 
     const newest = await latestCheckpoint(out);
     if (newest === null)
       throw usageError('no-steps', `${out}: no step was to be taken; ask for one at least`);
+    // A run that was killed after its last checkpoint has this left to do.
+    await pruneCheckpoints(out, settings.run.keep_checkpoints);
     await writeTrainingReport(out, settings);
     return {
       model: await publishModel(out, newest),

@@ -1,0 +1,96 @@
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+import { expect, it } from 'vitest';
+import { type Outcome, runCli, startCli } from '../support/cli.js';
+import { manySmallParts, quickstartInputs, temporaryFolder } from '../support/quickstart.js';
+import { randoms, tinyLlama } from '../support/training.js';
+
+const KILLS = 20;
+const STEPS = 60;
+
+const folder = temporaryFolder();
+
+it(`${KILLS} kills at random moments, and the weights of an uninterrupted run`, {
+  timeout: 900_000,
+}, async () => {
+  const inputs = await quickstartInputs(join(folder, 'inputs'));
+  const scored = await runCli([
+    ...['score', '--shards', await manySmallParts(join(folder, 'corpus')), '--reference', inputs.reference],
+    ...['--out', join(folder, 'scored'), '--sequence-length', '64', '--device', 'cpu', '--log', 'none'],
+  ]);
+  expect(scored.code, scored.stderr).toBe(3);
+  const config = join(folder, 'config.json');
+  writeFileSync(config, JSON.stringify({ ...tinyLlama, vocab_size: 512 }));
+  const train = (out: string): string[] => [
+    ...['train', '--config', config, '--tokenizer', inputs.reference, '--data', join(folder, 'scored')],
+    ...['--loss', 'slm', '--steps', `${STEPS}`, '--rows', '8', '--accumulate', '2', '--out', out],
+    ...['--checkpoint-every', '4', '--held-out', `same=${join(folder, 'scored')}`, '--held-out-every', '10'],
+    ...['--held-out-tokens', '1000', '--warmup-steps', '5', '--learning-rate', '0.01', '--device', 'cpu'],
+    ...['--log', 'none'],
+  ];
+  const clean = join(folder, 'clean');
+  const started = performance.now();
+  expect((await runCli(train(clean))).code).toBe(0);
+  const runMs = performance.now() - started;
+  const expected = whatIsLeft(clean);
+
+  const random = randoms(20261123);
+  const landed = new Map<string, number>();
+  let kills = 0;
+  for (let run = 0; kills < KILLS; run++) {
+    const out = join(folder, `killed-${run}`);
+    for (;;) {
+      const outcome = await killedAfter(train(out), random() * runMs);
+      if (outcome.signal === null) {
+        expect(outcome.code, outcome.stderr).toBe(0);
+        break;
+      }
+      kills++;
+      const place = placeOf(out);
+      landed.set(place, (landed.get(place) ?? 0) + 1);
+    }
+    expect(whatIsLeft(out)).toEqual(expected);
+    rmSync(out, { recursive: true });
+  }
+  console.log(`kills landed: ${JSON.stringify(Object.fromEntries(landed))}`);
+  expect(landed.get('with a checkpoint') ?? 0).toBeGreaterThanOrEqual(5);
+});
+
+async function killedAfter(args: readonly string[], ms: number): Promise<Outcome> {
+  const { child, outcome } = startCli(args);
+  const killed = wait(ms).then(() => child.kill('SIGKILL'));
+  const result = await outcome;
+  await Promise.race([killed, Promise.resolve()]);
+  return result;
+}
+
+const checkpoints = (out: string): string[] => {
+  const parent = join(out, 'checkpoints');
+  return existsSync(parent) ? readdirSync(parent).filter((name) => name.startsWith('step-')) : [];
+};
+
+const placeOf = (out: string): string =>
+  checkpoints(out).length > 0 ? 'with a checkpoint' : 'before the first checkpoint';
+
+/** Digests of the last checkpoint's tensors, and the metrics without what depends on the clock. */
+function whatIsLeft(out: string): unknown {
+  const last = join(out, 'checkpoints', checkpoints(out).sort().at(-1) ?? '');
+  const digest = (path: string): string => createHash('sha256').update(readFileSync(path)).digest('hex');
+  const metrics = readFileSync(join(out, 'metrics.jsonl'), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => {
+      const { seconds: _, tokens_per_second: __, ...rest } = JSON.parse(line) as Record<string, unknown>;
+      return rest;
+    });
+  expect(metrics).toHaveLength(STEPS);
+  return {
+    checkpoints: checkpoints(out),
+    weights: digest(join(last, 'model.safetensors')),
+    published: digest(join(out, 'model', 'model.safetensors')),
+    moments: digest(join(last, 'trainer', 'moments.safetensors')),
+    metrics,
+  };
+}
