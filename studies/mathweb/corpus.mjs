@@ -20,8 +20,9 @@ import { trainBpe } from '../../fixtures/bpe/train.mjs';
 export const rules = {
   /** Documents of a hundred that are held out. */
   heldOut: { clean: 5, noisy: 4 },
-  /** Shards that the base model reads; the arms read the others. */
+  /** Shards that the base model reads; the arms read every third document of the others. */
   baseShards: [0, 2],
+  armsSample: 3,
   vocabulary: 4096,
   /** Every n-th document of the noisy half that the base reads, and of the clean corpus, trains the tokenizer. */
   tokenizerSample: 12,
@@ -75,7 +76,13 @@ export async function cutCorpus(data, out) {
   }
   const clean = await cleanFolder(join(data, 'corpora', 'clean'));
   const isHeldOut = ({ url }) => bucket(url) < rules.heldOut.clean;
-  const cleanTrain = clean.filter((row) => !isHeldOut(row));
+  // In an order without meaning, so that any first part of the file is a sample of all of it.
+  const digest = ({ url, text }) => createHash('sha256').update(`${url}\n${text}`).digest('hex');
+  const cleanTrain = clean
+    .filter((row) => !isHeldOut(row))
+    .map((row) => ({ row, key: digest(row) }))
+    .sort((a, b) => (a.key < b.key ? -1 : 1))
+    .map(({ row }) => row);
   const gsm8k = (await readFile(join(data, 'eval', 'gsm8k', 'test.jsonl'), 'utf8'))
     .split('\n')
     .filter((line) => line !== '')
@@ -85,7 +92,11 @@ export async function cutCorpus(data, out) {
     });
   const made = {
     base: await write(out, 'base', base),
-    arms: await write(out, 'arms', arms),
+    arms: await write(
+      out,
+      'arms',
+      arms.filter((_, index) => index % rules.armsSample === 0),
+    ),
     clean: await write(out, 'clean', cleanTrain),
     noisy_held_out: await write(out, 'noisy-held-out', noisyHeldOut),
     clean_held_out: await write(out, 'clean-held-out', clean.filter(isHeldOut)),
