@@ -22,10 +22,11 @@ export const STAGE_SCHEMAS = {
 
 export type StageKind = keyof typeof STAGE_SCHEMAS;
 export type StageSettings = { readonly [K in StageKind]: z.output<(typeof STAGE_SCHEMAS)[K]> };
-/** A stage with a name of its own and its settings, defaults filled in. */
-export type Stage = {
-  readonly [K in StageKind]: { readonly name: string; readonly kind: K; readonly settings: StageSettings[K] };
-}[StageKind];
+/** A stage of one kind, with a name of its own and its settings, defaults filled in. */
+export type StageOf<K extends StageKind> = {
+  readonly [P in K]: { readonly name: string; readonly kind: P; readonly settings: StageSettings[P] };
+}[K];
+export type Stage = StageOf<StageKind>;
 
 const KINDS = Object.keys(STAGE_SCHEMAS) as readonly StageKind[];
 
