@@ -4,6 +4,7 @@ import { reportSchema } from '../report/settings.js';
 import { selectionSettings } from '../select/settings.js';
 import { trainSchema } from '../train/settings.js';
 import { mergeSettings, parseSettings, type Settings } from './load.js';
+import { packSchema } from './pack.js';
 import { scoreSchema } from './pipeline.js';
 
 /** What `tokensieve select` is given: a scoring run and a folder beside the settings of selection. */
@@ -14,6 +15,7 @@ const selectSchema = selectionSettings.extend({
 
 /** The settings of every kind of stage: those of its command. */
 export const STAGE_SCHEMAS = {
+  pack: packSchema,
   train: trainSchema,
   score: scoreSchema,
   select: selectSchema,
@@ -37,6 +39,7 @@ const stageSchema = z
       .regex(/^[a-z][a-z0-9_-]{0,63}$/i)
       .optional()
       .meta({ description: 'How --from, --only and --set call the stage (default: its kind)' }),
+    pack: packSchema.optional(),
     train: trainSchema.optional(),
     score: scoreSchema.optional(),
     select: selectSchema.optional(),

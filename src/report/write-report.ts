@@ -38,7 +38,7 @@ export async function writeReport(settings: ReportSettings, options: ReportOptio
   const sections = [
     ...sets.map((set) => heldOutSection(set, arms, settings.baseline)),
     ...(await Promise.all(settings.sections.map((one) => loadSection(one.module, one.options)))),
-    filesSection([...options.files, { name: 'report', what: 'this report', path: settings.out }]),
+    filesSection(options.files),
   ];
   const file = await options.storage.stage(settings.out);
   try {

@@ -84,10 +84,11 @@ export async function planRun(pipeline: Pipeline, { storage, tflops }: PlanOptio
   }
 }
 
-async function sampleBytesPerToken(
+/** UTF-8 bytes a token, BOS and EOS counted, of the first documents: about 1 MiB of text. */
+export async function sampleBytesPerToken(
   storage: Storage,
   plans: readonly ShardPlan[],
-  pipeline: Pipeline,
+  pipeline: Pick<Pipeline, 'shards' | 'corpus' | 'sequence'>,
   tokenizer: Tokenizer,
 ): Promise<number> {
   const extra =

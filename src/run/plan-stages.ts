@@ -21,7 +21,7 @@ export interface StageFacts {
 export interface PlannedRows {
   readonly tokens: number | null;
   /** Ids a row. */
-  readonly length: number;
+  readonly length: number | null;
 }
 
 export interface StageCost {
@@ -51,6 +51,11 @@ type Cost = Pick<StageCost, 'tokens' | 'flops' | 'unknown'>;
 type Planner<K extends StageKind> = (settings: StageSettings[K], facts: StageFacts, made: Made) => Cost;
 
 const PLANNERS: { readonly [K in StageKind]: Planner<K> } = {
+  pack: ({ shards, out, sequence }, facts, made) => {
+    const tokens = facts.shardTokens(shards);
+    made.rows.set(out, { tokens, length: sequence.length });
+    return cost(tokens, shards, [], 0, facts, made);
+  },
   train: trainCost,
   score: (settings, facts, made) => {
     const { shards, out, sequence, reference, current } = settings;

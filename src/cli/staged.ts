@@ -1,0 +1,89 @@
+import type { StagedPipeline } from '../config/stages.js';
+import { type Section, sectionText } from '../report/section.js';
+import { chooseStages, type FinishedStage, runStages } from '../run/run-stages.js';
+import { localStorage } from '../storage/local.js';
+import { retryingReads } from '../storage/retrying.js';
+import { EXIT } from './exit.js';
+import { count, duration, percent, printable } from './format.js';
+import { type LogKind, openProgress } from './progress.js';
+import { partsExit } from './score.js';
+import { openTrainProgress } from './train-progress.js';
+
+export interface StagedOptions {
+  readonly from?: string;
+  readonly only?: string;
+  readonly log: LogKind;
+  readonly replace: boolean;
+  readonly signal: AbortSignal;
+}
+
+/** Runs a pipeline's stages, a line on stdout for each, reports in full. Resolves to the exit code. */
+export async function runStaged({ stages }: StagedPipeline, options: StagedOptions): Promise<number> {
+  const chosen = chooseStages(stages, options);
+  const width = Math.max(...chosen.map(({ name }) => name.length));
+  const began = performance.now();
+  let code: number = EXIT.done;
+  let stop = (): void => undefined;
+  try {
+    const finished = runStages(stages, chosen, {
+      storage: retryingReads(localStorage()),
+      signal: options.signal,
+      replace: options.replace,
+      open: ({ kind }) => {
+        const progress = openProgress(kind === 'train' ? 'none' : options.log);
+        const training = openTrainProgress(kind === 'train' ? options.log : 'none');
+        stop = () => {
+          progress.stop();
+          training.stop();
+        };
+        return { sink: progress.sink, trainSink: training.sink };
+      },
+    });
+    for await (const stage of finished) {
+      stop();
+      const { name, seconds } = stage;
+      process.stdout.write(
+        `${printable(name).padEnd(width)}  ${duration(seconds).padStart(8)}  ${stageLine(stage)}\n`,
+      );
+      if (stage.kind === 'report') process.stdout.write(`\n${reportText(stage.report.sections)}\n`);
+      if (quarantined(stage)) code = EXIT.quarantined;
+    }
+    process.stdout.write(`${chosen.length} stages in ${duration((performance.now() - began) / 1000)}\n`);
+    return code;
+  } finally {
+    stop();
+  }
+}
+
+const reportText = (sections: readonly Section[]): string =>
+  sections.map((section) => `${sectionText(section).split('\n').map(printable).join('\n')}\n`).join('\n');
+
+/** What a stage did, on one line. */
+function stageLine(stage: FinishedStage): string {
+  switch (stage.kind) {
+    case 'pack':
+    case 'score': {
+      const { documents, tokens, parts, resumed, folder } = stage.report;
+      const before = resumed > 0 ? `, ${resumed} done before` : '';
+      const did = stage.kind === 'pack' ? 'packed' : 'scored';
+      return `${did} ${count(documents)} documents, ${count(tokens)} tokens in ${parts} parts${before}: ${folder}`;
+    }
+    case 'select': {
+      const { kept, eligible, conventions, folder } = stage.report;
+      return `kept ${percent(kept / Math.max(eligible, 1))} of ${count(eligible)} tokens by ${conventions.method}: ${folder}`;
+    }
+    case 'train': {
+      const { steps, resumed, last, model } = stage.report;
+      if (last === null) return `${count(steps)} steps, all done before: ${model}`;
+      const heldOut = Object.entries(last.held_out ?? {}).map(([name, loss]) => `${name} ${loss.toFixed(3)}`);
+      const losses = heldOut.length > 0 ? `held-out loss ${heldOut.join(', ')}` : `loss ${last.loss_selected.toFixed(3)}`;
+      const before = resumed > 0 ? `, ${count(resumed)} done before` : '';
+      return `${count(steps)} steps, ${count(last.tokens)} tokens${before}, ${losses}: ${model}`;
+    }
+    case 'report':
+      return stage.report.path;
+  }
+}
+
+const quarantined = (stage: FinishedStage): boolean =>
+  (stage.kind === 'pack' || stage.kind === 'score') && partsExit(stage.report) === EXIT.quarantined;

@@ -1,0 +1,124 @@
+import { join } from 'node:path';
+import type { Stage, StageKind, StageOf, StageSettings } from '../config/stages.js';
+import { usageError } from '../errors.js';
+import { type NamedPath, type WrittenReport, writeReport } from '../report/write-report.js';
+import type { Storage } from '../storage/storage.js';
+import type { TrainSink } from '../train/events.js';
+import { type TrainReport, trainRun } from '../train/train-run.js';
+import type { EventSink } from './events.js';
+import { type PackReport, packCorpus } from './pack-run.js';
+import { type ScoreReport, scoreCorpus } from './score-run.js';
+import { type SelectReport, selectRun, weightedFolder } from './select-run.js';
+
+/** What a stage of each kind tells when it is done. */
+export interface StageReports {
+  readonly pack: PackReport;
+  readonly train: TrainReport;
+  readonly score: ScoreReport;
+  readonly select: SelectReport;
+  readonly report: WrittenReport;
+}
+
+export interface StageSinks {
+  readonly sink: EventSink;
+  /** Training has events of its own. */
+  readonly trainSink: TrainSink;
+}
+
+export interface StageOptions {
+  readonly storage: Storage;
+  /** Called before each stage: where its events go. */
+  readonly open: (stage: Stage) => StageSinks;
+  readonly signal: AbortSignal;
+  /** Redo parts that were made with other settings, instead of refusing. */
+  readonly replace: boolean;
+}
+
+export type FinishedStage = {
+  readonly [K in StageKind]: {
+    readonly name: string;
+    readonly kind: K;
+    readonly report: StageReports[K];
+    readonly seconds: number;
+  };
+}[StageKind];
+
+interface Context extends Omit<StageOptions, 'open'>, StageSinks {
+  readonly files: readonly NamedPath[];
+}
+
+/** Every kind of stage: how it runs, and what it leaves where. */
+const RUNNERS: {
+  readonly [K in StageKind]: {
+    run(settings: StageSettings[K], context: Context): Promise<StageReports[K]>;
+    readonly what: string;
+    path(settings: StageSettings[K]): string;
+  };
+} = {
+  pack: { run: packCorpus, what: 'token files', path: ({ out }) => join(out, 'packed') },
+  train: {
+    run: (settings, { trainSink, ...context }) => trainRun(settings, { ...context, sink: trainSink }), what: 'model/, checkpoints/, metrics.jsonl', path: ({ out }) => out },
+  score: { run: scoreCorpus, what: 'losses of every token', path: ({ out }) => join(out, 'scored') },
+  select: {
+    run: ({ run, out, ...settings }, context) =>
+      selectRun(run, out ?? weightedFolder(run), settings, context),
+    what: 'the same with weights',
+    path: ({ run, out }) => out ?? weightedFolder(run),
+  },
+  report: { run: writeReport, what: 'this report', path: ({ out }) => out },
+};
+
+/** What each stage leaves, for the list at a report's end. */
+export const stageFiles = (stages: readonly Stage[]): NamedPath[] => stages.map((stage) => fileOf(stage));
+
+function fileOf<K extends StageKind>({ kind, name, settings }: StageOf<K>): NamedPath {
+  const { what, path } = RUNNERS[kind];
+  return { name, what, path: path(settings) };
+}
+
+/**
+ * The stages that a command asks for: all, those from one on, or one alone.
+ * @throws TokensieveError `no-such-stage` (usage)
+ */
+export function chooseStages(
+  stages: readonly Stage[],
+  { from, only }: { readonly from?: string; readonly only?: string },
+): readonly Stage[] {
+  const at = (name: string): number => {
+    const index = stages.findIndex((stage) => stage.name === name);
+    if (index !== -1) return index;
+    throw usageError(
+      'no-such-stage',
+      `no stage is called ${name}; the stages are ${stages.map((stage) => stage.name).join(', ')}`,
+    );
+  };
+  if (only !== undefined) return stages.slice(at(only), at(only) + 1);
+  return from === undefined ? stages : stages.slice(at(from));
+}
+
+/**
+ * Runs stages in order, each as its command would: what a stage finds done by its own output (manifests, a run's last
+ * checkpoint) it does not do again, so that the same pipeline goes on where it was stopped.
+ * @param all the pipeline's stages, which a report lists · @param chosen those to run
+ * @throws TokensieveError as the stages do
+ */
+export async function* runStages(
+  all: readonly Stage[],
+  chosen: readonly Stage[],
+  options: StageOptions,
+): AsyncGenerator<FinishedStage, void, undefined> {
+  const { open, ...rest } = options;
+  const files = stageFiles(all);
+  for (const stage of chosen) {
+    rest.signal.throwIfAborted();
+    const began = performance.now();
+    const report = await runStage(stage, { ...rest, ...open(stage), files });
+    const seconds = (performance.now() - began) / 1000;
+    yield { name: stage.name, kind: stage.kind, report, seconds } as FinishedStage;
+  }
+}
+
+const runStage = <K extends StageKind>(
+  { kind, settings }: StageOf<K>,
+  context: Context,
+): Promise<StageReports[K]> => RUNNERS[kind].run(settings, context);

@@ -1,0 +1,120 @@
+import { join, normalize } from 'node:path';
+import type { StagedPipeline } from '../config/stages.js';
+import { expandShards } from '../corpus/expand.js';
+import { MANIFEST_SUFFIX, readManifest } from '../dataset/manifest.js';
+import { TokensieveError } from '../errors.js';
+import { readConfiguration } from '../model/checkpoint.js';
+import type { Storage } from '../storage/storage.js';
+import { openTokenizer } from '../tokenizer/open.js';
+import { parametersOf } from '../train/graph/trainable-weights.js';
+import { sampleBytesPerToken } from './plan-run.js';
+import type { PlannedRows, StageFacts } from './plan-stages.js';
+import { planShards, readOptions } from './work.js';
+
+/** Sizes and where they come from: what files say, or else what the pipeline assumes. */
+export interface GatheredFacts extends StageFacts {
+  /** Paths whose sizes the pipeline assumes. */
+  readonly assumed: readonly string[];
+}
+
+/**
+ * Looks up what a plan of stages needs: configurations, footers, about 1 MiB of text for each corpus, manifests. What
+ * is not there, or not yet, is taken from the pipeline's `assume`, or stays unknown.
+ */
+export async function gatherFacts({ stages, assume }: StagedPipeline, storage: Storage): Promise<GatheredFacts> {
+  const parameters = new Map<string, number>();
+  const tokens = new Map<string, number>();
+  const rows = new Map<string, PlannedRows>();
+  const assumed = new Set<string>();
+
+  async function model(path: string | undefined): Promise<void> {
+    if (path === undefined || parameters.has(normalize(path))) return;
+    const found = await orNull(() => countParameters(path));
+    const size = found ?? assume.parameters[path];
+    if (found === null && size !== undefined) assumed.add(path);
+    if (size !== undefined) parameters.set(normalize(path), size);
+  }
+
+  for (const stage of stages) {
+    if (stage.kind === 'train') {
+      const { start, config } = stage.settings.model;
+      await model(start ?? config);
+      for (const { path } of stage.settings.data.sources) {
+        const found = await orNull(() => countRows(storage, path));
+        if (found !== null) rows.set(normalize(path), found);
+      }
+    }
+    if (stage.kind === 'score') {
+      await model(stage.settings.reference);
+      await model(stage.settings.current);
+    }
+    if (stage.kind === 'score' || stage.kind === 'pack') {
+      const { settings } = stage;
+      const models = stage.kind === 'score' ? [stage.settings.reference, stage.settings.current] : [];
+      const tokenizer = [settings.tokenizer.path, ...models].find((path) => path !== undefined);
+      const found = await orNull(() => countTokens(storage, settings, tokenizer ?? ''));
+      const [first = ''] = settings.shards;
+      const size = found ?? assume.tokens[first];
+      if (found === null && size !== undefined) assumed.add(first);
+      if (size !== undefined) tokens.set(keyOf(settings.shards), size);
+    }
+  }
+  return {
+    parameters: (path) => parameters.get(normalize(path)) ?? null,
+    shardTokens: (shards) => tokens.get(keyOf(shards)) ?? null,
+    rows: (folder) => rows.get(normalize(folder)) ?? null,
+    assumed: [...assumed],
+  };
+}
+
+const keyOf = (shards: readonly string[]): string => JSON.stringify(shards);
+
+/** What a file that is not there, or is no good, leaves unknown. Only this package's own errors are meant. */
+async function orNull<T>(look: () => Promise<T>): Promise<T | null> {
+  try {
+    return await look();
+  } catch (error) {
+    if (error instanceof TokensieveError) return null;
+    throw error;
+  }
+}
+
+/** Parameters by config.json alone. @param path a checkpoint folder or a config.json */
+async function countParameters(path: string): Promise<number> {
+  const { decoder } = await readConfiguration(path.endsWith('.json') ? path : join(path, 'config.json'));
+  return parametersOf(decoder, () => false).reduce((sum, { length }) => sum + length, 0);
+}
+
+type CorpusSettings = Parameters<typeof sampleBytesPerToken>[2] & { readonly tokenizer: { readonly control_tokens: 'text' | 'special' } };
+
+/** Tokens of a corpus: bytes by its footers, over bytes a token in a sample. */
+async function countTokens(storage: Storage, settings: CorpusSettings, path: string): Promise<number> {
+  const shards = await expandShards(storage, settings.shards);
+  const { plans } = await planShards(storage, shards, readOptions(settings), settings.corpus.limit, () => {});
+  const tokenizer = await openTokenizer({
+    path,
+    engine: 'auto',
+    controlTokens: settings.tokenizer.control_tokens,
+  });
+  try {
+    const bytesPerToken = await sampleBytesPerToken(storage, plans, settings, tokenizer);
+    return Math.round(plans.reduce((sum, { textBytes }) => sum + textBytes, 0) / bytesPerToken);
+  } finally {
+    await tokenizer.close();
+  }
+}
+
+/** Tokens of a folder of token files, by its manifests. */
+async function countRows(storage: Storage, folder: string): Promise<PlannedRows | null> {
+  const paths = (await storage.list(folder)).filter((path) => path.endsWith(MANIFEST_SUFFIX));
+  if (paths.length === 0) return null;
+  let tokens = 0;
+  let length: number | null = null;
+  for (const path of paths) {
+    const { counts, recipe } = await readManifest(storage, path);
+    tokens += counts.tokens;
+    const { sequence } = recipe as { readonly sequence?: { readonly length?: unknown } };
+    if (typeof sequence?.length === 'number') length = Math.max(length ?? 0, sequence.length);
+  }
+  return { tokens, length };
+}
