@@ -19,15 +19,14 @@ $(built): $(installed) $(sources)
 	npm run --silent build
 	@touch $@
 
-# Generates a mini-web of mathematics, scores it with two models, selects, checks the files, and shows what was kept.
+# Generates a mini-web of mathematics, trains a base and a reference model, scores, selects, trains on all tokens and on
+# selected ones, and shows how they compare.
 run: $(built) $(quickstart)/inputs.json
 	node dist/cli/main.js run pipelines/quickstart.yaml
-	node dist/cli/main.js verify $(quickstart)/out
-	node fixtures/quickstart/summary.mjs $(quickstart)
 
 $(quickstart)/inputs.json: $(shell find fixtures/quickstart fixtures/bpe -name '*.mjs' 2>/dev/null) | $(installed)
 	rm -rf $(quickstart)
-	node fixtures/quickstart/make.mjs --out $(quickstart) --bigrams
+	node fixtures/quickstart/make.mjs --out $(quickstart)
 
 test: $(built)
 	npx vitest run

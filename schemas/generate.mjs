@@ -3,14 +3,14 @@
 // A test fails where a file here is not what this would write.
 import { writeFileSync } from 'node:fs';
 import { z } from 'zod';
-import { pipelineSchema } from '../dist/config/pipeline.js';
+import { pipelineFileSchema } from '../dist/config/stages.js';
 import { datasetSchemas } from '../dist/dataset/schemas-json.js';
 
 /** Every schema of the package, by file name. */
 export const schemas = () => ({
   ...datasetSchemas(),
   // As a file is written: what has a default may be left out.
-  'pipeline.json': { title: 'tokensieve pipeline', ...z.toJSONSchema(pipelineSchema, { io: 'input' }) },
+  'pipeline.json': { title: 'tokensieve pipeline', ...z.toJSONSchema(pipelineFileSchema, { io: 'input' }) },
 });
 
 /** The text of a schema file. @param {unknown} schema */

@@ -8,6 +8,8 @@ import {
   type Settings,
 } from '../config/load.js';
 import { type Pipeline, pipelineSchema } from '../config/pipeline.js';
+import { isStaged, overrideStages, parseStages, type StagedPipeline } from '../config/stages.js';
+import { usageError } from '../errors.js';
 import { yargsOptions } from './options.js';
 
 const flags = flagsOf(pipelineSchema);
@@ -21,7 +23,8 @@ export const setOption: Record<string, Options> = {
     type: 'string',
     array: true,
     requiresArg: true,
-    description: 'Override any setting of the pipeline: --set sequence.length=1024 (repeatable)',
+    description:
+      'Override any setting: --set sequence.length=1024, with stages --set NAME.batch.steps=100 (repeatable)',
     group: 'Pipeline:',
   },
 };
@@ -42,6 +45,54 @@ export async function pipelineFrom(
   const base: Settings = file === undefined ? {} : await readPipelineFile(file);
   return parsePipeline(settingsFrom(scoringFlags, args, base), file ?? 'command line');
 }
+
+/** What a pipeline file asks for: a single run, or several stages. */
+export type Job =
+  | { readonly kind: 'run'; readonly pipeline: Pipeline }
+  | { readonly kind: 'stages'; readonly staged: StagedPipeline };
+
+/**
+ * The pipeline of either form. In the form of stages `--set` goes by stage name, and the flags of a single run, which
+ * could mean any stage, are refused.
+ * @throws TokensieveError (usage) as `pipelineFrom`; `flags-of-a-run`, `no-stages`
+ */
+export async function jobFrom(args: Readonly<Record<string, unknown>>, file: string): Promise<Job> {
+  const base = await readPipelineFile(file);
+  if (!isStaged(base)) {
+    const given = STAGE_FLAGS.find((name) => args[name] !== undefined);
+    if (given !== undefined) {
+      throw usageError('no-stages', `${file}: is a single run; --${given} is for pipelines with stages`);
+    }
+    return { kind: 'run', pipeline: parsePipeline(settingsFrom(scoringFlags, args, base), file) };
+  }
+  const flag = scoringFlags.find(({ name }) => args[name] !== undefined);
+  if (flag !== undefined) {
+    throw usageError(
+      'flags-of-a-run',
+      `${file}: --${flag.name} is for pipelines of a single run; this one has stages: use --set STAGE.${flag.path.join('.')}=…`,
+    );
+  }
+  const assignments = ((args['set'] as readonly string[] | undefined) ?? []).map(parseAssignment);
+  return { kind: 'stages', staged: parseStages(overrideStages(base, assignments), file) };
+}
+
+const STAGE_FLAGS = ['from', 'only'] as const;
+
+export const stageOptions: Record<string, Options> = {
+  from: {
+    type: 'string',
+    requiresArg: true,
+    description: 'Of a pipeline with stages: this one and those after it',
+    group: 'Pipeline:',
+  },
+  only: {
+    type: 'string',
+    requiresArg: true,
+    conflicts: 'from',
+    description: 'Of a pipeline with stages: this one alone',
+    group: 'Pipeline:',
+  },
+};
 
 /** Flags and `--set` laid over `base`. */
 export function settingsFrom(

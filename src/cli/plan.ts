@@ -1,10 +1,12 @@
 import type { CommandModule } from 'yargs';
 import { planRun, type RunPlan } from '../run/plan-run.js';
+import { planStaged } from '../run/stage-facts.js';
 import { localStorage } from '../storage/local.js';
 import { retryingReads } from '../storage/retrying.js';
 import { EXIT, untilInterrupted } from './exit.js';
 import { bytes, count, duration, percent, significant, table } from './format.js';
-import { pipelineFrom, scoringOptions } from './pipeline-options.js';
+import { jobFrom, pipelineFrom, scoringOptions } from './pipeline-options.js';
+import { stagedPlanText } from './views/staged-plan.js';
 
 export const planCommand: CommandModule = {
   command: 'plan [pipeline]',
@@ -28,12 +30,19 @@ export const planCommand: CommandModule = {
   handler: (args) =>
     untilInterrupted(async () => {
       const file = args['pipeline'] === undefined ? undefined : String(args['pipeline']);
-      const pipeline = await pipelineFrom(args, file);
+      const job =
+        file === undefined
+          ? { kind: 'run' as const, pipeline: await pipelineFrom(args) }
+          : await jobFrom(args, file);
       const tflops = args['tflops'] as number | undefined;
-      const plan = await planRun(pipeline, {
-        storage: retryingReads(localStorage()),
-        ...(tflops !== undefined && { tflops }),
-      });
+      const options = { storage: retryingReads(localStorage()), ...(tflops !== undefined && { tflops }) };
+      if (job.kind === 'stages') {
+        const plan = await planStaged(job.staged, options);
+        const text = args['json'] === true ? JSON.stringify(plan, null, 2) : stagedPlanText(plan);
+        process.stdout.write(`${text}\n`);
+        return EXIT.done;
+      }
+      const plan = await planRun(job.pipeline, options);
       process.stdout.write(`${args['json'] === true ? JSON.stringify(plan, null, 2) : describePlan(plan)}\n`);
       return plan.broken.length > 0 ? EXIT.quarantined : EXIT.done;
     }),

@@ -6,32 +6,41 @@ import { localStorage } from '../storage/local.js';
 import { retryingReads } from '../storage/retrying.js';
 import { withInterrupt } from './exit.js';
 import { logOption } from './options.js';
-import { pipelineFrom, scoringOptions } from './pipeline-options.js';
+import { jobFrom, scoringOptions, stageOptions } from './pipeline-options.js';
 import { type LogKind, openProgress } from './progress.js';
 import { describeParts, partsExit, replaceOption } from './score.js';
 import { describeSelection } from './select.js';
+import { runStaged } from './staged.js';
 
 export const runCommand: CommandModule = {
   command: 'run <pipeline>',
-  describe: 'Run every stage of a pipeline file: score, then select',
+  describe: 'Run every stage of a pipeline file',
   builder: (yargs) =>
     yargs
       .positional('pipeline', { type: 'string', demandOption: true, describe: 'Pipeline file (YAML)' })
-      .options({ ...scoringOptions, ...replaceOption, ...logOption })
+      .options({ ...scoringOptions, ...stageOptions, ...replaceOption, ...logOption })
       .example('$0 run pipelines/quickstart.yaml', 'Run it; the same command resumes')
+      .example('$0 run pipelines/quickstart.yaml --from score', 'A pipeline with stages, from one of them on')
       .example(
         '$0 run job.yaml --limit 100 --set select.keep=0.4',
         'A first look at 100 rows a shard, another ratio',
       ),
   handler: (args) =>
     withInterrupt(async (signal) => {
-      const pipeline = await pipelineFrom(args, String(args['pipeline']));
-      const progress = openProgress(args['log'] as LogKind);
+      const job = await jobFrom(args, String(args['pipeline']));
+      const log = args['log'] as LogKind;
+      const replace = args['replace'] === true;
+      if (job.kind === 'stages') {
+        const { from, only } = args as { readonly from?: string; readonly only?: string };
+        return runStaged(job.staged, { from, only, log, replace, signal });
+      }
+      const { pipeline } = job;
+      const progress = openProgress(log);
       const options = {
         storage: retryingReads(localStorage()),
         sink: progress.sink,
         signal,
-        replace: args['replace'] === true,
+        replace,
       };
       try {
         const scored = await scoreCorpus(pipeline, options);

@@ -10,8 +10,8 @@ import { partsExit } from './score.js';
 import { openTrainProgress } from './train-progress.js';
 
 export interface StagedOptions {
-  readonly from?: string;
-  readonly only?: string;
+  readonly from: string | undefined;
+  readonly only: string | undefined;
   readonly log: LogKind;
   readonly replace: boolean;
   readonly signal: AbortSignal;
@@ -76,7 +76,8 @@ function stageLine(stage: FinishedStage): string {
       const { steps, resumed, last, model } = stage.report;
       if (last === null) return `${count(steps)} steps, all done before: ${model}`;
       const heldOut = Object.entries(last.held_out ?? {}).map(([name, loss]) => `${name} ${loss.toFixed(3)}`);
-      const losses = heldOut.length > 0 ? `held-out loss ${heldOut.join(', ')}` : `loss ${last.loss_selected.toFixed(3)}`;
+      const losses =
+        heldOut.length > 0 ? `held-out loss ${heldOut.join(', ')}` : `loss ${last.loss_selected.toFixed(3)}`;
       const before = resumed > 0 ? `, ${count(resumed)} done before` : '';
       return `${count(steps)} steps, ${count(last.tokens)} tokens${before}, ${losses}: ${model}`;
     }

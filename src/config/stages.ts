@@ -5,7 +5,7 @@ import { selectionSettings } from '../select/settings.js';
 import { trainSchema } from '../train/settings.js';
 import { mergeSettings, parseSettings, type Settings } from './load.js';
 import { packSchema } from './pack.js';
-import { scoreSchema } from './pipeline.js';
+import { pipelineSchema, scoreSchema } from './pipeline.js';
 
 /** What `tokensieve select` is given: a scoring run and a folder beside the settings of selection. */
 const selectSchema = selectionSettings.extend({
@@ -67,6 +67,9 @@ export const stagedSchema = z.strictObject({
     .meta({ description: 'What `plan` goes by where files are not there yet; runs do not read it' }),
   stages: z.array(stageSchema).min(1).max(1000),
 });
+
+/** A pipeline file of either form, for its JSON Schema; to read one, ask `isStaged` first: the messages are better. */
+export const pipelineFileSchema = z.union([pipelineSchema, stagedSchema]);
 
 export interface StagedPipeline {
   readonly stages: readonly Stage[];

@@ -103,7 +103,7 @@ function kindOfJson(text: string, path: string): FileKind | null {
   const has = (key: string): boolean => Object.hasOwn(json, key);
   if (has('fingerprint') && has('outputs')) return 'manifest';
   if (has('model') && isObject(json['model']) && Object.hasOwn(json['model'], 'vocab')) return 'tokenizer';
-  if (has('shards') && has('out')) return 'pipeline';
+  if ((has('shards') && has('out')) || has('stages')) return 'pipeline';
   if (has('weight_map') || has('architectures')) {
     throw inputError('unknown-file', `${path}: belongs to a checkpoint; inspect its folder`);
   }

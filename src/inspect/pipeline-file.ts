@@ -1,14 +1,16 @@
 import { parsePipeline, readPipelineFile } from '../config/load.js';
 import type { Pipeline } from '../config/pipeline.js';
+import { isStaged, parseStages, type Stage } from '../config/stages.js';
 
-export interface PipelineInspection {
-  readonly kind: 'pipeline';
-  readonly path: string;
-  /** With every default filled in. */
-  readonly pipeline: Pipeline;
-}
+/** A pipeline file, with every default filled in: a single run, or stages. */
+export type PipelineInspection =
+  | { readonly kind: 'pipeline'; readonly path: string; readonly pipeline: Pipeline }
+  | { readonly kind: 'pipeline'; readonly path: string; readonly stages: readonly Stage[] };
 
-/** @throws TokensieveError (usage) `pipeline-unreadable`, `bad-settings` */
+/** @throws TokensieveError (usage) `pipeline-unreadable`, `bad-settings`, `stage-names` */
 export async function inspectPipeline(path: string): Promise<PipelineInspection> {
-  return { kind: 'pipeline', path, pipeline: parsePipeline(await readPipelineFile(path), path) };
+  const settings = await readPipelineFile(path);
+  return isStaged(settings)
+    ? { kind: 'pipeline', path, stages: parseStages(settings, path).stages }
+    : { kind: 'pipeline', path, pipeline: parsePipeline(settings, path) };
 }

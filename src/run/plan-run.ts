@@ -53,9 +53,7 @@ export async function planRun(pipeline: Pipeline, { storage, tflops }: PlanOptio
       () => {},
     );
     const bytesPerToken = await sampleBytesPerToken(storage, plans, pipeline, inputs.tokenizer);
-    const measured = tflops === undefined && chosen.device === 'cpu';
-    const matmul = measured ? await measureMatmulRate(availableParallelism()) : 0;
-    const flopsPerSecond = tflops !== undefined ? tflops * 1e12 : measured ? matmul * MODEL_SHARE : null;
+    const { flopsPerSecond, rate } = await reckonedRate(tflops, chosen.device);
     const cost = planCost({
       plans,
       brokenShards: broken.length,
@@ -73,15 +71,27 @@ export async function planRun(pipeline: Pipeline, { storage, tflops }: PlanOptio
       broken,
       device: chosen.device,
       deviceWhy: chosen.why,
-      rate: measured
-        ? `${(matmul / 1e9).toFixed(0)} GFLOP/s matrix product measured here, of which models reach about ${MODEL_SHARE * 100}%`
-        : tflops === undefined
-          ? 'unknown: name what the device reaches with --tflops'
-          : `${tflops} TFLOP/s, as given`,
+      rate,
     };
   } finally {
     await inputs.tokenizer.close();
   }
+}
+
+/** Operations a second to reckon with: as given, or measured on the CPU; null where neither can be. */
+export async function reckonedRate(
+  tflops: number | undefined,
+  device: Device,
+): Promise<{ readonly flopsPerSecond: number | null; readonly rate: string }> {
+  if (tflops !== undefined) return { flopsPerSecond: tflops * 1e12, rate: `${tflops} TFLOP/s, as given` };
+  if (device !== 'cpu') {
+    return { flopsPerSecond: null, rate: 'unknown: name what the device reaches with --tflops' };
+  }
+  const matmul = await measureMatmulRate(availableParallelism());
+  return {
+    flopsPerSecond: matmul * MODEL_SHARE,
+    rate: `${(matmul / 1e9).toFixed(0)} GFLOP/s matrix product measured here, of which models reach about ${MODEL_SHARE * 100}%`,
+  };
 }
 
 /** UTF-8 bytes a token, BOS and EOS counted, of the first documents: about 1 MiB of text. */

@@ -1,5 +1,5 @@
-import { join } from 'node:path';
 import type { Stage, StageKind, StageOf, StageSettings } from '../config/stages.js';
+import { packedFolder, scoredFolder, weightedFolder } from '../dataset/part-files.js';
 import { usageError } from '../errors.js';
 import { type NamedPath, type WrittenReport, writeReport } from '../report/write-report.js';
 import type { Storage } from '../storage/storage.js';
@@ -8,7 +8,7 @@ import { type TrainReport, trainRun } from '../train/train-run.js';
 import type { EventSink } from './events.js';
 import { type PackReport, packCorpus } from './pack-run.js';
 import { type ScoreReport, scoreCorpus } from './score-run.js';
-import { type SelectReport, selectRun, weightedFolder } from './select-run.js';
+import { type SelectReport, selectRun } from './select-run.js';
 
 /** What a stage of each kind tells when it is done. */
 export interface StageReports {
@@ -55,10 +55,13 @@ const RUNNERS: {
     path(settings: StageSettings[K]): string;
   };
 } = {
-  pack: { run: packCorpus, what: 'token files', path: ({ out }) => join(out, 'packed') },
+  pack: { run: packCorpus, what: 'token files', path: ({ out }) => packedFolder(out) },
   train: {
-    run: (settings, { trainSink, ...context }) => trainRun(settings, { ...context, sink: trainSink }), what: 'model/, checkpoints/, metrics.jsonl', path: ({ out }) => out },
-  score: { run: scoreCorpus, what: 'losses of every token', path: ({ out }) => join(out, 'scored') },
+    run: (settings, { trainSink, ...context }) => trainRun(settings, { ...context, sink: trainSink }),
+    what: 'model/, checkpoints/, metrics.jsonl',
+    path: ({ out }) => out,
+  },
+  score: { run: scoreCorpus, what: 'losses of every token', path: ({ out }) => scoredFolder(out) },
   select: {
     run: ({ run, out, ...settings }, context) =>
       selectRun(run, out ?? weightedFolder(run), settings, context),
@@ -82,7 +85,7 @@ function fileOf<K extends StageKind>({ kind, name, settings }: StageOf<K>): Name
  */
 export function chooseStages(
   stages: readonly Stage[],
-  { from, only }: { readonly from?: string; readonly only?: string },
+  { from, only }: { readonly from?: string | undefined; readonly only?: string | undefined },
 ): readonly Stage[] {
   const at = (name: string): number => {
     const index = stages.findIndex((stage) => stage.name === name);

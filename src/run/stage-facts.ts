@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { join, normalize } from 'node:path';
 import type { StagedPipeline } from '../config/stages.js';
 import { expandShards } from '../corpus/expand.js';
@@ -7,9 +8,31 @@ import { readConfiguration } from '../model/checkpoint.js';
 import type { Storage } from '../storage/storage.js';
 import { openTokenizer } from '../tokenizer/open.js';
 import { parametersOf } from '../train/graph/trainable-weights.js';
-import { sampleBytesPerToken } from './plan-run.js';
-import type { PlannedRows, StageFacts } from './plan-stages.js';
+import { type PlanOptions, reckonedRate, sampleBytesPerToken } from './plan-run.js';
+import { type PlannedRows, planStages, type StageCost, type StageFacts } from './plan-stages.js';
 import { planShards, readOptions } from './work.js';
+
+export interface StagedPlan {
+  readonly stages: readonly (StageCost & { readonly seconds: number | null })[];
+  /** Paths whose sizes the pipeline assumes, as their files are not there. */
+  readonly assumed: readonly string[];
+  /** Where the rate behind `seconds` comes from. */
+  readonly rate: string;
+}
+
+/** What the stages of a pipeline would cost. Reads what `gatherFacts` reads; trains, scores and writes nothing. */
+export async function planStaged(
+  staged: StagedPipeline,
+  { storage, tflops }: PlanOptions,
+): Promise<StagedPlan> {
+  const facts = await gatherFacts(staged, storage);
+  const { flopsPerSecond, rate } = await reckonedRate(tflops, 'cpu');
+  const stages = planStages(staged.stages, facts).map((stage) => ({
+    ...stage,
+    seconds: stage.flops === null || flopsPerSecond === null ? null : stage.flops / flopsPerSecond,
+  }));
+  return { stages, assumed: facts.assumed, rate };
+}
 
 /** Sizes and where they come from: what files say, or else what the pipeline assumes. */
 export interface GatheredFacts extends StageFacts {
@@ -21,7 +44,10 @@ export interface GatheredFacts extends StageFacts {
  * Looks up what a plan of stages needs: configurations, footers, about 1 MiB of text for each corpus, manifests. What
  * is not there, or not yet, is taken from the pipeline's `assume`, or stays unknown.
  */
-export async function gatherFacts({ stages, assume }: StagedPipeline, storage: Storage): Promise<GatheredFacts> {
+export async function gatherFacts(
+  { stages, assume }: StagedPipeline,
+  storage: Storage,
+): Promise<GatheredFacts> {
   const parameters = new Map<string, number>();
   const tokens = new Map<string, number>();
   const rows = new Map<string, PlannedRows>();
@@ -80,12 +106,16 @@ async function orNull<T>(look: () => Promise<T>): Promise<T | null> {
 }
 
 /** Parameters by config.json alone. @param path a checkpoint folder or a config.json */
-async function countParameters(path: string): Promise<number> {
-  const { decoder } = await readConfiguration(path.endsWith('.json') ? path : join(path, 'config.json'));
+async function countParameters(path: string): Promise<number | null> {
+  const file = path.endsWith('.json') ? path : join(path, 'config.json');
+  if (!existsSync(file)) return null;
+  const { decoder } = await readConfiguration(file);
   return parametersOf(decoder, () => false).reduce((sum, { length }) => sum + length, 0);
 }
 
-type CorpusSettings = Parameters<typeof sampleBytesPerToken>[2] & { readonly tokenizer: { readonly control_tokens: 'text' | 'special' } };
+type CorpusSettings = Parameters<typeof sampleBytesPerToken>[2] & {
+  readonly tokenizer: { readonly control_tokens: 'text' | 'special' };
+};
 
 /** Tokens of a corpus: bytes by its footers, over bytes a token in a sample. */
 async function countTokens(storage: Storage, settings: CorpusSettings, path: string): Promise<number> {

@@ -338,13 +338,21 @@ describe('models', () => {
 
 it('a pipeline file: with its defaults', async () => {
   const path = put('job.yaml', 'shards: [x.parquet]\nreference: models/ref\nout: runs/one\n');
-  const { pipeline } = await look(path, 'pipeline');
+  const found = await look(path, 'pipeline');
+  const pipeline = 'pipeline' in found ? found.pipeline : null;
   expect(pipeline).toMatchObject({
     out: 'runs/one',
     sequence: { packing: 'packed' },
     score: { device: 'auto' },
   });
-  expect((await look(put('job.json', JSON.stringify(pipeline)), 'pipeline')).pipeline).toEqual(pipeline);
+  expect(await look(put('job.json', JSON.stringify(pipeline)), 'pipeline')).toMatchObject({ pipeline });
+});
+
+it('a pipeline of stages: each with its defaults', async () => {
+  const stages = [{ select: { run: 'runs/one' } }];
+  const expected = { stages: [{ name: 'select', kind: 'select', settings: { run: 'runs/one', keep: 0.6 } }] };
+  expect(await look(put('stages.yaml', 'stages:\n  - select: {run: runs/one}\n'), 'pipeline')).toMatchObject(expected);
+  expect(await look(put('stages.json', JSON.stringify({ stages })), 'pipeline')).toMatchObject(expected);
 });
 
 describe('what is refused', () => {

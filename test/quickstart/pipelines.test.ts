@@ -2,6 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { parsePipeline, readPipelineFile } from '#tokensieve/config/load.js';
+import { isStaged, parseStages } from '#tokensieve/config/stages.js';
 
 const folder = fileURLToPath(new URL('../../pipelines/', import.meta.url));
 const files = (await readdir(folder)).filter((name) => name.endsWith('.yaml'));
@@ -11,7 +12,27 @@ it('ships the pipelines that the documentation names', () => {
 });
 
 it.each(files)('%s is a valid pipeline', async (name) => {
-  const pipeline = parsePipeline(await readPipelineFile(`${folder}${name}`), name);
-  expect(pipeline.version).toBe(1);
-  expect(pipeline.reference).toBeDefined();
+  const settings = await readPipelineFile(`${folder}${name}`);
+  if (isStaged(settings)) {
+    const { stages } = parseStages(settings, name);
+    expect(stages.map(({ kind }) => kind)).toContain('score');
+  } else expect(parsePipeline(settings, name).reference).toBeDefined();
+});
+
+it('the quickstart’s CLM and SLM runs differ in the loss alone, three seeds each', async () => {
+  const { stages } = parseStages(await readPipelineFile(`${folder}quickstart.yaml`), 'quickstart');
+  const settingsOf = (name: string) => {
+    const stage = stages.find((one) => one.name === name);
+    if (stage?.kind !== 'train') throw new Error(`no training stage ${name}`);
+    const { out, loss, ...rest } = stage.settings;
+    return { out, loss, rest };
+  };
+  for (const seed of [1, 2, 3]) {
+    const [clm, slm] = [settingsOf(`clm-${seed}`), settingsOf(`slm-${seed}`)];
+    expect(clm.loss.kind).toBe('clm');
+    expect(slm.loss).toMatchObject({ kind: 'slm', selection: 'live', keep: 0.6 });
+    expect(slm.rest).toEqual(clm.rest);
+    expect(clm.rest.data.seed).toBe(seed);
+    expect(slm.out).not.toBe(clm.out);
+  }
 });

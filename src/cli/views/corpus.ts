@@ -81,11 +81,15 @@ export function corpusText(found: CorpusInspection): string {
   ]);
 }
 
-/** The settings as a pipeline file would have them, each list on one line. */
-export function pipelineText({ path, pipeline }: PipelineInspection): string {
-  const settings = Object.entries(pipeline).map(([name, value]) => [
+/** The settings as a pipeline file would have them, each list or stage on one line. */
+export function pipelineText(found: PipelineInspection): string {
+  const entries: readonly (readonly [string, unknown])[] =
+    'stages' in found
+      ? found.stages.map(({ name, kind, settings }) => [pathCell(name), { [kind]: settings }])
+      : Object.entries(found.pipeline);
+  const settings = entries.map(([name, value]) => [
     name,
     cell(stringify(value, { collectionStyle: 'flow', lineWidth: 0 }).trim(), 480),
   ]);
-  return screen([`pipeline ${pathCell(path)}, defaults filled in`, table(settings)]);
+  return screen([`pipeline ${pathCell(found.path)}, defaults filled in`, table(settings)]);
 }

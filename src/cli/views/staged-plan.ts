@@ -1,0 +1,34 @@
+import type { StagedPlan } from '../../run/stage-facts.js';
+import { count, duration, printable, table } from '../format.js';
+
+/** A plan of stages: a line each with tokens, operations and time, and what the figures rest on. */
+export function stagedPlanText({ stages, assumed, rate }: StagedPlan): string {
+  const sum = (value: (stage: StagedPlan['stages'][number]) => number | null): number | null =>
+    stages.reduce<number | null>((total, stage) => {
+      const one = value(stage);
+      return total === null || one === null ? null : total + one;
+    }, 0);
+  const rows = stages.map(({ name, kind, tokens, flops, seconds }) => [
+    printable(name),
+    kind,
+    tokens === null ? (kind === 'report' ? '' : '?') : count(tokens),
+    flopsText(flops),
+    timeText(seconds),
+  ]);
+  const unknown = [...new Set(stages.flatMap((stage) => stage.unknown))];
+  return [
+    table([
+      ['stage', 'kind', 'tokens', 'FLOP', 'time'],
+      ...rows,
+      ['all', '', '', flopsText(sum(({ flops }) => flops)), timeText(sum(({ seconds }) => seconds))],
+    ]),
+    `time: at ${rate}; training takes 6 operations a parameter and token, scoring 2; held-out measurements and text are not in it`,
+    ...assumed.map((path) => `assumed by the pipeline, not there yet: ${printable(path)}`),
+    ...unknown.map((what) => `not known: ${printable(what)}; name it under assume`),
+  ].join('\n');
+}
+
+const flopsText = (flops: number | null): string =>
+  flops === null ? '?' : flops === 0 ? '' : flops.toExponential(2);
+const timeText = (seconds: number | null): string =>
+  seconds === null ? '?' : seconds === 0 ? '' : duration(seconds);
