@@ -30,7 +30,10 @@ export const readGolden = (name: string): Golden =>
   JSON.parse(readFileSync(join(folder, name + SUFFIX), 'utf8')) as Golden;
 
 /** Writes config.json and model.safetensors of a golden's checkpoint into `into`. */
-export function writeGoldenCheckpoint(golden: Golden, into: string): void {
+export function writeGoldenCheckpoint(
+  golden: Pick<Golden, 'config' | 'dtype' | 'tensors'>,
+  into: string,
+): void {
   mkdirSync(into, { recursive: true });
   writeFileSync(join(into, 'config.json'), JSON.stringify(golden.config));
   const header: Record<string, unknown> = {};
