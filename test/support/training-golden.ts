@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Golden } from '../oracle/golden.js';
+import type { Golden } from './oracle/golden.js';
 
 export const OBJECTIVES = [
   'clm',
@@ -44,7 +44,7 @@ export const OPTIMIZER = { learning_rate: 1e-3, beta1: 0.9, beta2: 0.95, epsilon
 export const SCHEDULE = { kind: 'cosine', warmup_steps: 5, final: 0.1 } as const;
 export const KEEP_PPM = 600_000;
 
-const folder = fileURLToPath(new URL('../../../fixtures/training/', import.meta.url));
+const folder = fileURLToPath(new URL('../../fixtures/training/', import.meta.url));
 const SUFFIX = '.golden.json';
 const readJson = (name: string): unknown => JSON.parse(readFileSync(join(folder, name), 'utf8'));
 
@@ -62,6 +62,8 @@ export interface Batches {
   readonly ids: Int32Array;
   readonly eligible: Float32Array;
   readonly documents: Int32Array;
+  /** Where positions restart: see `within`. */
+  readonly positions?: Int32Array;
   readonly referenceLoss: Float32Array;
   readonly weight: Float32Array;
 }
@@ -82,7 +84,7 @@ export function readBatches(): Batches {
 }
 
 /** The same rows with attention `within`: positions restart, and a document's first token is no target. */
-export function within(batches: Batches): Batches & { readonly positions: Int32Array } {
+export function within(batches: Batches): Batches {
   const { shape, documents } = batches;
   const positions = new Int32Array(documents.length);
   for (let i = 1; i < documents.length; i++) {
