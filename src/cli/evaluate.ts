@@ -2,11 +2,11 @@ import type { CommandModule } from 'yargs';
 import { flagsOf, settingsFromFlags } from '../config/flags.js';
 import { parseSettings } from '../config/load.js';
 import { evaluate } from '../evaluate/evaluate.js';
+import { writeEvaluation } from '../evaluate/evaluate-to.js';
 import { type EvaluationReport, hasQuarantined } from '../evaluate/report.js';
 import { evaluateSettings } from '../evaluate/settings.js';
 import { localStorage } from '../storage/local.js';
 import { retryingReads } from '../storage/retrying.js';
-import type { Storage } from '../storage/storage.js';
 import { EXIT, withInterrupt } from './exit.js';
 import { logOption, yargsOptions } from './options.js';
 import { type LogKind, openProgress } from './progress.js';
@@ -55,7 +55,7 @@ export const evaluateCommand: CommandModule = {
         const report = await evaluate(settings, { storage, sink: progress.sink, signal });
         progress.stop();
         const json = `${JSON.stringify(report, null, 2)}\n`;
-        if (args['out'] !== undefined) await write(storage, String(args['out']), json);
+        if (args['out'] !== undefined) await writeEvaluation(storage, String(args['out']), report);
         process.stdout.write(args['json'] === true ? json : `${screenOf(report, args['out'])}\n`);
         return hasQuarantined(report) ? EXIT.quarantined : EXIT.done;
       } finally {
@@ -66,14 +66,3 @@ export const evaluateCommand: CommandModule = {
 
 const screenOf = (report: EvaluationReport, out: unknown): string =>
   out === undefined ? evaluationText(report) : `${evaluationText(report)}\n\nreport: ${String(out)}`;
-
-async function write(storage: Storage, path: string, text: string): Promise<void> {
-  const file = await storage.stage(path);
-  try {
-    await file.write(Buffer.from(text));
-    await file.commit();
-  } catch (error) {
-    await file.abort();
-    throw error;
-  }
-}

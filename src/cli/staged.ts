@@ -1,4 +1,5 @@
 import type { StagedPipeline } from '../config/stages.js';
+import { hasQuarantined } from '../evaluate/report.js';
 import { type Section, sectionText } from '../report/section.js';
 import { chooseStages, type FinishedStage, runStages } from '../run/run-stages.js';
 import { localStorage } from '../storage/local.js';
@@ -81,10 +82,20 @@ function stageLine(stage: FinishedStage): string {
       const before = resumed > 0 ? `, ${count(resumed)} done before` : '';
       return `${count(steps)} steps, ${count(last.tokens)} tokens${before}, ${losses}: ${model}`;
     }
+    case 'eval': {
+      const losses = Object.entries(stage.report.held_out).map(
+        ([name, { loss }]) => `${name} ${typeof loss === 'number' ? loss.toFixed(3) : loss}`,
+      );
+      const evaluated = Object.keys(stage.report.results).length - losses.length;
+      const tasks = evaluated > 0 ? `; ${evaluated} tasks` : '';
+      return `held-out loss ${losses.join(', ')}${tasks}: ${stage.report.model_name}`;
+    }
     case 'report':
       return stage.report.path;
   }
 }
 
-const quarantined = (stage: FinishedStage): boolean =>
-  (stage.kind === 'pack' || stage.kind === 'score') && partsExit(stage.report) === EXIT.quarantined;
+function quarantined(stage: FinishedStage): boolean {
+  if (stage.kind === 'eval') return hasQuarantined(stage.report);
+  return (stage.kind === 'pack' || stage.kind === 'score') && partsExit(stage.report) === EXIT.quarantined;
+}

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { usageError } from '../errors.js';
+import { evaluateSettings } from '../evaluate/settings.js';
 import { reportSchema } from '../report/settings.js';
 import { selectionSettings } from '../select/settings.js';
 import { trainSchema } from '../train/settings.js';
@@ -13,12 +14,18 @@ const selectSchema = selectionSettings.extend({
   out: z.string().min(1).optional().meta({ description: 'Folder for the weighted files (RUN/weighted)' }),
 });
 
+/** What `tokensieve eval` is given; a stage always writes its report. */
+const evaluateSchema = evaluateSettings.safeExtend({
+  out: z.string().min(1).meta({ description: 'File for the report, JSON' }),
+});
+
 /** The settings of every kind of stage: those of its command. */
 export const STAGE_SCHEMAS = {
   pack: packSchema,
   train: trainSchema,
   score: scoreSchema,
   select: selectSchema,
+  eval: evaluateSchema,
   report: reportSchema,
 } as const;
 
@@ -43,6 +50,7 @@ const stageSchema = z
     train: trainSchema.optional(),
     score: scoreSchema.optional(),
     select: selectSchema.optional(),
+    eval: evaluateSchema.optional(),
     report: reportSchema.optional(),
   })
   .refine((stage) => KINDS.filter((kind) => stage[kind] !== undefined).length === 1, {

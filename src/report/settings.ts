@@ -14,6 +14,9 @@ export const reportSchema = z
       description:
         'Output folder of the run whose model all arms start from: its last held-out losses are their losses at 0 tokens',
     }),
+    evaluations: z.array(z.string().min(1)).max(1000).default([]).meta({
+      description: 'Reports of eval stages, whose held-out losses are set side by side',
+    }),
     sections: z
       .array(
         z.strictObject({

@@ -2,6 +2,7 @@ import { type Html, html } from '../plot/html.js';
 import { linePlot } from '../plot/line-plot.js';
 import { page, plots, table } from '../plot/page.js';
 import type { Storage } from '../storage/storage.js';
+import { evaluationSection } from './evaluations.js';
 import { heldOutSection } from './held-out.js';
 import { loadSection } from './load-section.js';
 import { readArms } from './read-runs.js';
@@ -37,6 +38,9 @@ export async function writeReport(settings: ReportSettings, options: ReportOptio
   const sets = [...(arms[0]?.heldOut.keys() ?? [])];
   const sections = [
     ...sets.map((set) => heldOutSection(set, arms, settings.baseline)),
+    ...(settings.evaluations.length > 0
+      ? [await evaluationSection(options.storage, settings.evaluations)]
+      : []),
     ...(await Promise.all(settings.sections.map((one) => loadSection(one.module, one.options)))),
     filesSection(options.files),
   ];

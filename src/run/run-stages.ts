@@ -1,6 +1,8 @@
 import type { Stage, StageKind, StageOf, StageSettings } from '../config/stages.js';
 import { packedFolder, scoredFolder, weightedFolder } from '../dataset/part-files.js';
 import { usageError } from '../errors.js';
+import { evaluateTo } from '../evaluate/evaluate-to.js';
+import type { EvaluationReport } from '../evaluate/report.js';
 import { type NamedPath, type WrittenReport, writeReport } from '../report/write-report.js';
 import type { Storage } from '../storage/storage.js';
 import type { TrainSink } from '../train/events.js';
@@ -16,6 +18,7 @@ export interface StageReports {
   readonly train: TrainReport;
   readonly score: ScoreReport;
   readonly select: SelectReport;
+  readonly eval: EvaluationReport;
   readonly report: WrittenReport;
 }
 
@@ -67,6 +70,11 @@ const RUNNERS: {
       selectRun(run, out ?? weightedFolder(run), settings, context),
     what: 'the same with weights',
     path: ({ run, out }) => out ?? weightedFolder(run),
+  },
+  eval: {
+    run: evaluateTo,
+    what: 'held-out losses with standard errors',
+    path: ({ out }) => out,
   },
   report: { run: writeReport, what: 'this report', path: ({ out }) => out },
 };

@@ -351,7 +351,9 @@ it('a pipeline file: with its defaults', async () => {
 it('a pipeline of stages: each with its defaults', async () => {
   const stages = [{ select: { run: 'runs/one' } }];
   const expected = { stages: [{ name: 'select', kind: 'select', settings: { run: 'runs/one', keep: 0.6 } }] };
-  expect(await look(put('stages.yaml', 'stages:\n  - select: {run: runs/one}\n'), 'pipeline')).toMatchObject(expected);
+  expect(await look(put('stages.yaml', 'stages:\n  - select: {run: runs/one}\n'), 'pipeline')).toMatchObject(
+    expected,
+  );
   expect(await look(put('stages.json', JSON.stringify({ stages })), 'pipeline')).toMatchObject(expected);
 });
 

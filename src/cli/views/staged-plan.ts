@@ -11,7 +11,7 @@ export function stagedPlanText({ stages, assumed, rate }: StagedPlan): string {
   const rows = stages.map(({ name, kind, tokens, flops, seconds }) => [
     printable(name),
     kind,
-    tokens === null ? (kind === 'report' ? '' : '?') : count(tokens),
+    tokens === null ? (kind === 'report' || kind === 'eval' ? '' : '?') : count(tokens),
     flopsText(flops),
     timeText(seconds),
   ]);
@@ -22,7 +22,7 @@ export function stagedPlanText({ stages, assumed, rate }: StagedPlan): string {
       ...rows,
       ['all', '', '', flopsText(sum(({ flops }) => flops)), timeText(sum(({ seconds }) => seconds))],
     ]),
-    `time: at ${rate}; training takes 6 operations a parameter and token, scoring 2; held-out measurements and text are not in it`,
+    `time: at ${rate}; training takes 6 operations a parameter and token, scoring 2; held-out losses are not in it`,
     ...assumed.map((path) => `assumed by the pipeline, not there yet: ${printable(path)}`),
     ...unknown.map((what) => `not known: ${printable(what)}; name it under assume`),
   ].join('\n');
