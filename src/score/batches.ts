@@ -1,4 +1,5 @@
 import type { AttentionScope } from '../sequence/packing.js';
+import { markRuns } from '../sequence/runs.js';
 import type { Sequence } from '../sequence/sequence.js';
 
 /** The shape of every batch follows from these and the sequences alone, never from timing. */
@@ -107,13 +108,8 @@ function assemble(
   const positions = new Int32Array(rows * length);
   const documents = new Int32Array(rows * length);
   sequences.forEach((sequence, row) => {
-    sequence.segments.forEach((segment, index) => {
-      const start = row * length + segment.tokenStart;
-      documents.fill(index, start, start + segment.tokenCount);
-      for (let i = 0; i < segment.tokenCount; i++) positions[start + i] = i;
-    });
-    const used = row * length + sequence.ids.length;
-    documents.fill(sequence.segments.length, used, (row + 1) * length);
+    const counts = sequence.segments.map(({ tokenCount }) => tokenCount);
+    markRuns(counts, row * length, (row + 1) * length, positions, documents);
   });
   return { sequences, rows, length, ids, positions, documents };
 }

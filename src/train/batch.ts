@@ -26,6 +26,7 @@ export interface StepBatch {
   /** Attention `within` only: position in the document's run, and the run's index in the row. */
   readonly positions?: Int32Array;
   readonly documents?: Int32Array;
+  /** Of each row; fewer than the batch has where its last rows are padding (held-out batches). */
   readonly origins: readonly RowOrigin[];
 }
 
@@ -35,6 +36,19 @@ export interface DataPosition {
   readonly rows: number;
   /** Rows drawn from each source, in the order of the settings. */
   readonly sources: readonly number[];
+}
+
+/** A source as its manifests have it: one epoch of it is this much. */
+export interface SourceDescription {
+  /** Folder, as it was given. */
+  readonly path: string;
+  /** Share of the rows, relative to the other sources'. */
+  readonly ratio: number;
+  readonly rows: number;
+  /** Ids, context included. */
+  readonly tokens: number;
+  /** Tokens that are learnt from (method.md: eligible). */
+  readonly targets: number;
 }
 
 /** What the sources agree on, known before anything is read but manifests and footers. */
@@ -47,8 +61,7 @@ export interface DataDescription {
   readonly hasWeights: boolean;
   /** What stored weights' loss is divided by, as the files say; `sum-of-weights` where they say nothing. */
   readonly normaliser: 'sum-of-weights' | 'eligible-tokens';
-  /** Rows and tokens of each source. */
-  readonly sources: readonly { readonly path: string; readonly rows: number; readonly tokens: number }[];
+  readonly sources: readonly SourceDescription[];
   /** sha256 over the sources' manifests: changes when any file does. */
   readonly hash: string;
 }

@@ -2,7 +2,7 @@
 
 import type { Storage } from '../storage/storage.js';
 import type { DataDescription, StepBatch } from './batch.js';
-import { heldOutBatches } from './data/open.js';
+import { heldOutBatches } from './data/held-out.js';
 import type { LossesOf } from './refresh.js';
 import type { TrainSettings } from './settings.js';
 
@@ -42,7 +42,7 @@ export async function openHeldOut(
 ): Promise<HeldOut> {
   const opened = new Map<string, readonly StepBatch[]>();
   for (const [name, folder] of Object.entries(settings.sources)) {
-    opened.set(name, await heldOutBatches(storage, folder, settings.tokens, batch.rows, data.length));
+    opened.set(name, await heldOutBatches(storage, folder, settings.tokens, batch.rows, data));
   }
   return opened;
 }
