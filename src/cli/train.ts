@@ -65,7 +65,9 @@ export const trainCommand: CommandModule = {
 
 async function settingsOf(args: Readonly<Record<string, unknown>>): Promise<Settings> {
   const file = args['settings'];
-  const base: Settings = typeof file === 'string' ? await readPipelineFile(file) : {};
+  // Empty sections, so that what is missing is named by its field.
+  const empty: Settings = { model: {}, data: {} };
+  const base = typeof file === 'string' ? mergeSettings(empty, await readPipelineFile(file)) : empty;
   const assignments = (args['set'] as readonly string[] | undefined) ?? [];
   return [settingsFromFlags(flags, args), ...assignments.map(parseAssignment)].reduce(mergeSettings, base);
 }
