@@ -36,7 +36,9 @@ export function arms(out) {
     data: { sources: [`${out}/scored/arms/scored`], seed: 1, ...more.data },
     batch: { rows, steps: steps(3e6) },
     optimizer: { learning_rate: 5e-4 },
-    schedule: { warmup_steps: 20 },
+    // Constant, so that every point of a curve is a run that could have ended there: a falling rate would make
+    // tokens-to-a-loss depend on when the run was to end.
+    schedule: { kind: 'constant', warmup_steps: 20 },
     held_out: { every: 40 },
     loss,
     ...(more.model && { model: more.model }),
