@@ -14,11 +14,10 @@
  *           and over one of about 250 MB with a single row group, made by repeating it. The first --memory-rows rows
  *           of each are scored.
  */
-import { fork, spawn } from 'node:child_process';
+import { fork } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { prepareModel } from '../dist/model/prepare.js';
 import { measureMatmulRate } from '../dist/score/matmul-rate.js';
@@ -26,6 +25,7 @@ import { openScorer } from '../dist/score/scorer.js';
 import { randomBatch } from './support/batch.mjs';
 import { shapes, writeLlama } from './support/llama.mjs';
 import { median, peakRss, rss } from './support/measure.mjs';
+import { openTorch } from './support/torch.mjs';
 
 const threads = availableParallelism();
 
@@ -95,31 +95,6 @@ function alone(job, args = {}) {
 const print = (result) => console.log(JSON.stringify(result));
 const mb = (bytes) => Math.round(bytes / 2 ** 20);
 
-/** PyTorch in a process that measures a configuration for some seconds whenever it is asked. */
-async function openTorch(values, checkpoint) {
-  const args = [new URL('./torch/paced.py', import.meta.url).pathname, checkpoint];
-  const settings = [
-    '--sequence-length',
-    values.length,
-    '--threads',
-    `${threads}`,
-    '--configs',
-    values.configs,
-  ];
-  const child = spawn(values.python, [...args, ...settings], { stdio: ['pipe', 'pipe', 2] });
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-  const next = async () => JSON.parse((await lines.next()).value);
-  const { torch, transformers } = await next();
-  return {
-    versions: { torch, transformers },
-    measure(config, seconds) {
-      child.stdin.write(`${config} ${seconds}\n`);
-      return next();
-    },
-    close: () => child.stdin.end(),
-  };
-}
-
 /** Tokens/s of a scorer, tokens of every model counted. */
 async function scorerRate(scorer, batch, models, seconds) {
   const once = await timeScorer(scorer, batch, 1);
@@ -138,7 +113,13 @@ async function rival(values, folder, checkpoint) {
     openScorer({ models, device: 'cpu', threads: Math.max(1, Math.floor(threads / count)) });
   const pair = await open({ reference: model, current: model }, 2);
   const one = await open({ reference: model }, 1);
-  const torch = values.python === undefined ? null : await openTorch(values, checkpoint);
+  const torch =
+    values.python === undefined
+      ? null
+      : await openTorch(values.python, 'paced.py', [
+          ...[checkpoint, '--sequence-length', values.length],
+          ...['--threads', `${threads}`, '--configs', values.configs],
+        ]);
   const configs = torch === null ? [] : values.configs.split(',');
   const seconds = Number(values.seconds);
   const rates = {

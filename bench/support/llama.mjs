@@ -14,6 +14,17 @@ export const shapes = {
     rope_theta: 100000,
     tie_word_embeddings: true,
   },
+  /** About the size that two cores train in an afternoon. */
+  '5m': {
+    vocab_size: 4096,
+    hidden_size: 256,
+    intermediate_size: 688,
+    num_hidden_layers: 5,
+    num_attention_heads: 4,
+    num_key_value_heads: 4,
+    rope_theta: 10000,
+    tie_word_embeddings: true,
+  },
   /** Fast enough to read much text with: for memory, not for speed. */
   micro: {
     vocab_size: 32000,
