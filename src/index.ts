@@ -125,3 +125,16 @@ export type { ListOptions, ObjectStat, StagedFile, Storage } from './storage/sto
 export type { OpenedTokenizer, TokenizerDescription, TokenizerSource } from './tokenizer/open.js';
 export { hashTokenizer, openTokenizer } from './tokenizer/open.js';
 export type { ByteOffsets, Encoding, Tokenizer, TokenizerEngine } from './tokenizer/tokenizer.js';
+
+// Training: rows in the order that a run sees them.
+export type {
+  DataDescription,
+  DataPosition,
+  RowOrigin,
+  SourceDescription,
+  StepBatch,
+} from './train/batch.js';
+export { heldOutBatches } from './train/data/held-out.js';
+export type { PositionedBatch, TrainingData } from './train/data/open.js';
+export { openTrainingData, startOf } from './train/data/open.js';
+export { stepsOf } from './train/data/steps.js';

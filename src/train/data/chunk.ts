@@ -82,8 +82,6 @@ function toChunk(batch: SequenceBatch, source: Source, part: SourcePart, wanted:
   const { offsets, sequenceIds, segments } = batch;
   checkRows(batch, part, wanted.length);
   const eligible = targetsOf(batch, source);
-  const masked = (values: Float32Array | undefined, rest: number): Float32Array =>
-    Float32Array.from(eligible, (target, i) => (target === 1 ? (values?.[i] ?? rest) : rest));
   const { reference_loss: referenceLoss, weight } = batch.columns;
   return {
     source,
@@ -93,8 +91,8 @@ function toChunk(batch: SequenceBatch, source: Source, part: SourcePart, wanted:
     offsets: offsets.slice(),
     ids: batch.inputIds.slice(),
     eligible,
-    referenceLoss: wanted.hasReferenceLoss ? masked(referenceLoss, Number.NaN) : null,
-    weight: wanted.hasWeights ? masked(weight, 0) : null,
+    referenceLoss: wanted.hasReferenceLoss ? ofTargets(referenceLoss, eligible, Number.NaN) : null,
+    weight: wanted.hasWeights ? ofTargets(weight, eligible, 0) : null,
     firstDocument: sequenceIds.map((_, row) => segments.document[segments.offsets[row] ?? 0] ?? 0n),
     lastDocument: sequenceIds.map((_, row) => segments.document[(segments.offsets[row + 1] ?? 0) - 1] ?? 0n),
     runs:
@@ -114,6 +112,13 @@ function targetsOf({ offsets, inputIds, columns }: SequenceBatch, { targetColumn
   }
   for (let row = 0; row + 1 < offsets.length; row++) eligible[offsets[row] ?? 0] = 0;
   return eligible;
+}
+
+/** [tokens] the values of targets, and `rest` everywhere else. */
+function ofTargets(values: Float32Array | undefined, eligible: Uint8Array, rest: number): Float32Array {
+  const kept = new Float32Array(eligible.length);
+  for (let i = 0; i < kept.length; i++) kept[i] = eligible[i] === 1 ? (values?.[i] ?? rest) : rest;
+  return kept;
 }
 
 /** Rows fit the batch, and their segments cover them. */

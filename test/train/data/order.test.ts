@@ -123,6 +123,29 @@ describe('mixing', () => {
     );
   });
 
+  it('does so where drawing from the largest deficit would not', () => {
+    const ratios = [17, 17, 1, 1, 3];
+    const whole = 39;
+    const furthest = (draw: (counts: readonly number[]) => number): number => {
+      const counts = ratios.map(() => 0);
+      let most = 0;
+      for (let rows = 1; rows <= whole; rows++) {
+        counts[draw(counts)]!++;
+        for (const [i, count] of counts.entries())
+          most = Math.max(most, Math.abs(count - (rows * ratios[i]!) / whole));
+      }
+      return most;
+    };
+    const deficits = (counts: readonly number[]) => {
+      const rows = 1 + counts.reduce((sum, count) => sum + count, 0);
+      return counts.map((count, i) => rows * ratios[i]! - count * whole);
+    };
+    expect(furthest((counts) => deficits(counts).indexOf(Math.max(...deficits(counts))))).toBeCloseTo(
+      40 / 39,
+    );
+    expect(furthest((counts) => nextSource(ratios, counts))).toBeLessThan(1);
+  });
+
   it('gives ties to the earlier source', () => {
     const counts = [0, 0, 0];
     const drawn = Array.from({ length: 6 }, () => {
