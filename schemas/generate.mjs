@@ -5,12 +5,14 @@ import { writeFileSync } from 'node:fs';
 import { z } from 'zod';
 import { pipelineFileSchema } from '../dist/config/stages.js';
 import { datasetSchemas } from '../dist/dataset/schemas-json.js';
+import { trainSchema } from '../dist/train/settings.js';
 
 /** Every schema of the package, by file name. */
 export const schemas = () => ({
   ...datasetSchemas(),
   // As a file is written: what has a default may be left out.
   'pipeline.json': { title: 'tokensieve pipeline', ...z.toJSONSchema(pipelineFileSchema, { io: 'input' }) },
+  'train.json': { title: 'tokensieve train', ...z.toJSONSchema(trainSchema, { io: 'input' }) },
 });
 
 /** The text of a schema file. @param {unknown} schema */

@@ -126,7 +126,7 @@ export type { OpenedTokenizer, TokenizerDescription, TokenizerSource } from './t
 export { hashTokenizer, openTokenizer } from './tokenizer/open.js';
 export type { ByteOffsets, Encoding, Tokenizer, TokenizerEngine } from './tokenizer/tokenizer.js';
 
-// Training: rows in the order that a run sees them.
+// Training: settings to checkpoints, what a run leaves, and rows in the order that it sees them.
 export type {
   DataDescription,
   DataPosition,
@@ -134,7 +134,20 @@ export type {
   SourceDescription,
   StepBatch,
 } from './train/batch.js';
+export type { StoredCheckpoint } from './train/checkpoint.js';
+export { loadTrainerState, readCheckpoint } from './train/checkpoint.js';
+export { latestCheckpoint } from './train/checkpoints.js';
 export { heldOutBatches } from './train/data/held-out.js';
 export type { PositionedBatch, TrainingData } from './train/data/open.js';
 export { openTrainingData, startOf } from './train/data/open.js';
 export { stepsOf } from './train/data/steps.js';
+export type { TrainEvent, TrainSink } from './train/events.js';
+export { readMetrics } from './train/metrics.js';
+export type { TrainOptions } from './train/options.js';
+export type { ParameterVectors, TrainerState } from './train/parameters.js';
+export { learningRate } from './train/schedule.js';
+export type { TrainInput, TrainSettings } from './train/settings.js';
+export { trainSchema } from './train/settings.js';
+export type { StepMetrics } from './train/step-metrics.js';
+export type { TrainReport } from './train/train-run.js';
+export { trainRun } from './train/train-run.js';

@@ -15,6 +15,7 @@ import { inspectPipeline } from './pipeline-file.js';
 import { inspectRun, manifestsBelow } from './run-folder.js';
 import { inspectSafetensors } from './safetensors.js';
 import { inspectTokenizer } from './tokenizer.js';
+import { inspectTraining, looksLikeTraining } from './training.js';
 
 export interface InspectOptions {
   readonly storage: Storage;
@@ -46,7 +47,7 @@ const inspectors: Readonly<Record<FileKind, (storage: Storage, path: string) => 
   pipeline: (_, path) => inspectPipeline(path),
 };
 
-/** A model, a tokenizer, a run, a corpus: the first that the files make it. */
+/** A model, a tokenizer, a training run, a scoring run, a corpus: the first that the files make it. */
 async function inspectFolder(path: string, { storage, cacheFolder }: InspectOptions): Promise<Inspection> {
   const names = (await storage.list(path, { shallow: true })).map((file) => basename(file));
   const hasOnnx = [...names, ...(await storage.list(join(path, 'onnx'), { shallow: true }))].some((name) =>
@@ -55,6 +56,8 @@ async function inspectFolder(path: string, { storage, cacheFolder }: InspectOpti
   if (names.includes('config.json') || names.includes('genai_config.json') || hasOnnx)
     return inspectModel(path, cacheFolder);
   if (names.includes('tokenizer.json')) return inspectTokenizer(path);
+  const training = looksLikeTraining(names) ? await inspectTraining(path) : null;
+  if (training !== null) return training;
   const manifests = await manifestsBelow(storage, path);
   if (manifests.length > 0) return inspectRun(storage, path, manifests);
   const corpus = await inspectCorpus(storage, path, await storage.list(path));

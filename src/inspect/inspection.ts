@@ -11,6 +11,7 @@ import type { PipelineInspection } from './pipeline-file.js';
 import type { RunInspection } from './run-folder.js';
 import type { SafetensorsInspection } from './safetensors.js';
 import type { TokenizerInspection } from './tokenizer.js';
+import type { TrainingInspection } from './training.js';
 
 export type Inspection =
   | ParquetInspection
@@ -24,4 +25,5 @@ export type Inspection =
   | OnnxInspection
   | TokenizerInspection
   | ModelInspection
-  | PipelineInspection;
+  | PipelineInspection
+  | TrainingInspection;

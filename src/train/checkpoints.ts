@@ -25,7 +25,7 @@ export async function latestCheckpoint(
   out: string,
   onDamaged: (error: TokensieveError) => void = () => {},
 ): Promise<StoredCheckpoint | null> {
-  for (const folder of await newestFirst(out)) {
+  for (const folder of await checkpointFolders(out)) {
     try {
       return await readNamed(folder);
     } catch (error) {
@@ -48,7 +48,7 @@ async function readNamed(folder: string): Promise<StoredCheckpoint> {
  * @returns the folders removed
  */
 export async function pruneCheckpoints(out: string, keep: number): Promise<readonly string[]> {
-  const folders = await newestFirst(out);
+  const folders = await checkpointFolders(out);
   const old = folders.slice(Math.max(1, keep));
   // Only here is there something to lose: the check reads every byte of a checkpoint.
   const whole = old.length === 0 ? null : await latestCheckpoint(out);
@@ -81,7 +81,8 @@ export async function sweepCheckpoints(out: string): Promise<readonly string[]> 
   return [...abandoned, ...(await sweepStaging(modelFolder(out)))];
 }
 
-async function newestFirst(out: string): Promise<string[]> {
+/** A run's checkpoints, newest first, whole or not. */
+export async function checkpointFolders(out: string): Promise<string[]> {
   const parent = checkpointsFolder(out);
   return (await entries(parent))
     .filter((entry) => entry.isDirectory() && /^step-\d{8,16}$/.test(entry.name))

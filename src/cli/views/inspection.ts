@@ -2,6 +2,7 @@ import type { Inspection } from '../../inspect/inspection.js';
 import { corpusText, jsonLinesText, parquetText, pipelineText } from './corpus.js';
 import { documentsText, manifestText, runText, sequencesText } from './dataset.js';
 import { modelText, onnxText, safetensorsText, tokenizerText } from './model.js';
+import { trainingText } from './training.js';
 
 /** What was found, in one screen. */
 export function inspectionText(found: Inspection): string {
@@ -32,5 +33,7 @@ export function inspectionText(found: Inspection): string {
       return tokenizerText(found);
     case 'model':
       return modelText(found);
+    case 'training':
+      return trainingText(found);
   }
 }
