@@ -108,8 +108,22 @@ export async function openTokenizer(source: TokenizerSource): Promise<OpenedToke
  * @throws TokensieveError as `openTokenizer` does for a file that is no sound tokenizer
  */
 export async function hashTokenizer(path: string, controlTokens: ControlTokens = 'text'): Promise<string> {
-  const { prepared } = await readTokenizer({ path }, controlTokens);
-  return hashPrepared(prepared, controlTokens);
+  return (await identifyTokenizer(path, controlTokens)).hash;
+}
+
+/**
+ * Hash and size of a tokenizer, without opening an engine for it.
+ * @throws TokensieveError as `openTokenizer` does for a file that is no sound tokenizer
+ */
+export async function identifyTokenizer(
+  path: string,
+  controlTokens: ControlTokens,
+): Promise<Pick<Tokenizer, 'hash' | 'vocabularySize'>> {
+  const { prepared, boundaries } = await readTokenizer({ path }, controlTokens);
+  return {
+    hash: hashPrepared(prepared, controlTokens),
+    vocabularySize: vocabularySize(prepared, boundaries),
+  };
 }
 
 interface ReadTokenizer {

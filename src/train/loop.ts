@@ -3,7 +3,7 @@ import type { Device } from '../model/prepared-model.js';
 import type { DataPosition, StepBatch } from './batch.js';
 import { readCheckpoint, type StoredCheckpoint, writeCheckpoint } from './checkpoint.js';
 import { pruneCheckpoints } from './checkpoints.js';
-import type { TrainingData } from './data/open.js';
+import { startOf, type TrainingData } from './data/open.js';
 import { divergence } from './divergence.js';
 import type { StepGraphSettings } from './graph/step-settings.js';
 import { type HeldOut, heldOutLosses } from './held-out.js';
@@ -47,10 +47,7 @@ interface NextBatch {
 export async function takeSteps(context: LoopContext): Promise<StepMetrics> {
   const { settings, options, steps, found, session, metrics } = context;
   const every = cadence(context);
-  const start: DataPosition = found?.state.position ?? {
-    rows: 0,
-    sources: settings.data.sources.map(() => 0),
-  };
+  const start = found?.state.position ?? startOf(context.data.description);
   let step = found?.state.step ?? 0;
   let tokens = found?.state.tokens ?? 0;
   let lastGood = found?.folder ?? null;

@@ -7,7 +7,8 @@ import { usageError } from '../errors.js';
 import { type Checkpoint, openCheckpoint, readConfiguration } from '../model/checkpoint.js';
 import type { Decoder } from '../model/decoder.js';
 import { hashModel } from '../model/hash.js';
-import { hashTokenizer } from '../tokenizer/open.js';
+import { checkVocabulary } from '../model/vocabulary.js';
+import { identifyTokenizer } from '../tokenizer/open.js';
 import { parametersOf } from './graph/trainable-weights.js';
 import { initialWeights } from './initial-weights.js';
 import { loadWeights } from './load-weights.js';
@@ -20,7 +21,8 @@ export interface TrainingModel {
   readonly parameters: readonly Parameter[];
   /** Which names the start's checkpoint has, where architectures leave names open. */
   has(name: string): boolean;
-  readonly tokenizerHash: string;
+  /** Hashes of its tokenizer, for either reading of control tokens. */
+  readonly tokenizerHashes: readonly string[];
   /** Files that make up the tokenizer, to be copied into checkpoints. */
   readonly tokenizerFiles: readonly string[];
   /** What the first weights follow from, for the run's hash. */
@@ -43,7 +45,7 @@ const TOKENIZER_FILES = new Set([
 
 /**
  * Opens what the settings name, without reading weights.
- * @throws usage `no-tokenizer`; fatal errors of `openCheckpoint`, `readConfiguration` and `hashTokenizer`
+ * @throws usage `no-tokenizer`, `vocabulary-mismatch`; fatal errors of `openCheckpoint`, `readConfiguration` and `hashTokenizer`
  */
 export async function openTrainingModel(settings: TrainSettings['model']): Promise<TrainingModel> {
   const start = settings.start === undefined ? null : await openCheckpoint(settings.start);
@@ -52,24 +54,30 @@ export async function openTrainingModel(settings: TrainSettings['model']): Promi
   const has = (name: string): boolean => start?.tensors.has(name) ?? false;
   const tokenizer = settings.tokenizer ?? settings.start ?? dirname(configPath);
   const parameters = parametersOf(decoder, has);
+  const folder = settings.start ?? configPath;
   return {
     decoder,
     config,
     parameters,
     has,
-    tokenizerHash: await tokenizerHashOf(tokenizer),
+    tokenizerHashes: await hashesOf(tokenizer, folder, decoder.vocabularySize),
     tokenizerFiles: await filesOf(tokenizer),
     origin: start === null ? { config, seed: settings.seed } : { start: await hashModel(start.files, null) },
     initialWeights: () => firstWeights(start, config, parameters, settings.seed),
   };
 }
 
-async function tokenizerHashOf(path: string): Promise<string> {
+async function hashesOf(path: string, folder: string, vocabularySize: number): Promise<string[]> {
   const isFolder = existsSync(path) && (await stat(path)).isDirectory();
   if (isFolder && !existsSync(join(path, 'tokenizer.json'))) {
     throw usageError('no-tokenizer', `${path}: no tokenizer.json in the folder; name one with --tokenizer`);
   }
-  return hashTokenizer(path);
+  const [asText, asControl] = [
+    await identifyTokenizer(path, 'text'),
+    await identifyTokenizer(path, 'special'),
+  ];
+  checkVocabulary({ folder, vocabularySize }, asText);
+  return [asText.hash, asControl.hash];
 }
 
 async function filesOf(path: string): Promise<string[]> {

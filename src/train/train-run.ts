@@ -189,7 +189,6 @@ function recipeOf(settings: TrainSettings, model: TrainingModel, steps: number):
   return {
     semantics: TRAINING_SEMANTICS,
     model: model.origin,
-    tokenizer: model.tokenizerHash,
     data: { ratios: sources.map(({ ratio }) => ratio), seed, shuffle_tokens },
     loss: settings.loss.kind === 'clm' ? { kind: 'clm' } : settings.loss,
     batch: { rows, accumulate, steps },
@@ -200,10 +199,11 @@ function recipeOf(settings: TrainSettings, model: TrainingModel, steps: number):
 
 function checkFit(settings: TrainSettings, model: TrainingModel, data: DataDescription): void {
   const name = settings.model.start ?? settings.model.config ?? '';
-  if (data.tokenizerHash !== model.tokenizerHash) {
+  const [hash = ''] = model.tokenizerHashes;
+  if (!model.tokenizerHashes.includes(data.tokenizerHash)) {
     throw usageError(
       'tokenizers-differ',
-      `${data.sources[0]?.path}: was tokenized with another tokenizer (${data.tokenizerHash.slice(0, 12)}…) than that of ${name} (${model.tokenizerHash.slice(0, 12)}…); score or pack the corpus with the model's own`,
+      `${data.sources[0]?.path}: was tokenized with another tokenizer (${data.tokenizerHash.slice(0, 12)}…) than that of ${name} (${hash.slice(0, 12)}…); score or pack the corpus with the model's own`,
     );
   }
   if (data.length > model.decoder.maxPositions) {

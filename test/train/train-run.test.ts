@@ -233,6 +233,14 @@ describe('refusals', () => {
     });
   });
 
+  it('a model with fewer logits than the tokenizer has ids', async () => {
+    const small = join(folder, 'small.json');
+    writeFileSync(small, JSON.stringify({ ...tinyLlama, vocab_size: 500 }));
+    await expect(
+      train('small', { model: { config: small, tokenizer: inputs.reference } }),
+    ).rejects.toMatchObject({ code: 'vocabulary-mismatch' });
+  });
+
   it('rows longer than the model', async () => {
     const short = join(folder, 'short.json');
     writeFileSync(short, JSON.stringify({ ...tinyLlama, vocab_size: 512, max_position_embeddings: 32 }));
