@@ -155,10 +155,14 @@ function trainingStep(
   };
 }
 
-/** Σ x² of a padded vector as a float64 scalar: float32 within pieces of up to 2^12, float64 across them. */
+/** Pieces that squares are summed over in float32 before float64 takes over. */
+const SQUARES = 2 ** 12;
+
+/** Σ x² of a padded vector as a float64 scalar. */
 function sumOfSquares(g: GraphBuilder, x: Value, length: number): Value {
-  const pieces = g.node('Reshape', [x, g.int64s(length % 4096 === 0 ? [-1, 4096] : [1, -1])]);
-  const sums = g.node('ReduceSumSquare', [pieces, g.int64s([1])], { attributes: { keepdims: int(0) } });
-  const doubles = g.node('Cast', [sums], { attributes: { to: int(11) } });
-  return g.node('ReduceSum', [doubles], { attributes: { keepdims: int(0) } });
+  const doubles = (value: Value): Value => g.node('Cast', [value], { attributes: { to: int(11) } });
+  const whole = { attributes: { keepdims: int(0) } };
+  if (length % SQUARES !== 0) return g.node('ReduceSumSquare', [doubles(x)], whole);
+  const pieces = g.node('Reshape', [x, g.int64s([-1, SQUARES])]);
+  return g.node('ReduceSum', [doubles(g.node('ReduceSumSquare', [pieces, g.int64s([1])], whole))], whole);
 }
