@@ -21,6 +21,8 @@ export type { PackInput, PackSettings } from './config/pack.js';
 export { packSchema, parsePack } from './config/pack.js';
 export type { Pipeline, PipelineInput } from './config/pipeline.js';
 export { pipelineSchema } from './config/pipeline.js';
+export type { Stage, StagedPipeline, StageKind, StageSettings } from './config/stages.js';
+export { isStaged, parseStages } from './config/stages.js';
 
 // Shards and their documents.
 export type { CorpusRow, Document, Quarantined, QuarantineReason } from './corpus/document.js';
@@ -85,10 +87,14 @@ export type { CostInputs, CostPlan } from './run/plan.js';
 export { forwardFlops, planCost } from './run/plan.js';
 export type { PlanOptions, RunPlan } from './run/plan-run.js';
 export { planRun } from './run/plan-run.js';
+export type { FinishedStage, StageOptions, StageReports, StageSinks } from './run/run-stages.js';
+export { chooseStages, runStages } from './run/run-stages.js';
 export type { ScoreOptions, ScoreReport } from './run/score-run.js';
 export { scoreCorpus } from './run/score-run.js';
 export type { SelectOptions, SelectReport } from './run/select-run.js';
 export { selectRun } from './run/select-run.js';
+export type { StagedPlan } from './run/stage-facts.js';
+export { planStaged } from './run/stage-facts.js';
 export type { Totals } from './run/totals.js';
 
 // Selection over stored losses. A method of one’s own is an object of type Method.

@@ -52,7 +52,8 @@ export async function planRun(pipeline: Pipeline, { storage, tflops }: PlanOptio
       pipeline.corpus.limit,
       () => {},
     );
-    const bytesPerToken = await sampleBytesPerToken(storage, plans, pipeline, inputs.tokenizer);
+    const sample = await sampleText(storage, plans, pipeline, inputs.tokenizer);
+    const bytesPerToken = sample.textBytes / sample.tokens;
     const { flopsPerSecond, rate } = await reckonedRate(tflops, chosen.device);
     const cost = planCost({
       plans,
@@ -94,19 +95,28 @@ export async function reckonedRate(
   };
 }
 
-/** UTF-8 bytes a token, BOS and EOS counted, of the first documents: about 1 MiB of text. */
-export async function sampleBytesPerToken(
+export interface TextSample {
+  readonly textBytes: number;
+  /** BOS and EOS counted. */
+  readonly tokens: number;
+  /** What the footer says of the same rows, where a whole part was read: some writers misstate sizes. */
+  readonly footerBytes: number | null;
+}
+
+/** Tokenizes the first documents of a corpus, about 1 MiB of text or one part. */
+export async function sampleText(
   storage: Storage,
   plans: readonly ShardPlan[],
   pipeline: Pick<Pipeline, 'shards' | 'corpus' | 'sequence'>,
   tokenizer: Tokenizer,
-): Promise<number> {
+): Promise<TextSample> {
   const extra =
     (pipeline.sequence.bos && tokenizer.bosId !== null ? 1 : 0) +
     (pipeline.sequence.eos && tokenizer.eosId !== null ? 1 : 0);
   for (const plan of plans) {
     const texts: string[] = [];
-    let bytes = 0;
+    let textBytes = 0;
+    let footerBytes: number | null = null;
     reading: for await (const { rows } of readShard(
       storage,
       plan,
@@ -116,15 +126,16 @@ export async function sampleBytesPerToken(
       for await (const row of rows) {
         if (row.kind !== 'document') continue;
         texts.push(row.text);
-        bytes += row.textBytes;
-        if (bytes >= SAMPLE_BYTES) break reading;
+        textBytes += row.textBytes;
+        if (textBytes >= SAMPLE_BYTES) break reading;
       }
+      footerBytes = plan.parts?.[0]?.textBytes ?? null;
       break;
     }
-    if (bytes === 0) continue;
+    if (textBytes === 0) continue;
     const encodings = await tokenizer.encode(texts);
     const tokens = encodings.reduce((sum, { ids }) => sum + ids.length + extra, 0);
-    if (tokens > 0) return bytes / tokens;
+    if (tokens > 0) return { textBytes, tokens, footerBytes };
   }
   throw usageError(
     'nothing-to-plan',

@@ -8,7 +8,7 @@ import { readConfiguration } from '../model/checkpoint.js';
 import type { Storage } from '../storage/storage.js';
 import { openTokenizer } from '../tokenizer/open.js';
 import { parametersOf } from '../train/graph/trainable-weights.js';
-import { type PlanOptions, reckonedRate, sampleBytesPerToken } from './plan-run.js';
+import { type PlanOptions, reckonedRate, sampleText } from './plan-run.js';
 import { type PlannedRows, planStages, type StageCost, type StageFacts } from './plan-stages.js';
 import { planShards, readOptions } from './work.js';
 
@@ -113,11 +113,11 @@ async function countParameters(path: string): Promise<number | null> {
   return parametersOf(decoder, () => false).reduce((sum, { length }) => sum + length, 0);
 }
 
-type CorpusSettings = Parameters<typeof sampleBytesPerToken>[2] & {
+type CorpusSettings = Parameters<typeof sampleText>[2] & {
   readonly tokenizer: { readonly control_tokens: 'text' | 'special' };
 };
 
-/** Tokens of a corpus: bytes by its footers, over bytes a token in a sample. */
+/** Tokens of a corpus: those of a sample, by the share of all bytes that it is by the footers. */
 async function countTokens(storage: Storage, settings: CorpusSettings, path: string): Promise<number> {
   const shards = await expandShards(storage, settings.shards);
   const { plans } = await planShards(storage, shards, readOptions(settings), settings.corpus.limit, () => {});
@@ -127,8 +127,9 @@ async function countTokens(storage: Storage, settings: CorpusSettings, path: str
     controlTokens: settings.tokenizer.control_tokens,
   });
   try {
-    const bytesPerToken = await sampleBytesPerToken(storage, plans, settings, tokenizer);
-    return Math.round(plans.reduce((sum, { textBytes }) => sum + textBytes, 0) / bytesPerToken);
+    const { textBytes, footerBytes, tokens } = await sampleText(storage, plans, settings, tokenizer);
+    const all = plans.reduce((sum, plan) => sum + plan.textBytes, 0);
+    return Math.round((all / (footerBytes ?? textBytes)) * tokens);
   } finally {
     await tokenizer.close();
   }
