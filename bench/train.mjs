@@ -37,7 +37,7 @@ async function openOurs(checkpoint, objective, { rows, accumulate, length }) {
   const { decoder, parameters, has } = model;
   const settings = {
     ...{ rows, accumulate, length, severalSteps: false, attention: 'across', divisor: 'weight', clip: 1 },
-    ...{ objective: objectives[objective], adamw: { beta1: 0.9, beta2: 0.95, epsilon: 1e-8 }, form: 'fused' },
+    ...{ objective: objectives[objective], adamw: { beta1: 0.9, beta2: 0.95 }, form: 'fused' },
   };
   const session = await openTrainingSession({
     step: encodeModel(toModelProto(buildStepGraph(decoder, parameters, has, settings))),
@@ -66,7 +66,8 @@ async function openOurs(checkpoint, objective, { rows, accumulate, length }) {
     async step() {
       taken++;
       const rate = 1e-5;
-      const rates = [rate / (1 - 0.9 ** taken), 1 / Math.sqrt(1 - 0.95 ** taken), 1 - rate * 0.1, rate];
+      const root = Math.sqrt(1 - 0.95 ** taken);
+      const rates = [(rate * root) / (1 - 0.9 ** taken), 1e-8 * root, 1 - rate * 0.1, rate];
       return session.step([batch], Float32Array.from(rates));
     },
     close: () => session.close(),

@@ -54,6 +54,10 @@ export const CHUNK = 2 ** 16;
 export const paddedLength = (length: number): number =>
   length <= CHUNK ? length : Math.ceil(length / CHUNK) * CHUNK;
 
+/** Shape that the graphs give a padded vector: chunks by rows, so that none is copied to be cut. */
+export const vectorShape = (padded: number): readonly number[] =>
+  padded <= CHUNK ? [padded] : [padded / CHUNK, CHUNK];
+
 /** Vectors of zeros, padded. */
 export const emptyVectors = (parameters: readonly Parameter[]): ParameterVectors => ({
   decayed: new Float32Array(paddedLength(groupLength(parameters, 'decayed'))),

@@ -21,8 +21,9 @@ export function stepRates(
   step: number,
   steps: number,
   schedule: Schedule,
-  { learning_rate: peak, beta1, beta2, weight_decay: decay }: Optimizer,
+  { learning_rate: peak, beta1, beta2, epsilon, weight_decay: decay }: Optimizer,
 ): readonly [number, number, number, number] {
   const rate = learningRate(step, steps, schedule, peak);
-  return [rate / (1 - beta1 ** step), 1 / Math.sqrt(1 - beta2 ** step), 1 - rate * decay, rate];
+  const root = Math.sqrt(1 - beta2 ** step);
+  return [(rate * root) / (1 - beta1 ** step), epsilon * root, 1 - rate * decay, rate];
 }

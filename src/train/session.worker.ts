@@ -2,7 +2,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import * as ort from 'onnxruntime-node';
 import { firstLine } from '../errors.js';
 import { RATES, STATE_NAMES } from './graph/step.js';
-import { PARAMETER_GROUPS, type ParameterVectors, type TrainerState } from './parameters.js';
+import { PARAMETER_GROUPS, type ParameterVectors, type TrainerState, vectorShape } from './parameters.js';
 import type { CallData, SessionReply, SessionRequest, SessionStart } from './session.js';
 
 // The training session in its own thread: `run()` blocks the thread that it is called on.
@@ -33,7 +33,10 @@ const tensorsOf = (state: TrainerState): Record<string, ort.Tensor> =>
     PARAMETER_GROUPS.flatMap((group, g) =>
       fields.map((field, f) => {
         const vector = state[field][group];
-        return [STATE_NAMES[g * fields.length + f] ?? '', new ort.Tensor('float32', vector, [vector.length])];
+        return [
+          STATE_NAMES[g * fields.length + f] ?? '',
+          new ort.Tensor('float32', vector, vectorShape(vector.length)),
+        ];
       }),
     ),
   );
@@ -63,7 +66,7 @@ try {
   let spare: Record<string, ort.Tensor> = Object.fromEntries(
     Object.entries(state).map(([name, { dims }]) => [
       name,
-      new ort.Tensor('float32', new Float32Array(dims[0] ?? 0), dims),
+      new ort.Tensor('float32', new Float32Array(dims.reduce((product, size) => product * size, 1)), dims),
     ]),
   );
 

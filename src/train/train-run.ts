@@ -166,7 +166,7 @@ async function firstState({ parameters, initialWeights }: TrainingModel): Promis
 
 function graphSettings(settings: TrainSettings, data: DataDescription, device: Device): StepGraphSettings {
   const { rows, accumulate } = settings.batch;
-  const { beta1, beta2, epsilon, clip } = settings.optimizer;
+  const { beta1, beta2, clip } = settings.optimizer;
   const objective = objectiveOf(settings.loss, data);
   return {
     rows,
@@ -176,7 +176,7 @@ function graphSettings(settings: TrainSettings, data: DataDescription, device: D
     attention: data.attention,
     objective,
     divisor: objective.kind === 'frozen' && data.normaliser === 'eligible-tokens' ? 'eligible' : 'weight',
-    adamw: { beta1, beta2, epsilon },
+    adamw: { beta1, beta2 },
     clip,
     form: device === 'cpu' ? 'fused' : 'plain',
   };

@@ -78,7 +78,7 @@ export async function openTiny(
     attention: 'across',
     objective,
     divisor: 'weight',
-    adamw: { beta1: 0.9, beta2: 0.95, epsilon: 1e-8 },
+    adamw: { beta1: 0.9, beta2: 0.95 },
     clip: 1,
     form: 'fused',
     ...rest,
@@ -102,8 +102,8 @@ export async function openTiny(
 
 /** AdamW's scalars for step s at a constant learning rate. */
 export const ratesAt = (step: number, rate = 1e-2, decay = 0.1): number[] => [
-  rate / (1 - 0.9 ** step),
-  1 / Math.sqrt(1 - 0.95 ** step),
+  (rate * Math.sqrt(1 - 0.95 ** step)) / (1 - 0.9 ** step),
+  1e-8 * Math.sqrt(1 - 0.95 ** step),
   1 - rate * decay,
   rate,
 ];

@@ -6,7 +6,7 @@
 import { type GraphBuilder, subgraph, type Value } from '../graph.js';
 import { blockedRows } from './attention-blocks.js';
 import { type AttentionContext, type AttentionShape, fusedAttention, isFused } from './attention-context.js';
-import { attentionGradient } from './attention-gradient.js';
+import { keepsShares, keptAttention, recordAttention } from './attention-gradient.js';
 import { plainAttention } from './attention-plain.js';
 import { split } from './shape.js';
 
@@ -26,12 +26,11 @@ export function causalAttention(
   shape: AttentionShape,
   context: AttentionContext,
 ): Value {
+  if (g.tape !== null && keepsShares(context)) return keptAttention(g, query, key, value, shape, context);
   const output = isFused(context, shape)
     ? fusedForms(g, query, key, value, shape, context)
     : plainAttention(g, query, key, value, shape, context);
-  g.record([query, key, value], [output], ([dOutput]) =>
-    dOutput ? attentionGradient(g, { query, key, value, output, dOutput }, shape, context) : [],
-  );
+  recordAttention(g, [query, key, value], output, shape, context);
   return output;
 }
 

@@ -1,7 +1,7 @@
 /** Losses under weights that are inputs: the forward pass of the model in training, for held-out loss and rankings ahead. */
 import type { Decoder } from '../../model/decoder.js';
 import { type Graph, GraphBuilder, type Value } from '../../onnx/graph.js';
-import { groupLength, PARAMETER_GROUPS, type Parameter, paddedLength } from '../parameters.js';
+import { groupLength, PARAMETER_GROUPS, type Parameter, paddedLength, vectorShape } from '../parameters.js';
 import { microLosses } from './micro-step.js';
 import type { StepGraphSettings } from './step-settings.js';
 import { trainableWeights } from './trainable-weights.js';
@@ -20,7 +20,7 @@ export function buildLossGraph(
   const { rows, length } = settings;
   const g = new GraphBuilder('losses');
   const [decayed = '', undecayed = ''] = PARAMETER_GROUPS.map((group) =>
-    g.input(`${group}_weights`, 'float32', [paddedLength(groupLength(parameters, group))]),
+    g.input(`${group}_weights`, 'float32', vectorShape(paddedLength(groupLength(parameters, group)))),
   );
   const unpacked = unpackParameters(g, parameters, { decayed, undecayed });
   const input = (name: string): Value => g.input(name, 'int32', [rows, length]);

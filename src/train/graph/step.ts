@@ -4,7 +4,7 @@
  */
 import type { Decoder } from '../../model/decoder.js';
 import { type Graph, GraphBuilder, int, subgraph, type Value } from '../../onnx/graph.js';
-import { PARAMETER_GROUPS, type Parameter, type ParameterGroup } from '../parameters.js';
+import { PARAMETER_GROUPS, type Parameter, type ParameterGroup, vectorShape } from '../parameters.js';
 import { accumulatedGradients } from './accumulate.js';
 import { adamW, type OptimizerVectors } from './adamw.js';
 import { METRIC_SUMS } from './micro-step.js';
@@ -12,7 +12,7 @@ import { type Data, dataInputs, type StepContext, type StepGraphSettings } from 
 import { element, packedLengths, unpackParameters } from './unpack.js';
 
 /** Per-step scalars that the host computes in double precision: columns of the input `rates` [K, 4]. */
-export const RATES = ['step_size', 'root_correction', 'shrink', 'learning_rate'] as const;
+export const RATES = ['step_size', 'floor', 'shrink', 'learning_rate'] as const;
 
 /** Columns of the output `metrics` [K, 7] float64: sums over the step, and the gradient's norm before clipping. */
 export const STEP_METRICS = [...METRIC_SUMS, 'gradient_norm'] as const;
@@ -43,7 +43,7 @@ export const STATE_NAMES = PARAMETER_GROUPS.flatMap((group) =>
 );
 
 /**
- * inputs: the state, [n] float32 each, n = `paddedLength(groupLength(…))`; `rates` [K, 4] float32; and
+ * inputs: the state, float32 of `vectorShape(paddedLength(groupLength(…)))` each; `rates` [K, 4] float32; and
  * [K, A, B, T] each: `ids` int32, `eligible` float32, by the objective `weight` or `reference_loss` float32, with
  * attention within `positions` and `documents` int32.
  * outputs: the new state; `metrics` [K, 7] float64.
@@ -59,7 +59,7 @@ export function buildStepGraph(
   const g = new GraphBuilder('training_step', { recording: true });
   const lengths = packedLengths(parameters);
   const state = PARAMETER_GROUPS.flatMap((group) =>
-    stateNames.map((name) => g.input(`${group}_${name}`, 'float32', [lengths[group]])),
+    stateNames.map((name) => g.input(`${group}_${name}`, 'float32', vectorShape(lengths[group]))),
   );
   const rates = g.input('rates', 'float32', [steps, RATES.length]);
   const data = dataInputs(settings).map(({ name, type }) => ({
@@ -73,7 +73,7 @@ export function buildStepGraph(
   const finish = (values: readonly Value[], metrics: Value): Graph => {
     values.forEach((value, index) => {
       const group = index < stateNames.length ? 'decayed' : 'undecayed';
-      g.output(value, `new_${STATE_NAMES[index]}`, 'float32', [lengths[group]]);
+      g.output(value, `new_${STATE_NAMES[index]}`, 'float32', vectorShape(lengths[group]));
     });
     g.output(metrics, 'metrics', 'float64', [steps, STEP_METRICS.length]);
     return g.build();
@@ -87,7 +87,11 @@ export function buildStepGraph(
   }
   const body = g.child('step', { recording: true });
   const carried = STATE_NAMES.map((name, index) =>
-    body.input(`step_${name}`, 'float32', [lengths[index < stateNames.length ? 'decayed' : 'undecayed']]),
+    body.input(
+      `step_${name}`,
+      'float32',
+      vectorShape(lengths[index < stateNames.length ? 'decayed' : 'undecayed']),
+    ),
   );
   const rate = body.input('step_rates', 'float32', [RATES.length]);
   const values = new Map(
@@ -95,9 +99,12 @@ export function buildStepGraph(
   );
   const made = step(body, stateOf(carried), rate, values);
   valuesOf(made.state).forEach((value, index) => {
-    body.output(value, `step_new_${STATE_NAMES[index]}`, 'float32', [
-      lengths[index < stateNames.length ? 'decayed' : 'undecayed'],
-    ]);
+    body.output(
+      value,
+      `step_new_${STATE_NAMES[index]}`,
+      'float32',
+      vectorShape(lengths[index < stateNames.length ? 'decayed' : 'undecayed']),
+    );
   });
   body.output(made.metrics, 'step_metrics', 'float64', [STEP_METRICS.length]);
   const results = g.nodes(
@@ -142,7 +149,7 @@ function trainingStep(
       {
         scale,
         stepSize: rate('step_size'),
-        rootCorrection: rate('root_correction'),
+        floor: rate('floor'),
         shrink: group === 'decayed' ? rate('shrink') : null,
       },
       settings.adamw,

@@ -23,7 +23,7 @@ export function unpackParameters(
     const sizes = padding > 0 ? [...widths, padding] : widths;
     const pieces = g.nodes(
       'Split',
-      [vectors[group], g.int64s(sizes)],
+      [g.node('Reshape', [vectors[group], g.int64s([-1])]), g.int64s(sizes)],
       sizes.map(() => true),
       {
         attributes: { axis: int(0) },
