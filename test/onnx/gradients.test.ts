@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { GraphBuilder, type Value } from '#tokensieve/onnx/graph.js';
-import { gelu, geluTanh, relu, silu } from '#tokensieve/onnx/ops/activation.js';
+import { gatedSilu, gelu, geluTanh, relu, silu } from '#tokensieve/onnx/ops/activation.js';
 import { add, addToEach, linear, multiply } from '#tokensieve/onnx/ops/dense.js';
 import { embedding } from '#tokensieve/onnx/ops/embedding.js';
 import { layerNorm, rmsNorm, skipLayerNorm, skipRmsNorm } from '#tokensieve/onnx/ops/norm.js';
@@ -70,6 +70,18 @@ describe('elementwise ops', () => {
     points.shape,
     points.data.map((x, i) => (Math.abs(x) < 1e-3 ? 0.5 : Math.fround(i < 97 ? x : 8 * x))),
   );
+  it('gatedSilu', async () => {
+    const up = { ...spread, data: spread.data.map((x) => Math.fround(Math.cos(3 * x) + x / 4)) };
+    await expectGradients({
+      forward: ([gate, other]) => {
+        const [active] = forwards.activation('silu')([gate!]);
+        return forwards.multiply([active!, other!]);
+      },
+      inputs: [spread, up],
+      build: (g, [gate = '', other = '']) => [gatedSilu(g, gate, other)],
+    });
+  });
+
   it.each([
     ['silu', silu, 'silu'],
     ['gelu', gelu, 'gelu'],

@@ -4,9 +4,9 @@
  */
 import { z } from 'zod';
 import type { GraphBuilder, Value } from '../../onnx/graph.js';
-import { silu } from '../../onnx/ops/activation.js';
+import { gatedSilu } from '../../onnx/ops/activation.js';
 import { type AttentionContext, attentionContext, causalAttention } from '../../onnx/ops/attention.js';
-import { linear, multiply } from '../../onnx/ops/dense.js';
+import { linear } from '../../onnx/ops/dense.js';
 import { rmsNorm, skipRmsNorm } from '../../onnx/ops/norm.js';
 import { type RotaryTables, rotaryTables, rotate } from '../../onnx/ops/rotary.js';
 import { reshape, withBatch } from '../../onnx/ops/shape.js';
@@ -178,9 +178,9 @@ function gatedMlp(g: GraphBuilder, weights: Weights, shape: Shape, layer: number
       weights.float32(`model.layers.${layer}.mlp.${name}.weight`, [to, from]),
       weights.optional(shape.mlpBias, `model.layers.${layer}.mlp.${name}.bias`, [to]),
     );
-  const gate = silu(g, project('gate_proj', x, hiddenSize, intermediateSize));
+  const gate = project('gate_proj', x, hiddenSize, intermediateSize);
   const up = project('up_proj', x, hiddenSize, intermediateSize);
-  return project('down_proj', multiply(g, gate, up), intermediateSize, hiddenSize);
+  return project('down_proj', gatedSilu(g, gate, up), intermediateSize, hiddenSize);
 }
 
 function body(g: GraphBuilder, weights: Weights, shape: Shape, inputs: BodyInputs): Value {

@@ -13,6 +13,23 @@ export function silu(g: GraphBuilder, x: Value): Value {
   return y;
 }
 
+/**
+ * silu(gate)·up (Shazeer 2020). With σ of the gate and dUp = dy·silu(gate), the gate's gradient is
+ * up·(dUp + σ·(dy − dUp)): one pass fewer than silu's and the product's apart.
+ */
+export function gatedSilu(g: GraphBuilder, gate: Value, up: Value): Value {
+  if (g.tape === null) return mul(g, silu(g, gate), up);
+  const share = g.node('Sigmoid', [gate]);
+  const active = mul(g, gate, share);
+  const y = mul(g, active, up);
+  g.record([gate, up], [y], ([dy]) => {
+    if (!dy) return [];
+    const dUp = mul(g, dy, active);
+    return [mul(g, up, plus(g, dUp, mul(g, share, g.node('Sub', [dy, dUp])))), dUp];
+  });
+  return y;
+}
+
 /** x·Φ(x), by erf. Derivative Φ(x) + x·φ(x). */
 export function gelu(g: GraphBuilder, x: Value): Value {
   const y = g.node('Gelu', [x], { domain: contrib });
