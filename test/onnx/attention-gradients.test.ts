@@ -92,7 +92,7 @@ describe.each([
   });
 });
 
-// From 256 tokens on the forward goes by eight blocks, and the gradient too where the length is known.
+// From 256 tokens on both go by blocks where the length is known; up to 512 the forward's shares are kept for the gradient.
 describe.each([
   ['fused', 8],
   ['plain', 6],
@@ -111,6 +111,12 @@ describe.each([
       ...opCase({ form, numbers, batch: 1, length, apart, fixed }, false),
       samples,
     });
+  });
+
+  it('513 tokens, whose shares are computed again', async () => {
+    const numbers = { heads: 1, kvHeads: 1, headSize, window: null, scale: 0.6 };
+    const test = { form, numbers, batch: 1, length: 513, apart: false, fixed: true };
+    await expectGradients({ ...opCase(test, false), samples: 12 });
   });
 
   it('261 tokens of two rows on two threads', async () => {
