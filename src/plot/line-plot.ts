@@ -48,6 +48,8 @@ const SAMPLE = 20;
 const CHARACTER = 6.4;
 const MAX_LABEL = 26;
 const LIMIT = 1e100;
+/** Least width of an axis beside the size of its values: doubles have room for ticks above it. */
+const CLOSEST = 1e-12;
 const MARGIN = { top: 50, bottom: 40, left: 50 } as const;
 
 interface Drawn {
@@ -159,9 +161,12 @@ function scaleOf(axis: Axis, values: readonly number[]): Scale {
   }
   if (low > high) [low, high] = [1, 2];
   const type = axis.scale ?? 'linear';
-  // A single value gets room on both sides.
-  const room = Math.abs(low) / 10 || 1;
-  if (low === high) [low, high] = type === 'log' ? [low / 2, high * 2] : [low - room, high + room];
+  // A single value gets room on both sides; so do values too close for ticks between them.
+  const size = Math.max(Math.abs(low), Math.abs(high));
+  const room = size > 1 / LIMIT ? size / 10 : 1;
+  const isFlat = high - low <= Math.max(size * CLOSEST, 1 / LIMIT);
+  if (type === 'linear' && isFlat) [low, high] = [low - room, high + room];
+  if (type === 'log' && low === high) [low, high] = [low / 2, high * 2];
   return { type, domain: [low, high], nice: true };
 }
 

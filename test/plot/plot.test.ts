@@ -111,8 +111,29 @@ describe('linePlot', () => {
         );
         return shapes.every((shape) => !/NaN|Infinity|undefined/.test(shape));
       }),
-      { numRuns: 40 },
+      { numRuns: 40, examples: [[[{ name: '', points: [[3e-323, 0]] }], 'linear']] },
     );
+  });
+
+  it.each([
+    ['a subnormal number', [[3e-323, 0]]],
+    [
+      'numbers a subnormal number apart',
+      [
+        [0, 0],
+        [5e-324, 1],
+      ],
+    ],
+    [
+      'numbers a last bit apart',
+      [
+        [1, 1],
+        [1 + Number.EPSILON, 2],
+      ],
+    ],
+  ] as const)('has room for %s', (_, points) => {
+    const svg = draw({ series: [{ name: 'a', points: points.map(([x, y]) => [x, y]) }] });
+    expect(svg).not.toMatch(/NaN|Infinity/);
   });
 
   it('says that there is nothing to draw', () => {
