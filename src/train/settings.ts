@@ -223,9 +223,9 @@ const runSettings = z.strictObject({
     flag: 'keep-checkpoints',
     description: 'Newest checkpoints to keep, with what resuming needs',
   }),
-  max_loss: z.number().positive().default(100).meta({
+  max_loss: z.number().positive().max(87).default(50).meta({
     flag: 'max-loss',
-    description: 'A step of a higher mean loss (nats) is an explosion and stops the run',
+    description: 'A step of a higher mean loss (nats, at most 87) is an explosion and stops the run',
   }),
 });
 

@@ -7,14 +7,14 @@ import { mkdir } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { hashJson } from '../dataset/canonical-json.js';
-import { usageError } from '../errors.js';
+import { fatalError, usageError } from '../errors.js';
 import type { Device } from '../model/prepared-model.js';
 import { encodeModel, toModelProto } from '../onnx/proto.js';
 import { chooseDevice } from '../score/device.js';
 import { claimFolder } from '../storage/folder-claim.js';
 import type { DataDescription } from './batch.js';
 import { loadTrainerState, type StoredCheckpoint } from './checkpoint.js';
-import { latestCheckpoint, pruneCheckpoints, sweepCheckpoints } from './checkpoints.js';
+import { checkpointFolders, latestCheckpoint, pruneCheckpoints, sweepCheckpoints } from './checkpoints.js';
 import { openTrainingData, type TrainingData } from './data/open.js';
 import { stepsOf } from './data/steps.js';
 import { buildLossGraph } from './graph/losses.js';
@@ -81,6 +81,7 @@ export async function trainRun(settings: TrainSettings, options: TrainOptions): 
     await sweepCheckpoints(out);
     const found = await latestCheckpoint(out, (error) => sink({ event: 'warning', message: error.message }));
     if (found !== null) checkSame(out, found, identity);
+    else await refuseDamaged(out);
     const done = found?.state.step ?? 0;
     sink({
       event: 'train-planned',
@@ -212,6 +213,16 @@ function checkFit(settings: TrainSettings, model: TrainingModel, data: DataDescr
       `${data.sources[0]?.path}: has rows of ${data.length} ids, ${name} takes ${model.decoder.maxPositions} positions; score or pack the corpus with a shorter --sequence-length`,
     );
   }
+}
+
+/** Damage to every checkpoint must not pass for a run that has none, to be begun again over its metrics. */
+async function refuseDamaged(out: string): Promise<void> {
+  const [newest] = await checkpointFolders(out);
+  if (newest === undefined) return;
+  throw fatalError(
+    'bad-checkpoint',
+    `${newest}: neither this checkpoint nor an older one is whole; put one back, or remove ${out} to start again`,
+  );
 }
 
 function checkSame(out: string, found: StoredCheckpoint, identity: Opened['identity']): void {

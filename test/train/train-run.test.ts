@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { parseSettings } from '#tokensieve/config/load.js';
@@ -197,6 +197,16 @@ describe('a stop', () => {
     const again = await train('finished');
     expect(again).toMatchObject({ resumed: 6, last: null });
     expect(existsSync(join(again.model, 'model.safetensors'))).toBe(true);
+  });
+
+  it('damage to every checkpoint is not taken for a new run', async () => {
+    await train('damaged');
+    const checkpoints = join(folder, 'damaged', 'checkpoints');
+    for (const name of readdirSync(checkpoints))
+      writeFileSync(join(checkpoints, name, 'model.safetensors'), '');
+    const metrics = readFileSync(join(folder, 'damaged', 'metrics.jsonl'), 'utf8');
+    await expect(train('damaged')).rejects.toMatchObject({ code: 'bad-checkpoint' });
+    expect(readFileSync(join(folder, 'damaged', 'metrics.jsonl'), 'utf8')).toBe(metrics);
   });
 
   it('an exploding loss names step, rows and the last good checkpoint', async () => {
