@@ -1,5 +1,5 @@
-import { Worker } from 'node:worker_threads';
 import { fatalError } from '../errors.js';
+import { openWorkerCalls } from '../flow/worker-calls.js';
 import type { Device, PreparedModel } from '../model/prepared-model.js';
 import type { Batch } from './batches.js';
 
@@ -33,7 +33,7 @@ export interface SessionRequest {
   readonly documents?: Int32Array;
 }
 export type SessionReply =
-  | { readonly kind: 'ready' }
+  | { readonly id: null; readonly kind: 'ready' }
   | {
       readonly kind: 'losses';
       readonly id: number;
@@ -49,11 +49,6 @@ export interface SessionStart {
   readonly threads: number;
 }
 
-interface Waiting {
-  resolve(losses: BatchLosses): void;
-  reject(error: Error): void;
-}
-
 /**
  * Loads the model's graph in a new worker thread.
  * @throws TokensieveError `session-failed` (fatal) when the runtime refuses the graph or the device.
@@ -66,55 +61,28 @@ export async function openSession(model: PreparedModel, settings: SessionSetting
     device: settings.device,
     threads: settings.threads,
   };
-  const worker = new Worker(new URL('./session.worker.js', import.meta.url), { workerData: start });
-  const waiting = new Map<number, Waiting>();
-  let nextId = 0;
-  let ended: Error | null = null;
-
   const fail = (reason: string): Error =>
     fatalError(
       'session-failed',
       `${settings.role} ${model.info.folder}: ${reason} (device ${settings.device}); run \`tokensieve doctor\` to see what loads here`,
     );
-
-  const ready = new Promise<void>((resolve, reject) => {
-    const end = (error: Error): void => {
-      ended ??= error;
-      reject(error);
-      for (const { reject: rejectOne } of waiting.values()) rejectOne(error);
-      waiting.clear();
-    };
-    worker.on('message', (reply: SessionReply) => {
-      if (reply.kind === 'ready') resolve();
-      else if (reply.kind === 'losses') {
-        waiting.get(reply.id)?.resolve(reply);
-        waiting.delete(reply.id);
-      } else end(fail(reply.message));
-    });
-    worker.on('error', (error) => end(fail(error instanceof Error ? error.message : String(error))));
-    worker.on('exit', (code) => end(fail(`the session's thread ended with code ${code}`)));
-  });
-  await ready;
-
+  const calls = await openWorkerCalls<Omit<SessionRequest, 'id'>, SessionReply>(
+    new URL('./session.worker.js', import.meta.url),
+    { workerData: start },
+    fail,
+  );
   return {
-    score(batch) {
-      if (ended !== null) return Promise.reject(ended);
-      const request: SessionRequest = {
-        id: nextId++,
+    async score(batch) {
+      const reply = await calls.ask({
         rows: batch.rows,
         length: batch.length,
         ids: batch.ids,
         ...(batch.positions && { positions: batch.positions }),
         ...(batch.documents && { documents: batch.documents }),
-      };
-      return new Promise((resolve, reject) => {
-        waiting.set(request.id, { resolve, reject });
-        worker.postMessage(request);
       });
+      if (reply.kind === 'losses') return reply;
+      throw fail(`answered ${reply.kind} to a batch`);
     },
-    async close() {
-      ended ??= fail('closed');
-      await worker.terminate();
-    },
+    close: () => calls.close(),
   };
 }

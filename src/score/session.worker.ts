@@ -34,7 +34,7 @@ try {
         reply({ kind: 'failed', id: request.id, message: firstLine(error) });
       });
   });
-  reply({ kind: 'ready' });
+  reply({ id: null, kind: 'ready' });
 } catch (error) {
   reply({ kind: 'failed', id: null, message: firstLine(error) });
 }

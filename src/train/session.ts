@@ -1,6 +1,6 @@
 /** The training graph in a worker thread of its own, with the state that it steps. */
-import { Worker } from 'node:worker_threads';
 import { fatalError } from '../errors.js';
+import { openWorkerCalls } from '../flow/worker-calls.js';
 import type { Device } from '../model/prepared-model.js';
 import type { StepBatch } from './batch.js';
 import type { DataInput } from './graph/step-settings.js';
@@ -50,11 +50,6 @@ export interface TrainingSession {
   close(): Promise<void>;
 }
 
-interface Waiting {
-  resolve(reply: SessionReply): void;
-  reject(error: Error): void;
-}
-
 /**
  * Loads the graphs in a new worker thread. The state's memory moves there.
  * @throws fatal `session-failed` when the runtime refuses a graph or the device
@@ -63,52 +58,21 @@ export async function openTrainingSession(start: SessionStart): Promise<Training
   const buffers = [start.state.weights, start.state.firstMoment, start.state.secondMoment].flatMap(
     ({ decayed, undecayed }) => [decayed.buffer, undecayed.buffer] as ArrayBuffer[],
   );
-  const worker = new Worker(new URL('./session.worker.js', import.meta.url), {
-    workerData: start,
-    transferList: buffers,
-    execArgv: [],
-  });
-  const waiting = new Map<number, Waiting>();
-  let nextId = 0;
-  let ended: Error | null = null;
   const fail = (reason: string): Error =>
     fatalError(
       'session-failed',
       `the training session: ${reason} (device ${start.device}); run \`tokensieve doctor\` to see what loads here`,
     );
-  await new Promise<void>((resolve, reject) => {
-    const end = (error: Error): void => {
-      ended ??= error;
-      reject(error);
-      for (const { reject: rejectOne } of waiting.values()) rejectOne(error);
-      waiting.clear();
-    };
-    worker.on('message', (reply: SessionReply) => {
-      if (reply.kind === 'ready') resolve();
-      else if (reply.kind === 'failed') end(fail(reply.message));
-      else {
-        waiting.get(reply.id)?.resolve(reply);
-        waiting.delete(reply.id);
-      }
-    });
-    worker.on('error', (error) => end(fail(error instanceof Error ? error.message : String(error))));
-    worker.on('exit', (code) => end(fail(`its thread ended with code ${code}`)));
-  });
-
   type Body = SessionRequest extends infer R ? (R extends SessionRequest ? Omit<R, 'id'> : never) : never;
-  const ask = <K extends SessionReply['kind']>(request: Body, kind: K) => {
-    if (ended !== null) return Promise.reject(ended);
-    const id = nextId++;
-    return new Promise<Extract<SessionReply, { kind: K }>>((resolve, reject) => {
-      waiting.set(id, {
-        resolve: (reply) =>
-          reply.kind === kind
-            ? resolve(reply as Extract<SessionReply, { kind: K }>)
-            : reject(fail(`answered ${reply.kind} to ${request.kind}`)),
-        reject,
-      });
-      worker.postMessage({ ...request, id });
-    });
+  const calls = await openWorkerCalls<Body, SessionReply>(
+    new URL('./session.worker.js', import.meta.url),
+    { workerData: start, transferList: buffers },
+    fail,
+  );
+  const ask = async <K extends SessionReply['kind']>(request: Body, kind: K) => {
+    const reply = await calls.ask(request);
+    if (reply.kind === kind) return reply as Extract<SessionReply, { kind: K }>;
+    throw fail(`answered ${reply.kind} to ${request.kind}`);
   };
 
   return {
@@ -134,10 +98,7 @@ export async function openTrainingSession(start: SessionStart): Promise<Training
       return (await ask({ kind: 'losses', data }, 'losses')).loss;
     },
     state: async () => (await ask({ kind: 'state' }, 'state')).state,
-    async close() {
-      ended ??= fail('closed');
-      await worker.terminate();
-    },
+    close: () => calls.close(),
   };
 }
 
