@@ -50,7 +50,7 @@ function train(name, settings) {
   const full = {
     ...settings,
     out: join(out, name),
-    held_out: { ...settings.held_out, sources: heldOut, tokens: 65_536 },
+    held_out: { ...settings.held_out, sources: heldOut, tokens: 32_768 },
     run: { device: 'cpu' },
   };
   writeFileSync(file, stringify(full));
@@ -87,9 +87,9 @@ function prepare() {
   train('base', base);
   train('reference', reference);
   const pair = ['--reference', join(out, 'reference/model'), '--current', join(out, 'base/model')];
-  tokensieve('score', ...shard('arms'), ...pair, ...rowLength, '--out', join(out, 'scored/arms'));
+  tokensieve('score', ...shard('arms'), '--limit', '1000', ...pair, ...rowLength, '--out', join(out, 'scored/arms'));
   tokensieve(
-    ...['score', ...shard('clean'), '--limit', '1200', '--reference', join(out, 'reference/model')],
+    ...['score', ...shard('clean'), '--limit', '400', '--reference', join(out, 'reference/model')],
     ...rowLength,
     ...['--out', join(out, 'scored/clean')],
   );
