@@ -1,8 +1,7 @@
 import { readFileSync } from 'node:fs';
-import * as ort from 'onnxruntime-node';
 import { parseSettings } from '../config/load.js';
 import type { EventSink } from '../run/events.js';
-import { numericProfile } from '../run/recipe.js';
+import { numericProfile } from '../score/numeric-profile.js';
 import { localStorage } from '../storage/local.js';
 import { retryingReads } from '../storage/retrying.js';
 import type { Storage } from '../storage/storage.js';
@@ -38,8 +37,7 @@ export async function evaluate(
     const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
       version: string;
     };
-    const runtime = ort.env.versions.node ?? ort.env.versions.common;
-    const profile = numericProfile(examinee.device, runtime);
+    const profile = numericProfile(examinee.device);
     return reportOf(findings, examinee, settings, { version, profile });
   } finally {
     await examinee.close();

@@ -1,9 +1,8 @@
-import { readFileSync } from 'node:fs';
-import { arch } from 'node:os';
 import type { PackSettings } from '../config/pack.js';
 import type { Pipeline } from '../config/pipeline.js';
 import type { JsonObject } from '../dataset/canonical-json.js';
-import type { Device, ModelInfo } from '../model/prepared-model.js';
+import type { ModelInfo } from '../model/prepared-model.js';
+import type { NumericProfile } from '../score/numeric-profile.js';
 import type { ModelRole } from '../score/scorer.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 
@@ -12,16 +11,6 @@ import type { Tokenizer } from '../tokenizer/tokenizer.js';
  * Not the package version: a patch release must not discard finished work.
  */
 export const SEMANTICS = { reading: 1, tokenizing: 1, packing: 1, scoring: 1, writing: 1 } as const;
-
-/** What makes losses comparable bit for bit. One run never mixes two. */
-export interface NumericProfile {
-  readonly provider: Device;
-  readonly precision: 'fp32' | 'fp16' | 'bf16';
-  /** Runtime and its version. */
-  readonly runtime: string;
-  /** Instruction set that the CPU kernels are chosen by; on a GPU it changes nothing. */
-  readonly processor?: string;
-}
 
 /** Everything but the input that determines the bytes of a scored part, as plain JSON. */
 export type Recipe = JsonObject;
@@ -101,24 +90,4 @@ function rowConventions(sequence: Pipeline['sequence']): JsonObject {
     bos_eligible: false,
     eos_eligible: sequence.eos_eligible,
   };
-}
-
-/** The numeric profile of this machine for a device. */
-export function numericProfile(device: Device, runtimeVersion: string): NumericProfile {
-  const runtime = `onnxruntime ${runtimeVersion}`;
-  return device === 'cpu'
-    ? { provider: device, precision: 'fp32', runtime, processor: processorLevel() }
-    : { provider: device, precision: 'fp32', runtime };
-}
-
-/** `x64 avx512`, `x64 avx2`, `arm64`: the CPU kernels, and with them the last bits, differ between these. */
-export function processorLevel(): string {
-  const level = (flags: string): string =>
-    flags.includes(' avx512f') ? ' avx512' : flags.includes(' avx2') ? ' avx2' : '';
-  try {
-    const flags = /^flags\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1] ?? '';
-    return arch() + level(flags);
-  } catch {
-    return arch();
-  }
 }

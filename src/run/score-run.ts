@@ -1,5 +1,4 @@
 import { availableParallelism } from 'node:os';
-import * as ort from 'onnxruntime-node';
 import type { Pipeline } from '../config/pipeline.js';
 import { expandShards } from '../corpus/expand.js';
 import { scoredFolder } from '../dataset/part-files.js';
@@ -8,12 +7,13 @@ import type { Device, ModelInfo } from '../model/prepared-model.js';
 import { MIXED_WINDOW_BATCHES } from '../score/batches.js';
 import { scoredColumns, toSequenceBatch } from '../score/columns.js';
 import { chooseDevice } from '../score/device.js';
+import { numericProfile } from '../score/numeric-profile.js';
 import { type ModelRole, openScorer, type Scorer } from '../score/scorer.js';
 import { type ScoringRules, scoreSequences } from '../score/stage.js';
 import type { RowStage } from './make-part.js';
 import { type ModelInputs, openModelInputs } from './open-inputs.js';
 import { type PartsOptions, type PartsReport, runParts } from './parts-run.js';
-import { numericProfile, recipeOf, scoringConventions } from './recipe.js';
+import { recipeOf, scoringConventions } from './recipe.js';
 
 export type ScoreOptions = PartsOptions;
 export type ScoreReport = PartsReport;
@@ -33,7 +33,7 @@ export async function scoreCorpus(pipeline: Pipeline, options: ScoreOptions): Pr
   try {
     const { tokenizer, models, roles } = inputs;
     const { score, run } = pipeline;
-    const profile = numericProfile(device, ort.env.versions.node ?? ort.env.versions.common);
+    const profile = numericProfile(device);
     const rules = scoringRules(pipeline, roles, device);
     const report = await runParts(
       {

@@ -1,5 +1,4 @@
 /** The steps of a run: batches in, checkpoints and metrics out. */
-import type { Device } from '../model/prepared-model.js';
 import type { DataPosition, StepBatch } from './batch.js';
 import { readCheckpoint, type StoredCheckpoint, writeCheckpoint } from './checkpoint.js';
 import { pruneCheckpoints } from './checkpoints.js';
@@ -17,6 +16,7 @@ import { learningRate, stepRates } from './schedule.js';
 import type { TrainingSession } from './session.js';
 import type { TrainSettings } from './settings.js';
 import type { StepMetrics } from './step-metrics.js';
+import { profileEntry, type StepProfile } from './step-profile.js';
 import { recordOf, sumsAt } from './step-record.js';
 import type { EventWriter } from './tensorboard.js';
 
@@ -29,7 +29,7 @@ export interface LoopContext {
   readonly graph: StepGraphSettings;
   readonly identity: { readonly settings_hash: string; readonly data_hash: string };
   readonly found: StoredCheckpoint | null;
-  readonly device: Device;
+  readonly profile: StepProfile;
   readonly session: TrainingSession;
   readonly metrics: MetricsWriter;
   readonly events: EventWriter;
@@ -52,7 +52,7 @@ export async function takeSteps(context: LoopContext): Promise<StepMetrics> {
   let tokens = found?.state.tokens ?? 0;
   let lastGood = found?.folder ?? null;
   let last: StepMetrics | null = null;
-  const perCall = stepsPerCall(settings, context.device);
+  const perCall = stepsPerCall(settings, context.profile.provider);
 
   let group: NextBatch[] = [];
   for await (const next of batchesFrom(context, start, step)) {
@@ -96,6 +96,13 @@ export async function takeSteps(context: LoopContext): Promise<StepMetrics> {
       lastGood = await keep(context, { step, tokens, position });
     }
     if (step === steps) break;
+    if (options.signal.aborted && !stops) {
+      const kept = lastGood === null ? 'the start' : lastGood;
+      options.sink({
+        event: 'warning',
+        message: `stopped between two rankings of refreshed selection: the run goes on from ${kept}, the steps since are taken again`,
+      });
+    }
     options.signal.throwIfAborted();
   }
   if (last === null) throw new Error('the loop ended without a step');
@@ -165,14 +172,19 @@ async function keep(
   context: LoopContext,
   progress: { readonly step: number; readonly tokens: number; readonly position: DataPosition },
 ): Promise<string> {
-  const { settings, options, model, identity, session, metrics } = context;
+  const { settings, options, model, identity, profile, session, metrics } = context;
   const { config, tokenizerFiles, parameters } = model;
   const folder = await writeCheckpoint(settings.out, {
     config,
     tokenizerFiles,
     parameters,
     state: await session.state(),
-    progress: { ...progress, ...identity, metrics_bytes: await metrics.flush(), extra: {} },
+    progress: {
+      ...progress,
+      ...identity,
+      metrics_bytes: await metrics.flush(),
+      extra: profileEntry(profile),
+    },
   });
   await publishModel(settings.out, await readCheckpoint(folder));
   await pruneCheckpoints(settings.out, settings.run.keep_checkpoints);

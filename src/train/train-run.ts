@@ -4,7 +4,6 @@
  */
 import { randomUUID } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
-import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { hashJson } from '../dataset/canonical-json.js';
 import { fatalError, usageError } from '../errors.js';
@@ -34,6 +33,7 @@ import { writeTrainingReport } from './report/training-report.js';
 import { openTrainingSession } from './session.js';
 import type { TrainSettings } from './settings.js';
 import type { StepMetrics } from './step-metrics.js';
+import { profileChange, type StepProfile, stepProfile } from './step-profile.js';
 import { openEvents } from './tensorboard.js';
 
 /** Raised by hand when a step would make other weights from the same inputs. */
@@ -68,6 +68,7 @@ export async function trainRun(settings: TrainSettings, options: TrainOptions): 
   sink({ event: 'note', message: why });
   const parameters = model.parameters.reduce((sum, { length }) => sum + length, 0);
   if (device === 'cpu') checkMemory(parameters, hostMemory());
+  const profile = stepProfile(device, settings.run.threads);
 
   const steps = stepsOf(settings.batch, data.description);
   const graph = graphSettings(settings, data.description, device);
@@ -83,6 +84,8 @@ export async function trainRun(settings: TrainSettings, options: TrainOptions): 
     if (found !== null) checkSame(out, found, identity);
     else await refuseDamaged(out);
     const done = found?.state.step ?? 0;
+    const moved = found !== null && done < steps ? profileChange(found.state, profile) : null;
+    if (moved !== null) sink({ event: 'warning', message: moved });
     sink({
       event: 'train-planned',
       parameters,
@@ -92,7 +95,7 @@ export async function trainRun(settings: TrainSettings, options: TrainOptions): 
     });
     const last =
       done < steps
-        ? await train(settings, options, { model, data, steps, graph, identity, found, device })
+        ? await train(settings, options, { model, data, steps, graph, identity, found, profile })
         : null;
     const newest = await latestCheckpoint(out);
     if (newest === null)
@@ -120,12 +123,12 @@ interface Opened {
   readonly graph: StepGraphSettings;
   readonly identity: { readonly settings_hash: string; readonly data_hash: string };
   readonly found: StoredCheckpoint | null;
-  readonly device: Device;
+  readonly profile: StepProfile;
 }
 
 async function train(settings: TrainSettings, options: TrainOptions, opened: Opened): Promise<StepMetrics> {
   const { out } = settings;
-  const { model, graph, found, device } = opened;
+  const { model, graph, found, profile } = opened;
   const { decoder, parameters, has } = model;
   const heldOut = await openHeldOut(options.storage, settings, opened.data.description);
   const refresh = settings.loss.kind === 'slm' && settings.loss.selection === 'refresh';
@@ -134,8 +137,8 @@ async function train(settings: TrainSettings, options: TrainOptions, opened: Ope
     step: bytes(buildStepGraph(decoder, parameters, has, graph)),
     losses: heldOut.size > 0 || refresh ? bytes(buildLossGraph(decoder, parameters, has, graph)) : null,
     state: found === null ? await firstState(model) : await loadTrainerState(found, parameters),
-    device,
-    threads: settings.run.threads || availableParallelism(),
+    device: profile.provider,
+    threads: profile.threads,
     shape: graph,
     inputs: dataInputs(graph),
   });

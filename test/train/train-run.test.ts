@@ -182,6 +182,46 @@ describe('a stop', () => {
     },
   );
 
+  it('between two rankings says from where the run goes on, and ends with the same bits', async () => {
+    const sections: Sections = {
+      loss: { kind: 'slm', selection: 'refresh', refresh_tokens: 2016 },
+      batch: { rows: 4, accumulate: 2, steps: 9 },
+      run: { device: 'cpu', checkpoint_every: 4 },
+    };
+    const whole = await train('whole-between', sections);
+    const controller = new AbortController();
+    const warnings: string[] = [];
+    const stopped = train('between', sections, controller.signal, (event) => {
+      if (event.event === 'step' && event.step === 6) controller.abort(new Error('stop'));
+      if (event.event === 'warning') warnings.push(event.message);
+    });
+    await expect(stopped).rejects.toThrow('stop');
+    expect(warnings).toEqual([expect.stringMatching(/between two rankings.*step-0*4,.*taken again/)]);
+    const resumed = await train('between', sections);
+    expect(resumed.resumed).toBe(4);
+    expect(weightsOf(resumed).equals(weightsOf(whole))).toBe(true);
+  });
+
+  it('is told when the run goes on under another numeric profile', async () => {
+    const sections = (threads: number): Sections => ({
+      batch: { rows: 4, steps: 6 },
+      run: { device: 'cpu', checkpoint_every: 2, threads },
+    });
+    const warningsOf = async (threads: number, stopAt?: number): Promise<readonly string[]> => {
+      const controller = new AbortController();
+      const warnings: string[] = [];
+      const run = train('moved', sections(threads), controller.signal, (event) => {
+        if (event.event === 'step' && event.step === stopAt) controller.abort(new Error('stop'));
+        if (event.event === 'warning') warnings.push(event.message);
+      });
+      await (stopAt === undefined ? run : expect(run).rejects.toThrow('stop'));
+      return warnings;
+    };
+    expect(await warningsOf(1, 2)).toEqual([]);
+    expect(await warningsOf(1, 4)).toEqual([]);
+    expect(await warningsOf(2)).toEqual([expect.stringMatching(/from step 4 .*threads: 1 → 2/)]);
+  });
+
   it('several steps a call end with the weights of one a call', async () => {
     const one = await train('call-1', { batch: { rows: 4, steps: 7 } });
     const three = await train('call-3', {
