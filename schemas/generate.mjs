@@ -3,6 +3,7 @@
 // A test fails where a file here is not what this would write.
 import { writeFileSync } from 'node:fs';
 import { z } from 'zod';
+import { auditSchema } from '../dist/audit/report.js';
 import { pipelineFileSchema } from '../dist/config/stages.js';
 import { datasetSchemas } from '../dist/dataset/schemas-json.js';
 import { trainSchema } from '../dist/train/settings.js';
@@ -12,6 +13,7 @@ export const schemas = () => ({
   ...datasetSchemas(),
   // As a file is written: what has a default may be left out.
   'pipeline.json': { title: 'tokensieve pipeline', ...z.toJSONSchema(pipelineFileSchema, { io: 'input' }) },
+  'audit.json': z.toJSONSchema(auditSchema),
   'train.json': { title: 'tokensieve train', ...z.toJSONSchema(trainSchema, { io: 'input' }) },
 });
 
