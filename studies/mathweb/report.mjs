@@ -11,7 +11,7 @@ import { compareArms, spreadOf, tokensToReach } from '../../dist/report/curves.j
 const here = import.meta.dirname;
 const results = new Map(
   readdirSync(join(here, 'results'))
-    .filter((name) => name.endsWith('.json') && name !== 'overlap.json')
+    .filter((name) => name.endsWith('.json') && !['overlap.json', 'dynamics.json'].includes(name))
     .map((name) => JSON.parse(readFileSync(join(here, 'results', name), 'utf8')))
     .map((result) => [result.name, result]),
 );
@@ -117,22 +117,42 @@ if (existsSync(overlap)) {
 writeFileSync(join(here, 'results.md'), `${text.join('\n').trim()}\n`);
 
 mkdirSync(join(here, 'figures'), { recursive: true });
-for (const set of sets) {
-  const series = [...seeds('clm'), ...seeds('slm')].map((name) => ({
-    name: name.replace('-seed-', ' '),
-    points: curveOf(name, set).map(({ tokens, loss }) => ({ x: tokens, y: loss })),
-    colour: name.startsWith('clm') ? 0 : 1,
-    dash: Number(name.at(-1)) - 1,
-  }));
-  if (series.length === 0) continue;
-  const svg = linePlot({
-    title: `Held-out loss, ${set}`,
-    x: { label: 'tokens trained on' },
-    y: { label: 'nats a token' },
-    series,
-    width: 640,
-    height: 360,
-  });
-  writeFileSync(join(here, 'figures', `${set}.svg`), svg);
+
+/** @param {string} file @param {string} title @param {string} set @param {{ name: string, label: string, colour: number, dash: number }[]} lines */
+function figure(file, title, set, lines) {
+  const series = lines
+    .filter(({ name }) => results.has(name))
+    .map(({ name, label, colour, dash }) => ({
+      name: label,
+      points: curveOf(name, set).map(({ tokens, loss }) => [tokens, loss]),
+      colour,
+      dash,
+    }));
+  if (series.length === 0) return;
+  const axes = { x: { label: 'tokens trained on' }, y: { label: 'nats a token' } };
+  const svg = linePlot({ title, ...axes, series, width: 640, height: 360 });
+  writeFileSync(join(here, 'figures', `${file}.svg`), svg);
 }
+
+const pair = (suffix, dash, label) => [
+  { name: `clm-${suffix}`, label: `CLM ${label}`, colour: 0, dash },
+  { name: `slm-${suffix}`, label: `SLM ${label}`, colour: 1, dash },
+];
+for (const set of sets) {
+  figure(set, `Held-out loss, ${set}`, set, [1, 2, 3].flatMap((seed) => pair(`seed-${seed}`, seed - 1, seed)));
+}
+figure('controls', 'Held-out loss, clean: the controls', 'clean', [
+  ...pair('seed-1', 0, ''),
+  ...pair('with-clean', 1, 'with clean tokens'),
+  ...pair('from-reference', 2, 'from the reference'),
+]);
+figure('selections', 'Held-out loss, clean: ways to select', 'clean', [
+  { name: 'clm-seed-1', label: 'all tokens', colour: 0, dash: 0 },
+  { name: 'slm-seed-1', label: 'live, 0.6', colour: 1, dash: 0 },
+  { name: 'slm-frozen', label: 'frozen, 0.6', colour: 2, dash: 1 },
+  { name: 'reference-loss', label: 'low reference loss', colour: 4, dash: 3 },
+  { name: 'random', label: 'random 0.6', colour: 3, dash: 2 },
+  { name: 'slm-keep-0.4', label: 'live, 0.4', colour: 1, dash: 1 },
+  { name: 'slm-keep-0.8', label: 'live, 0.8', colour: 1, dash: 2 },
+]);
 console.log(text.join('\n'));
