@@ -12,39 +12,50 @@ export interface NamedFile {
 export interface TokenSpan {
   readonly tokens: number;
   readonly columns: SequenceBatch['columns'];
+  /** The rows are [rowStart, rowEnd) of this record batch. */
+  readonly batch: SequenceBatch;
+  readonly rowStart: number;
+  readonly rowEnd: number;
 }
 
 /**
- * The tokens of two files side by side, in file order, however each is cut into record batches. Both spans of a
- * pair cover the same rows. Throws a usage error (`not-comparable`) that names the first row and position at
- * which the files hold different tokens, or the row at which one of them ends.
+ * The tokens of two files or more side by side, in file order, however each is cut into record batches. All the spans
+ * given together cover the same rows; one record batch a file is in memory. Throws a usage error (`not-comparable`)
+ * that names the first row and position at which a file holds other tokens than the first one, or the row at which
+ * one of them ends.
  */
-export async function* alignRows(
-  a: NamedFile,
-  b: NamedFile,
-): AsyncGenerator<readonly [TokenSpan, TokenSpan]> {
-  const sources = [createCursor(a.file), createCursor(b.file)] as const;
-  const refuse = (where: string) =>
+export async function* alignRows<const Files extends readonly [NamedFile, ...NamedFile[]]>(
+  ...files: Files
+): AsyncGenerator<{ readonly [K in keyof Files]: TokenSpan }> {
+  const cursors = files.map(({ file }) => createCursor(file));
+  const refuse = (other: NamedFile, where: string) =>
     usageError(
       'not-comparable',
-      `${a.path} and ${b.path} hold different sequences: ${where}; compare runs with one tokenizer and the same sequence settings`,
+      `${files[0].path} and ${other.path} hold different sequences: ${where}; compare runs with one tokenizer and the same sequence settings`,
     );
   for (;;) {
-    const [left, right] = [await sources[0].current(), await sources[1].current()];
-    if (left === undefined || right === undefined) {
-      const ended = left === undefined ? a : b;
-      if (left !== right)
-        throw refuse(
-          `${ended.path} ends before row ${(left ?? right)?.batch.sequenceIds[(left ?? right)?.row ?? 0]}`,
-        );
-      return;
+    const places: Place[] = [];
+    const ended: NamedFile[] = [];
+    for (const [i, cursor] of cursors.entries()) {
+      const place = await cursor.current();
+      if (place !== undefined) places.push(place);
+      else ended.push(files[i] ?? files[0]);
     }
-    const rows = Math.min(rowsOf(left.batch) - left.row, rowsOf(right.batch) - right.row);
-    const where = firstDifference(left, right, rows);
-    if (where !== undefined) throw refuse(where);
-    yield [spanOf(left, rows), spanOf(right, rows)];
-    sources[0].advance(rows);
-    sources[1].advance(rows);
+    const [first] = places;
+    if (first === undefined) return;
+    const [short] = ended;
+    if (short !== undefined) {
+      const other = short === files[0] ? files.find((file) => !ended.includes(file)) : short;
+      throw refuse(other ?? short, `${short.path} ends before row ${first.batch.sequenceIds[first.row]}`);
+    }
+    const rows = Math.min(...places.map(({ batch, row }) => rowsOf(batch) - row));
+    for (const [i, place] of places.entries()) {
+      const where = i === 0 ? undefined : firstDifference(first, place, rows);
+      if (where !== undefined) throw refuse(files[i] ?? files[0], where);
+    }
+    // One span a file, in the order of the files: what the mapped type says and `map` cannot.
+    yield places.map((place) => spanOf(place, rows)) as unknown as { [K in keyof Files]: TokenSpan };
+    for (const cursor of cursors) cursor.advance(rows);
   }
 }
 
@@ -100,5 +111,5 @@ function spanOf(place: Place, rows: number): TokenSpan {
   for (const [name, values] of Object.entries(place.batch.columns)) {
     columns[name as TokenColumn] = values.subarray(start, end);
   }
-  return { tokens: end - start, columns };
+  return { tokens: end - start, columns, batch: place.batch, rowStart: place.row, rowEnd: place.row + rows };
 }
