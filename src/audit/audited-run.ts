@@ -47,7 +47,9 @@ export async function openAuditedRun(
     const folders = kind === 'scored' ? [folder] : scoredCandidates(run, folder);
     const documentsFolder = await scoredBeside(storage, folders, parts, scored);
     const files = documentsFolder === null ? [] : await storage.list(documentsFolder);
-    const present = new Set(files.filter((path) => path.endsWith('.documents.arrow')).map((path) => join(path)));
+    const present = new Set(
+      files.filter((path) => path.endsWith('.documents.arrow')).map((path) => join(path)),
+    );
     return {
       kind,
       parts,

@@ -76,7 +76,12 @@ export function createByDocument(axes: readonly DomainAxis[]): ByDocument {
       if (index === undefined) {
         index = indices.size;
         indices.set(document, index);
-        places.push({ part, batch, row: tokens.row[from] as number, position: tokens.position[from] as number });
+        places.push({
+          part,
+          batch,
+          row: tokens.row[from] as number,
+          position: tokens.position[from] as number,
+        });
         sums.grow(index + 1);
       }
       const before = sums.eligible(index);
@@ -109,7 +114,7 @@ export function createByDocument(axes: readonly DomainAxis[]): ByDocument {
     groups: (measured) =>
       withDocuments
         ? [
-            lengths.report('document_tokens', "tokens of the document", measured),
+            lengths.report('document_tokens', 'tokens of the document', measured),
             ...domains.map(({ axis, groups }) => groups.report(axis.by, axis.label, measured)),
           ]
         : [],

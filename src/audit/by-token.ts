@@ -82,7 +82,11 @@ export function createByToken(): ByToken {
         const draw = drawOf(seed, document, nth + i - from);
         const base = (groups[i] as number) * EXAMPLES;
         // Almost always false: a place is kept only while it is among the three smallest draws of its id.
-        if (draw < (draws[base] as number) || draw < (draws[base + 1] as number) || draw < (draws[base + 2] as number)) {
+        if (
+          draw < (draws[base] as number) ||
+          draw < (draws[base + 1] as number) ||
+          draw < (draws[base + 2] as number)
+        ) {
           remember(base, draw, [part, batch, row[i] as number, position[i] as number]);
         }
       }
@@ -92,7 +96,10 @@ export function createByToken(): ByToken {
         .filter((slot) => draws[slot] !== undefined && draws[slot] !== NO_DRAW)
         .sort((a, b) => (draws[a] as number) - (draws[b] as number))
         .map((slot) => {
-          const [part = 0, batch = 0, row = 0, position = 0] = places.subarray(slot * PLACE, (slot + 1) * PLACE);
+          const [part = 0, batch = 0, row = 0, position = 0] = places.subarray(
+            slot * PLACE,
+            (slot + 1) * PLACE,
+          );
           return { part, batch, row, position };
         });
     },
@@ -118,7 +125,7 @@ export function byTokenClass(byToken: ByToken, texts: TokenTexts, measured: Meas
     .sort((a, b) => b.eligible - a.eligible);
   return {
     by: 'token_class',
-    label: "class of the token, by its own text",
+    label: 'class of the token, by its own text',
     ordered: false,
     groups,
     groups_total: groups.length,

@@ -2,7 +2,13 @@ import { EXCESS_LAYOUT, LOSS_LAYOUT } from '../dataset/histogram.js';
 import type { EligibleTokens } from './eligible.js';
 import { createFloatBins, type FloatBins } from './float-bins.js';
 import type { Measured } from './group-sums.js';
-import { AUDIT_COLUMNS, type AuditColumn, type ColumnStatistics, type Distribution, type KeptBy } from './report.js';
+import {
+  AUDIT_COLUMNS,
+  type AuditColumn,
+  type ColumnStatistics,
+  type Distribution,
+  type KeptBy,
+} from './report.js';
 
 const QUANTILES = [0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99];
 /** Columns whose tenths are shown. */

@@ -59,7 +59,7 @@ export function createEligibleReader(columns: readonly TokenColumn[]): EligibleR
         const begin = count;
         for (let i = from; i < to; i++) {
           const value = first === undefined ? 0 : (first[i] as number);
-          if (value !== value) continue;
+          if (Number.isNaN(value)) continue;
           source[count] = i;
           row[count] = r;
           position[count] = i - start;
@@ -87,8 +87,7 @@ export function createEligibleReader(columns: readonly TokenColumn[]): EligibleR
       }
       const { reference_loss: reference, current_loss: current } = room.losses;
       if (withExcess && reference !== undefined && current !== undefined) {
-        for (let i = 0; i < count; i++)
-          room.excess[i] = (current[i] as number) - (reference[i] as number);
+        for (let i = 0; i < count; i++) room.excess[i] = (current[i] as number) - (reference[i] as number);
       }
       const { weight } = batch.columns;
       if (withWeights && weight !== undefined) {
@@ -122,7 +121,12 @@ function makeRoom(capacity: number, names: readonly (typeof LOSS_COLUMNS)[number
   };
 }
 
-function gather<T extends Int32Array | Float32Array>(from: T, source: Int32Array, to: T, count: number): void {
+function gather<T extends Int32Array | Float32Array>(
+  from: T,
+  source: Int32Array,
+  to: T,
+  count: number,
+): void {
   for (let i = 0; i < count; i++) to[i] = from[source[i] as number] as number;
 }
 

@@ -73,7 +73,8 @@ export function createDoublingGroups(): DoublingGroups {
   const sums = createGroupSums(54);
   return {
     sums,
-    groupOf: (count) => (count < 1 ? 0 : count < 2 ** 31 ? 32 - Math.clz32(count) : 1 + Math.floor(Math.log2(count))),
+    groupOf: (count) =>
+      count < 1 ? 0 : count < 2 ** 31 ? 32 - Math.clz32(count) : 1 + Math.floor(Math.log2(count)),
     report(by, label, measured) {
       const groups: KeptGroup[] = [];
       for (let group = 0; group < sums.size; group++) {

@@ -88,7 +88,8 @@ export function createPlaceReader(
 function documentAt({ segments }: SequenceBatch, { row, position }: TokenPlace): number {
   for (let s = segments.offsets[row] ?? 0; s < (segments.offsets[row + 1] ?? 0); s++) {
     const start = segments.tokenStart[s] ?? 0;
-    if (position >= start && position < start + (segments.tokenCount[s] ?? 0)) return Number(segments.document[s]);
+    if (position >= start && position < start + (segments.tokenCount[s] ?? 0))
+      return Number(segments.document[s]);
   }
   return -1;
 }

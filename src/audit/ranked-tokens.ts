@@ -49,8 +49,7 @@ export function rankTokens({ sums, size }: ByToken, by: 'kept' | 'excess' | null
     const scores = new Map(ids.map((id) => [id, score(id)]));
     return [...ids]
       .sort(
-        (a, b) =>
-          (scores.get(b) ?? 0) - (scores.get(a) ?? 0) || sums.eligible(b) - sums.eligible(a) || a - b,
+        (a, b) => (scores.get(b) ?? 0) - (scores.get(a) ?? 0) || sums.eligible(b) - sums.eligible(a) || a - b,
       )
       .slice(0, LISTED);
   };

@@ -98,7 +98,8 @@ export function createRepeatedFinder(recent = RECENT, counted = COUNTED): Repeat
         }
         const first = out + 1;
         // Tokens without a loss between two others are no part of the run, so neither are these.
-        if (first < from || (position[i] as number) - (position[first] as number) !== RUN_LENGTH - 1) continue;
+        if (first < from || (position[i] as number) - (position[first] as number) !== RUN_LENGTH - 1)
+          continue;
         const mixed = Math.imul(hash1 ^ (hash1 >>> 16), 0x85eb_ca6b);
         one.tag1 = mixed ^ (mixed >>> 13);
         one.tag2 = hash2;

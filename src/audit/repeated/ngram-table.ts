@@ -77,7 +77,10 @@ export function createRunTable(length: number, capacity: number): RunTable {
   /** Lets go of the runs with the fewest occurrences, at least half of them. */
   const purge = (): void => {
     purges++;
-    const counts = Float64Array.from({ length: size }, (_, entry) => values[entry * FIELDS + COUNT] ?? 0).sort();
+    const counts = Float64Array.from(
+      { length: size },
+      (_, entry) => values[entry * FIELDS + COUNT] ?? 0,
+    ).sort();
     const floor = counts[size >> 1] ?? 0;
     slots.fill(-1);
     let to = 0;

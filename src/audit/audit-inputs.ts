@@ -1,0 +1,89 @@
+import { existsSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { isJsonObject, type JsonObject } from '../dataset/canonical-json.js';
+import { type RunNotes, readRunNotes } from '../dataset/run-notes.js';
+import { usageError } from '../errors.js';
+import type { Storage } from '../storage/storage.js';
+import type { ControlTokens } from '../tokenizer/control-tokens.js';
+import { hashTokenizer } from '../tokenizer/open.js';
+import type { Audit } from './report.js';
+import { readTokenTexts, type TokenTexts } from './token-texts.js';
+
+/** What an audit knows of a run beside its files. */
+export interface AuditInputs {
+  readonly notes: RunNotes | null;
+  /** Path of the run's tokenizer, and its texts; null where none is known. */
+  readonly tokenizer: { readonly path: string; readonly texts: TokenTexts } | null;
+  readonly tokenizerHash: string;
+  readonly controlTokens: ControlTokens;
+}
+
+/**
+ * The notes of a run and its tokenizer: the one that is named, else the one that the run remembers if it is still
+ * the same.
+ * @param scored recipe of scoring
+ * @throws TokensieveError (usage) `tokenizers-differ` where another tokenizer is named; (fatal) `no-tokenizer`,
+ *   `bad-tokenizer`
+ */
+export async function findAuditInputs(
+  storage: Storage,
+  run: string,
+  scored: JsonObject,
+  named: string | undefined,
+): Promise<AuditInputs> {
+  const notes = (await readRunNotes(storage, run)) ?? (await readRunNotes(storage, dirname(run)));
+  const recipe = isJsonObject(scored['tokenizer']) ? scored['tokenizer'] : {};
+  const hash = typeof recipe['hash'] === 'string' ? recipe['hash'] : '';
+  const controlTokens = recipe['control_tokens'] === 'special' ? 'special' : 'text';
+  const known = { notes, tokenizerHash: hash, controlTokens } as const;
+  if (named !== undefined) {
+    const found = await hashTokenizer(named, controlTokens);
+    if (found !== hash) {
+      throw usageError(
+        'tokenizers-differ',
+        `${named}: is not the tokenizer of the run (${found.slice(0, 12)}…, the run has ${hash.slice(0, 12) || 'none'}…); name the one that it was scored with`,
+      );
+    }
+    return { ...known, tokenizer: { path: named, texts: await readTokenTexts(named) } };
+  }
+  const remembered = notes?.tokenizer ?? null;
+  if (remembered === null || !existsSync(remembered)) return { ...known, tokenizer: null };
+  const same = (await hashTokenizer(remembered, controlTokens).catch(() => null)) === hash;
+  return {
+    ...known,
+    tokenizer: same ? { path: remembered, texts: await readTokenTexts(remembered) } : null,
+  };
+}
+
+/** The models that a recipe names by hash, with what the run's notes know of them. */
+export function modelsOf(scored: JsonObject, notes: RunNotes | null): Audit['models'] {
+  const hashes = isJsonObject(scored['models']) ? scored['models'] : {};
+  const profile = isJsonObject(scored['numeric_profile']) ? scored['numeric_profile'] : {};
+  return (['reference', 'current'] as const).flatMap((role) => {
+    const hash = hashes[role];
+    if (typeof hash !== 'string') return [];
+    const found = notes?.models.find((one) => one.role === role && one.hash === hash);
+    return [
+      {
+        role,
+        name: found?.folder ?? hash.slice(0, 12),
+        hash,
+        parameters: found === undefined ? null : Math.round(found.parameters),
+        architecture: found?.architecture ?? null,
+        precision:
+          found?.weight_type ?? (typeof profile['precision'] === 'string' ? profile['precision'] : null),
+      },
+    ];
+  });
+}
+
+/** Floating-point operations of the models' forward passes over all tokens; null where a model's size is not known. */
+export function scoringFlops(models: Audit['models'], notes: RunNotes | null, tokens: number): number | null {
+  let total = 0;
+  for (const { role, hash } of models) {
+    const found = notes?.models.find((one) => one.role === role && one.hash === hash);
+    if (found === undefined) return null;
+    total += found.flops_per_token * tokens;
+  }
+  return models.length === 0 ? null : total;
+}

@@ -1,0 +1,61 @@
+import { join } from 'node:path';
+import { z } from 'zod';
+import type { Storage } from '../storage/storage.js';
+
+/**
+ * Where a scoring run got its inputs, beside its output folder's parts. Manifests name inputs by hash alone, so that
+ * they are equal wherever the run was made; this file is for reports, which want names, sizes and the text itself.
+ * Nothing depends on it: without it a report says less.
+ */
+const FILE = 'run.json';
+/** Longest file that is read. */
+const MAX_BYTES = 1 << 20;
+
+const path = z.string().min(1).max(4096);
+
+const modelNotes = z.object({
+  role: z.enum(['reference', 'current']),
+  folder: path.meta({ description: 'As it was given' }),
+  hash: z.string(),
+  architecture: z.string(),
+  parameters: z.number().min(0),
+  weight_type: z.string(),
+  flops_per_token: z
+    .number()
+    .min(0)
+    .meta({ description: 'Floating-point operations of a forward pass, at the length of the rows' }),
+});
+
+const runNotesSchema = z.object({
+  version: z.literal(1),
+  shards: z.array(path).max(100_000).meta({ description: 'Files, folders and globs, as they were given' }),
+  tokenizer: path.nullable(),
+  models: z.array(modelNotes).max(2),
+});
+
+export type RunNotes = z.infer<typeof runNotesSchema>;
+
+/** Writes the notes of a run into its output folder, replacing older ones. */
+export async function writeRunNotes(storage: Storage, out: string, notes: RunNotes): Promise<void> {
+  const file = await storage.stage(join(out, FILE));
+  try {
+    await file.write(Buffer.from(`${JSON.stringify(notes, null, 2)}\n`, 'utf8'));
+    await file.commit();
+  } catch (error) {
+    await file.abort();
+    throw error;
+  }
+}
+
+/** The notes in a folder; null where there are none, or none that can be read. */
+export async function readRunNotes(storage: Storage, folder: string): Promise<RunNotes | null> {
+  const file = join(folder, FILE);
+  try {
+    const { size } = await storage.stat(file);
+    if (size > MAX_BYTES) return null;
+    const text = Buffer.from(await storage.readRange(file, 0, size)).toString('utf8');
+    return runNotesSchema.parse(JSON.parse(text));
+  } catch {
+    return null;
+  }
+}
