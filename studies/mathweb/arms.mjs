@@ -6,7 +6,7 @@
 export const length = 256;
 const rows = 16;
 /** Of an arm, in tokens: with 15 arms, what two cores train in an afternoon beside other work. */
-const armTokens = 1.5e6;
+const armTokens = 1.2e6;
 const steps = (tokens) => Math.ceil(tokens / (rows * (length - 1)));
 
 /** @param {string} out the study's folder */
@@ -41,7 +41,7 @@ export function arms(out) {
     // Constant, so that every point of a curve is a run that could have ended there: a falling rate would make
     // tokens-to-a-loss depend on when the run was to end.
     schedule: { kind: 'constant', warmup_steps: 20 },
-    held_out: { every: 40 },
+    held_out: { every: 59 },
     loss,
     ...(more.model && { model: more.model }),
   });
