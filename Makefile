@@ -2,7 +2,7 @@
 
 installed := node_modules/.package-lock.json
 built := dist/index.js
-sources := $(shell find src -name '*.ts' 2>/dev/null) tsconfig.json
+sources := $(shell find src web -type f 2>/dev/null) tsconfig.json
 quickstart := runs/quickstart
 
 .PHONY: install build run test lint clean

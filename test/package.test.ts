@@ -63,13 +63,14 @@ describe('the tarball', () => {
         'dist/cli/main.js',
         'dist/score/session.worker.js',
         'dist/score/device.probe.js',
+        'dist/web/index.html',
         'schemas/pipeline.json',
         'schemas/scored.arrow.json',
         'pipelines/quickstart.yaml',
       ]),
     );
     const allowed =
-      /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|dist\/.*\.(js|d\.ts)|schemas\/[\w.-]+\.json|pipelines\/[\w.-]+\.yaml)$/;
+      /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|dist\/.*\.(js|d\.ts)|dist\/web\/(index\.html|icon\.svg|assets\/[\w-]+\.css)|schemas\/[\w.-]+\.json|pipelines\/[\w.-]+\.yaml)$/;
     expect(paths.filter((path) => !allowed.test(path))).toEqual([]);
     expect(paths.filter((path) => /\.test\.|\.map$|(^|\/)(test|fixtures|bench)\//.test(path))).toEqual([]);
   });

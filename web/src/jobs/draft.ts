@@ -1,0 +1,25 @@
+import { EXAMPLE } from './example.js';
+
+/** What is being written, kept for the tab's session so that a reload loses nothing. */
+export interface Draft {
+  readonly name: string;
+  readonly pipeline: string;
+}
+
+const KEY = 'tokensieve-draft';
+
+export function loadDraft(): Draft {
+  try {
+    const saved = JSON.parse(sessionStorage.getItem(KEY) ?? 'null') as Partial<Draft> | null;
+    if (typeof saved?.name === 'string' && typeof saved.pipeline === 'string') {
+      return { name: saved.name, pipeline: saved.pipeline };
+    }
+  } catch {
+    // A damaged draft is no draft.
+  }
+  return { name: '', pipeline: EXAMPLE };
+}
+
+export const saveDraft = (draft: Draft): void => sessionStorage.setItem(KEY, JSON.stringify(draft));
+
+export const forgetDraft = (): void => sessionStorage.removeItem(KEY);

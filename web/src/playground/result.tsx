@@ -1,0 +1,120 @@
+import type { JSX } from 'preact';
+import { useMemo, useState } from 'preact/hooks';
+import type { ScoreAnswer, ScoredText } from '../api/types.js';
+import { count, nats, percent } from '../common/format.js';
+import { keepShare, METHODS, type MethodName, rankTokens } from './keep.js';
+import { KeepSlider } from './keep-slider.js';
+import { piecesOf, stateOf } from './pieces.js';
+import { ScoreHistogram } from './score-histogram.js';
+import { TokenDetail } from './token-detail.js';
+import { TokenText } from './token-text.js';
+
+interface Props {
+  readonly text: string;
+  readonly scored: ScoredText;
+  readonly timing: ScoreAnswer['timing'];
+  readonly methods: readonly MethodName[];
+}
+
+/** The scored text with its slider. All of it is computed here, from the losses that came once. */
+export function Result({ text, scored, timing, methods }: Props): JSX.Element {
+  const { tokens } = scored;
+  const [chosen, setMethod] = useState<MethodName>('slm');
+  const [ppm, setPpm] = useState(600_000);
+  const [at, setAt] = useState<number | null>(null);
+  const method = methods.includes(chosen) ? chosen : (methods[0] ?? 'slm');
+
+  const ranked = useMemo(() => rankTokens(method, tokens), [method, tokens]);
+  const kept = useMemo(() => keepShare(ranked, ppm), [ranked, ppm]);
+  const pieces = useMemo(() => piecesOf(text, tokens), [text, tokens]);
+  const states = useMemo(
+    () => pieces.map((piece) => stateOf(piece, ranked.eligible, kept.flags)),
+    [pieces, ranked, kept],
+  );
+  const share = ranked.eligibleCount === 0 ? 0 : kept.count / ranked.eligibleCount;
+  const facts = METHODS.find(({ name }) => name === method);
+
+  return (
+    <section class="result" aria-labelledby="result-title">
+      <h2 id="result-title">What would be kept</h2>
+      <div class="result-grid">
+        <div class="keeping">
+          <KeepSlider ppm={ppm} onChange={setPpm} />
+          <output class="counts" for="keep">
+            Kept <strong id="kept-count">{count(kept.count)}</strong> of {count(ranked.eligibleCount)}{' '}
+            eligible tokens ({percent(share, 1)})
+            {Number.isFinite(kept.cutoff) && `, score ${nats(kept.cutoff)} or more`}
+          </output>
+        </div>
+        <div class="reading">
+          <ul class="legend" aria-label="Legend">
+            <li>
+              <span class="token" data-state="kept">
+                kept
+              </span>
+            </li>
+            <li>
+              <span class="token" data-state="dropped">
+                dropped
+              </span>
+            </li>
+            <li>
+              <span class="token" data-state="part">
+                kept in part
+              </span>
+            </li>
+            <li>
+              <span class="token" data-state="none">
+                has no loss
+              </span>
+            </li>
+          </ul>
+          <TokenText pieces={pieces} states={states} at={at} onLook={setAt} />
+          <p id="text-hint" class="note">
+            Arrow keys go from token to token.
+            {scored.truncated &&
+              ` The text was cut: only its first ${count(tokens.id.length)} tokens are scored.`}
+          </p>
+          <TokenDetail
+            piece={at === null ? null : (pieces[at] ?? null)}
+            tokens={tokens}
+            ranked={ranked}
+            kept={kept.flags}
+          />
+        </div>
+        <div class="spread">
+          <ScoreHistogram
+            ranked={ranked}
+            kept={kept}
+            title={method === 'slm' ? 'Excess loss' : 'Minus reference loss'}
+          />
+          {methods.length > 1 && (
+            <p class="field">
+              <label for="method">Method</label>
+              <select
+                id="method"
+                value={method}
+                onChange={(event) => setMethod(event.currentTarget.value as MethodName)}
+              >
+                {METHODS.filter(({ name }) => methods.includes(name)).map(({ name, title }) => (
+                  <option key={name} value={name}>
+                    {title}
+                  </option>
+                ))}
+              </select>
+            </p>
+          )}
+          <p class="note">
+            {facts?.says} Tokens are ranked within this text; a run ranks a million at a time, so its line
+            lies elsewhere.
+          </p>
+          <p class="note">
+            Scored in {count(timing.score_ms)} ms
+            {timing.queue_ms >= 1 && `, after ${count(timing.queue_ms)} ms in line`}. The slider asks the
+            service nothing.
+          </p>
+        </div>
+      </div>
+    </section>
+  );
+}
