@@ -63,7 +63,8 @@ it('tells the four classes apart', async () => {
     columns: ['current_loss', 'current_loss'],
   });
   expect(found.paper).toEqual({ 'H→H': 0.11, 'L→H': 0.12, 'H→L': 0.26, 'L→L': 0.51 });
-  const spelled = spellDynamics(found, (ids) => ids.map((id) => `<${id}>`).join(''));
+  const join = (ids: Iterable<number>) => [...ids].map((id) => `<${id}>`).join('');
+  const spelled = spellDynamics(found, { join, text: (id) => `<${id}>` });
   expect(spelled.classes[1]!.examples[0]!.text).toEqual({
     before: '<0>',
     token: '<1>',

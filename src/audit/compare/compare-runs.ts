@@ -2,18 +2,18 @@ import type { TokenSpan } from '../../dataset/align.js';
 import { readDocuments } from '../../dataset/documents.js';
 import type { FinishedPart } from '../../dataset/finished-parts.js';
 import { usageError } from '../../errors.js';
-import { domainOf, NO_DOMAIN, URL_COLUMN } from '../../evaluate/domains.js';
 import type { Storage } from '../../storage/storage.js';
+import { type DomainAxis, domainAxes, NO_DOMAIN } from '../domains.js';
 import type { Comparison } from './comparison-report.js';
-import { type ComparedPart, createComparison, createCuts, type GroupColumn } from './comparison-tally.js';
+import { type ComparedPart, createComparison, createCuts } from './comparison-tally.js';
 import { checkTokenizers, documentsOf, openRun, type SharedPart, sharedParts, sharedTokens } from './runs.js';
-import { spelled } from './sample.js';
+import { type Speller, spelled } from './sample.js';
 
 export interface CompareRunsOptions {
   /** Class of a token's own text (word, number, math, …), to group by. */
   readonly classOf?: (id: number) => string;
-  /** Kept columns of the documents files to group by; `url` is grouped by host. Default: `url`. */
-  readonly by?: readonly string[];
+  /** Kept columns of the documents files, or keys within one, to group by (`domainAxes`); null or absent: those found. */
+  readonly by?: readonly string[] | null;
   readonly seed?: number;
   /** Examples of each direction, 12 unless given. */
   readonly examples?: number;
@@ -48,14 +48,10 @@ export async function compareRuns(
       `${a} and ${b} have no part in common; give two runs over the same shards, scored with the same part size`,
     );
   }
-  const by = options.by ?? [URL_COLUMN];
-  const columns = by.map(
-    (name): GroupColumn =>
-      name === URL_COLUMN ? { by: 'host', label: 'host of the url' } : { by: name, label: name },
-  );
+  const axes = await axesOf(storage, shared, options.by ?? null);
   const comparison = createComparison({
     ...(options.classOf !== undefined && { classOf: options.classOf }),
-    columns,
+    axes,
     seed: options.seed ?? 0,
     examples: options.examples ?? 12,
   });
@@ -64,8 +60,8 @@ export async function compareRuns(
     if (await selects(storage, part)) {
       for await (const spans of pairs(storage, part, options.signal)) cuts.add(spans);
     }
-    const valuesBy = await documentValues(storage, part.parts, by);
-    const known = { place: part, cuts: cuts.result(), ...(valuesBy != null && { valuesBy }) };
+    const groupsOf = await documentGroups(storage, part.parts, axes);
+    const known = { place: part, cuts: cuts.result(), groupsOf };
     for await (const spans of pairs(storage, part, options.signal)) comparison.add(known, spans);
   }
   const only = (run: number) => ({
@@ -82,12 +78,9 @@ export async function compareRuns(
 }
 
 /** The report with the text of its examples. */
-export const spellComparison = (
-  comparison: Comparison,
-  decode: (ids: readonly number[]) => string,
-): Comparison => ({
+export const spellComparison = (comparison: Comparison, texts: Speller): Comparison => ({
   ...comparison,
-  examples: comparison.examples.map((example) => spelled(example, decode)),
+  examples: comparison.examples.map((example) => spelled(example, texts)),
 });
 
 async function* pairs(
@@ -110,33 +103,44 @@ async function selects(storage: Storage, part: SharedPart): Promise<boolean> {
   );
 }
 
-/** For each column a function from document to value, from the documents file of either run; null without one. */
-async function documentValues(
+/** The axes by which documents are grouped, from the first documents file there is; none without one. */
+async function axesOf(
+  storage: Storage,
+  shared: readonly SharedPart[],
+  by: readonly string[] | null,
+): Promise<readonly DomainAxis[]> {
+  for (const { parts } of shared) {
+    for (const part of parts) {
+      const path = await documentsOf(storage, part);
+      if (path !== null) return domainAxes((await readDocuments(storage, path)).keep, by);
+    }
+  }
+  return [];
+}
+
+/** For each axis a function from document to group, from the documents file of either run; without one, no group. */
+async function documentGroups(
   storage: Storage,
   parts: readonly FinishedPart[],
-  by: readonly string[],
-): Promise<ComparedPart['valuesBy'] | null> {
-  if (by.length === 0) return null;
+  axes: readonly DomainAxis[],
+): Promise<ComparedPart['groupsOf']> {
+  if (axes.length === 0) return [];
   for (const part of parts) {
     const path = await documentsOf(storage, part);
     if (path === null) continue;
-    const documents = await readDocuments(storage, path);
-    if (!by.some((name) => documents.keep.includes(name))) continue;
-    const values = by.map(() => new Map<bigint, string>());
+    const groups = axes.map(() => new Map<bigint, string>());
     const interned = new Map<string, string>(); // a part has many documents of few hosts
-    for await (const batch of documents.batches()) {
+    for await (const batch of (await readDocuments(storage, path)).batches()) {
       for (const { row, columns } of batch) {
-        for (const [c, name] of by.entries()) {
-          const value = domainOf(columns, name === URL_COLUMN ? undefined : name);
-          const same = interned.get(value) ?? value;
+        for (const [i, axis] of axes.entries()) {
+          const name = axis.nameOf(columns);
+          const same = interned.get(name) ?? name;
           interned.set(same, same);
-          values[c]?.set(BigInt(row), same);
+          groups[i]?.set(BigInt(row), same);
         }
       }
     }
-    return values.map((column, c) =>
-      documents.keep.includes(by[c] ?? '') ? (document: bigint) => column.get(document) ?? NO_DOMAIN : null,
-    );
+    return groups.map((names) => (document: bigint) => names.get(document) ?? NO_DOMAIN);
   }
-  return null;
+  return axes.map(() => () => NO_DOMAIN);
 }

@@ -5,7 +5,7 @@ import type { PartPlace } from '../../dataset/part-files.js';
 import { LOSS_COLUMNS } from '../../dataset/schema.js';
 import type { SequenceBatch, TokenColumn } from '../../dataset/sequence-batch.js';
 import { inputError } from '../../errors.js';
-import { NO_DOMAIN } from '../../evaluate/domains.js';
+import { type DomainAxis, NO_DOMAIN } from '../domains.js';
 import type { Comparison } from './comparison-report.js';
 import { createCut } from './cut.js';
 import { createBins, createGroups, type Groups } from './groups.js';
@@ -65,23 +65,18 @@ export function createCuts() {
   };
 }
 
-/** A column that documents are grouped by. */
-export interface GroupColumn {
-  readonly by: string;
-  readonly label: string;
-}
-
 /** What is known of a part before its tokens are compared. */
 export interface ComparedPart {
   readonly place: PartPlace;
   readonly cuts: Cuts;
-  /** For each column a document's value; null where it was not kept. Absent without a documents file. */
-  readonly valuesBy?: readonly (((document: bigint) => string) | null)[];
+  /** For each axis, the group of a document. */
+  readonly groupsOf: readonly ((document: bigint) => string)[];
 }
 
 export interface ComparisonOptions {
   readonly classOf?: (id: number) => string;
-  readonly columns: readonly GroupColumn[];
+  /** What documents are grouped by. */
+  readonly axes: readonly Pick<DomainAxis, 'by' | 'label'>[];
   readonly seed: number;
   /** Examples of tokens that one run only keeps, of each direction. */
   readonly examples: number;
@@ -110,8 +105,7 @@ export function createComparison(options: ComparisonOptions) {
   const classNumbers = new Map<number, number>();
   const byPosition = createBins(POSITIONS, positions);
   const byDistance = createBins(DISTANCES, range);
-  const byColumn = options.columns.map(() => createGroups());
-  const used = options.columns.map(() => false);
+  const byAxis = options.axes.map(() => createGroups());
   const samples = [createSample<Flip>(options.examples), createSample<Flip>(options.examples)] as const;
 
   const classNumber = (id: number, name: string): number => {
@@ -123,7 +117,7 @@ export function createComparison(options: ComparisonOptions) {
   return {
     add(part: ComparedPart, [a, b]: readonly [TokenSpan, TokenSpan]): void {
       const { batch, rowStart, rowEnd } = a;
-      const { cuts, valuesBy, place } = part;
+      const { cuts, groupsOf, place } = part;
       tokens += a.tokens;
       measure = measureOf(a.columns, b.columns);
       const [left, right] = [valuesOf(a.columns, measure), valuesOf(b.columns, measure)];
@@ -150,11 +144,10 @@ export function createComparison(options: ComparisonOptions) {
         for (const { from, to, document } of runs) {
           const numbers: number[] = [];
           const counters: Groups[] = [];
-          for (const [c, value] of (valuesBy ?? []).entries()) {
-            const counter = byColumn[c];
-            if (value === null || counter === undefined) continue;
-            used[c] = true;
-            numbers.push(counter.numberOf(document === null ? NO_DOMAIN : value(document)));
+          for (const [axis, groupOf] of groupsOf.entries()) {
+            const counter = byAxis[axis];
+            if (counter === undefined) continue;
+            numbers.push(counter.numberOf(document === null ? NO_DOMAIN : groupOf(document)));
             counters.push(counter);
           }
           for (let position = from; position < to; position++) {
@@ -217,9 +210,7 @@ export function createComparison(options: ComparisonOptions) {
         losses: losses.filter(({ count, unpaired: alone }) => count + alone > 0),
         differ_by: [
           ...(classOf === undefined ? [] : [classes.report('token_class', 'token class', weighted)]),
-          ...options.columns.flatMap(({ by, label }, c) =>
-            used[c] ? (byColumn[c]?.report(by, label, weighted) ?? []) : [],
-          ),
+          ...options.axes.flatMap(({ by, label }, axis) => byAxis[axis]?.report(by, label, weighted) ?? []),
           byPosition.report('position', 'position in the row', weighted),
           ...(hasCut ? [byDistance.report('cut_distance', distance, weighted)] : []),
         ],

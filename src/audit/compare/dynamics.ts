@@ -4,7 +4,7 @@ import type { Storage } from '../../storage/storage.js';
 import type { Dynamics } from './dynamics-report.js';
 import { createDynamicsTally, createMeanLast, type LossSpan } from './dynamics-tally.js';
 import { checkTokenizers, openRun, type Run, type SharedPart, sharedParts, sharedTokens } from './runs.js';
-import { spelled } from './sample.js';
+import { type Speller, spelled } from './sample.js';
 
 export interface TokenDynamicsOptions {
   /** Class of a token's own text (word, number, math, …), for shares by class. */
@@ -80,11 +80,11 @@ const changed = (runs: readonly string[]) =>
   );
 
 /** The report with the text of its examples. */
-export const spellDynamics = (dynamics: Dynamics, decode: (ids: readonly number[]) => string): Dynamics => ({
+export const spellDynamics = (dynamics: Dynamics, texts: Speller): Dynamics => ({
   ...dynamics,
   classes: dynamics.classes.map((one) => ({
     ...one,
-    examples: one.examples.map((example) => spelled(example, decode)),
+    examples: one.examples.map((example) => spelled(example, texts)),
   })),
 });
 

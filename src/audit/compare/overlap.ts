@@ -2,7 +2,7 @@ import { pipelineSchema } from '../../config/pipeline.js';
 import { expandShards } from '../../corpus/expand.js';
 import { planShard, readShard } from '../../corpus/read-shard.js';
 import type { ReadOptions, Shard } from '../../corpus/shard.js';
-import { fatalError, locatedError, usageError } from '../../errors.js';
+import { fatalError, usageError } from '../../errors.js';
 import type { Storage } from '../../storage/storage.js';
 import { BYTES_A_SLOT, createHashSet, type HashSet, slotsFor } from './hash-set.js';
 import type { Overlap } from './overlap-report.js';
@@ -119,22 +119,18 @@ async function openCorpus(storage: Storage, source: TextSource, signal?: AbortSi
       let documents = 0;
       let first: string | null = null;
       for (const shard of shards) {
-        try {
-          const plan = await planShard(storage, shard, reading);
-          for await (const { rows } of readShard(storage, plan, reading)) {
-            for await (const row of rows) {
-              signal?.throwIfAborted();
-              if (row.kind === 'document') {
-                documents++;
-                yield row.text;
-              } else {
-                first ??= `${shard.path}: row ${row.row}: ${row.detail}`;
-                setAside(row.rows ?? 1);
-              }
+        const plan = await planShard(storage, shard, reading);
+        for await (const { rows } of readShard(storage, plan, reading)) {
+          for await (const row of rows) {
+            signal?.throwIfAborted();
+            if (row.kind === 'document') {
+              documents++;
+              yield row.text;
+            } else {
+              first ??= `${shard.path}: row ${row.row}: ${row.detail}`;
+              setAside(row.rows ?? 1);
             }
           }
-        } catch (error) {
-          throw locatedError(shard.path, error);
         }
       }
       if (documents > 0) return;

@@ -1,6 +1,7 @@
 /** Seeded samples of tokens, and what is told of a token in one. */
 import type { SequenceBatch } from '../../dataset/sequence-batch.js';
 import { type PhiloxKey, philox4x32, philoxKey } from '../../random/philox.js';
+import type { TokenTexts } from '../token-texts.js';
 import type { Example } from './example-report.js';
 
 /** Ids of its row shown on either side of a token. */
@@ -92,8 +93,11 @@ function documentAt({ segments }: SequenceBatch, row: number, position: number):
   return null;
 }
 
-/** The example with its text, from a function that spells ids out. */
-export function spelled<T extends Example>(example: T, decode: (ids: readonly number[]) => string): T {
+/** What spells ids out. */
+export type Speller = Pick<TokenTexts, 'text' | 'join'>;
+
+/** The example with its text. */
+export function spelled<T extends Example>(example: T, { text, join }: Speller): T {
   const { before, token, after } = example.ids;
-  return { ...example, text: { before: decode(before), token: decode([token]), after: decode(after) } };
+  return { ...example, text: { before: join(before), token: text(token), after: join(after) } };
 }
