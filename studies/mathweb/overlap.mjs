@@ -1,54 +1,26 @@
 /**
- * N-gram overlap between the reference's training data and each held-out set: the share of a set's runs of 13 words
- * that the clean corpus, or the arms' corpus, has somewhere.
+ * N-gram overlap between each corpus that a model of the study is trained on and each held-out set: the share of a
+ * set's runs of 13 words, with case and punctuation as they are, that the corpus has somewhere.
  *
+ *   npm run build
  *   node studies/mathweb/overlap.mjs --out runs/mathweb > studies/mathweb/results/overlap.json
  */
-import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { gunzipSync } from 'node:zlib';
+import { ngramOverlap } from '../../dist/audit/compare/overlap.js';
+import { localStorage } from '../../dist/storage/local.js';
 
-const run = 13;
 const { values } = parseArgs({ options: { out: { type: 'string', default: 'runs/mathweb' } } });
+const shard = (name) => [join(values.out, 'corpus', `${name}.jsonl.gz`)];
+const evaluation = ['clean-held-out', 'noisy-held-out', 'gsm8k'].map((name) => ({ name, patterns: shard(name) }));
 
-const textsOf = (name) =>
-  gunzipSync(readFileSync(join(values.out, 'corpus', `${name}.jsonl.gz`)))
-    .toString('utf8')
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => JSON.parse(line).text);
-
-/** 48-bit digests of a text's runs of 13 words, case and punctuation as they are. */
-function* runsOf(text) {
-  const words = text.split(/\s+/).filter((word) => word !== '');
-  for (let at = 0; at + run <= words.length; at++) {
-    const digest = createHash('md5').update(words.slice(at, at + run).join(' ')).digest();
-    yield digest.readUIntLE(0, 6);
+const shares = Object.fromEntries(evaluation.map(({ name }) => [name, {}]));
+for (const corpus of ['clean', 'base', 'arms']) {
+  const sources = { evaluation, reference: { patterns: shard(corpus) } };
+  const found = await ngramOverlap(localStorage(), sources, { n: 13, words: 'exact' });
+  for (const { name, ngrams, share } of found.evaluation) {
+    shares[name].runs_of_13_words = ngrams;
+    shares[name][`in_${corpus}`] = share;
   }
-}
-
-const known = Object.fromEntries(
-  ['clean', 'base', 'arms'].map((name) => {
-    const set = new Set();
-    for (const text of textsOf(name)) for (const digest of runsOf(text)) set.add(digest);
-    return [name, set];
-  }),
-);
-const shares = {};
-for (const name of ['clean-held-out', 'noisy-held-out', 'gsm8k']) {
-  let count = 0;
-  const found = { clean: 0, base: 0, arms: 0 };
-  for (const text of textsOf(name)) {
-    for (const digest of runsOf(text)) {
-      count++;
-      for (const [corpus, set] of Object.entries(known)) if (set.has(digest)) found[corpus]++;
-    }
-  }
-  shares[name] = {
-    runs_of_13_words: count,
-    ...Object.fromEntries(Object.entries(found).map(([corpus, hits]) => [`in_${corpus}`, hits / count])),
-  };
 }
 console.log(JSON.stringify(shares, null, 1));
