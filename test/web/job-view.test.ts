@@ -110,8 +110,9 @@ describe('words', () => {
       '1.4 MiB',
       '4.5 TiB',
     ]);
-    expect([0.4, 59.6, 3599, 7261, 90_000, 190_000].map(duration)).toEqual([
+    expect([0, 0.4, 59.6, 3599, 7261, 90_000, 190_000].map(duration)).toEqual([
       '0 s',
+      '< 1 s',
       '1 min 00 s',
       '59 min 59 s',
       '2 h 1 min',

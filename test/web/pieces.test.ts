@@ -16,11 +16,24 @@ describe('the pieces of a text', () => {
   });
 
   it('hold together the tokens that share a character', () => {
-    // Three byte tokens of one emoji.
-    expect(piecesOf('a🧮b', { start: [0, 1, 1, 1, 3], end: [1, 3, 3, 3, 4] })).toEqual([
-      { text: 'a', first: 0, end: 1 },
-      { text: '🧮', first: 1, end: 4 },
-      { text: 'b', first: 4, end: 5 },
+    // BOS, a letter, three byte tokens of one emoji of which the last has its range, a letter, EOS.
+    expect(piecesOf('a🧮b', { start: [0, 0, 1, 1, 1, 3, 4], end: [0, 1, 1, 1, 3, 4, 4] })).toEqual([
+      { text: '', first: 0, end: 1 },
+      { text: 'a', first: 1, end: 2 },
+      { text: '🧮', first: 2, end: 5 },
+      { text: 'b', first: 5, end: 6 },
+      { text: '', first: 6, end: 7 },
+    ]);
+    // The same at the beginning: BOS stays apart.
+    expect(piecesOf('é', { start: [0, 0, 0, 1], end: [0, 0, 1, 1] })).toEqual([
+      { text: '', first: 0, end: 1 },
+      { text: 'é', first: 1, end: 3 },
+      { text: '', first: 3, end: 4 },
+    ]);
+    // Where each of them has the whole range.
+    expect(piecesOf('🧮b', { start: [0, 0, 2], end: [2, 2, 3] })).toEqual([
+      { text: '🧮', first: 0, end: 2 },
+      { text: 'b', first: 2, end: 3 },
     ]);
   });
 

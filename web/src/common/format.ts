@@ -20,9 +20,10 @@ export function bytes(value: number): string {
   return `${unit === 0 || left >= 100 ? Math.round(left) : left.toFixed(1)} ${UNITS[unit]}`;
 }
 
-/** "12 s", "3 min 05 s", "2 h 10 min", "4 days 3 h". */
+/** "< 1 s", "12 s", "3 min 05 s", "2 h 10 min", "4 days 3 h". */
 export function duration(seconds: number): string {
   const all = Math.max(0, Math.round(seconds));
+  if (all === 0 && seconds > 0) return '< 1 s';
   if (all < 60) return `${all} s`;
   if (all < 3600) return `${Math.floor(all / 60)} min ${String(all % 60).padStart(2, '0')} s`;
   if (all < 86_400) return `${Math.floor(all / 3600)} h ${Math.floor((all % 3600) / 60)} min`;

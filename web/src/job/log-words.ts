@@ -15,6 +15,10 @@ export function logWords({ event }: LogLine): string {
     case 'warning':
     case 'text':
       return String(event['message']);
+    case 'attempt':
+      return `attempt ${String(event['attempt'])}`;
+    case 'stage':
+      return `stage ${String(event['name'])}`;
     case 'planned':
       return `planned: ${String(event['parts'])} parts of ${String(event['shards'])} shards, ${bytes(numberOf(event['text_bytes']) ?? 0)} of text, ${String(event['done'])} parts done before`;
     case 'part-started':

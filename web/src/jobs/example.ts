@@ -1,6 +1,6 @@
 /** What the form holds at first: a pipeline that is valid as it stands where the quickstart's data is the root. */
 export const EXAMPLE = `# What to score and select. Paths are relative to a folder that the service may read.
-# As it stands this fits the quickstart's data; put your own paths in its place.
+# As it stands it fits the small corpus and models that fixtures/quickstart/make.mjs --bigrams makes.
 version: 1
 
 # Shards: .parquet, .jsonl, .jsonl.gz or .jsonl.zst with a column "text".

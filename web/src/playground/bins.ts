@@ -9,7 +9,7 @@ export interface Bins {
 }
 
 /** Share of the tokens at either end that may fall outside: a single odd token must not flatten the rest. */
-const TAIL = 0.01;
+const TAIL = 0.02;
 
 /** A histogram of the eligible tokens' scores. Null when there is none. */
 export function binScores(scores: Float32Array, eligible: Uint8Array, bins: number): Bins | null {

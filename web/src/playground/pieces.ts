@@ -13,22 +13,29 @@ export interface TokenOffsets {
 }
 
 /**
- * Tokens that share characters (fragments of one character, as byte-level tokenizers make of an emoji) stand in one
- * piece. Text that no token covers is a piece without tokens. Tokens without text, BOS and EOS, are pieces too, empty
- * ones, so that their losses can be looked at.
+ * Tokens that share a character (fragments of it, as byte-level tokenizers make of an emoji) stand in one piece: all
+ * but the last of them come with an empty range. Text that no token covers is a piece without tokens. BOS and EOS are
+ * empty pieces of their own, at the beginning and the end, so that their losses can be looked at.
  */
 export function piecesOf(text: string, { start, end }: TokenOffsets): readonly Piece[] {
   const pieces: Piece[] = [];
+  const startOf = (token: number): number => Math.min(start[token] ?? 0, text.length);
+  const endOf = (token: number): number => Math.min(end[token] ?? 0, text.length);
   let at = 0;
   let token = 0;
   while (token < start.length) {
     const first = token;
-    const from = Math.max(at, Math.min(start[token] ?? 0, text.length));
-    let to = Math.max(from, Math.min(end[token] ?? 0, text.length));
+    const from = Math.max(at, startOf(token));
+    let to = Math.max(from, endOf(token));
     token++;
-    // What begins before this piece ends belongs to it; an empty token does so only within a character.
-    while (token < start.length && (start[token] ?? 0) < to) {
-      to = Math.max(to, Math.min(end[token] ?? 0, text.length));
+    const isBoundary = to === from && (first === 0 || from === text.length);
+    while (
+      !isBoundary &&
+      token < start.length &&
+      startOf(token) < Math.max(to, from + 1) &&
+      from < text.length
+    ) {
+      to = Math.max(to, endOf(token));
       token++;
     }
     if (from > at) pieces.push({ text: text.slice(at, from), first, end: first });

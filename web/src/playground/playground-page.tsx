@@ -13,10 +13,8 @@ const LONGEST = 64 * 1024;
 const KEY = 'tokensieve-text';
 const encoder = new TextEncoder();
 
-const factsOf = (role: string, facts: ModelFacts | null): string =>
-  facts === null
-    ? `no ${role}`
-    : `${role} ${facts.name} (${facts.architecture}, ${brief(facts.parameters)} parameters)`;
+const wordsOf = (facts: ModelFacts | null): string =>
+  facts === null ? 'none' : `${facts.name} (${facts.architecture}, ${brief(facts.parameters)} parameters)`;
 
 const methodsOf = (pair: ModelPair | undefined): readonly MethodName[] => [
   ...(pair === undefined || (pair.reference !== null && pair.current !== null) ? (['slm'] as const) : []),
@@ -134,10 +132,11 @@ export function PlaygroundPage(): JSX.Element {
             </select>
           </p>
           {pair !== undefined && (
-            <p class="note">
-              {factsOf('reference', pair.reference)}, {factsOf('current', pair.current)}, windows of{' '}
-              {count(pair.max_tokens)} tokens
-            </p>
+            <ul class="pair note">
+              <li>Reference: {wordsOf(pair.reference)}</li>
+              <li>Current: {wordsOf(pair.current)}</li>
+              <li>Rows of {count(pair.max_tokens)} tokens</li>
+            </ul>
           )}
           <div class="buttons">
             <button

@@ -1,5 +1,5 @@
 import type { JSX } from 'preact';
-import { useMemo, useState } from 'preact/hooks';
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { ScoreAnswer, ScoredText } from '../api/types.js';
 import { count, nats, percent } from '../common/format.js';
 import { keepShare, METHODS, type MethodName, rankTokens } from './keep.js';
@@ -22,7 +22,14 @@ export function Result({ text, scored, timing, methods }: Props): JSX.Element {
   const [chosen, setMethod] = useState<MethodName>('slm');
   const [ppm, setPpm] = useState(600_000);
   const [at, setAt] = useState<number | null>(null);
+  const box = useRef<HTMLElement>(null);
   const method = methods.includes(chosen) ? chosen : (methods[0] ?? 'slm');
+
+  // A phone shows the form alone: what was asked for is brought into view.
+  useEffect(() => {
+    setAt(null);
+    box.current?.scrollIntoView({ block: 'nearest' });
+  }, [scored]);
 
   const ranked = useMemo(() => rankTokens(method, tokens), [method, tokens]);
   const kept = useMemo(() => keepShare(ranked, ppm), [ranked, ppm]);
@@ -35,7 +42,7 @@ export function Result({ text, scored, timing, methods }: Props): JSX.Element {
   const facts = METHODS.find(({ name }) => name === method);
 
   return (
-    <section class="result" aria-labelledby="result-title">
+    <section class="result" aria-labelledby="result-title" ref={box}>
       <h2 id="result-title">What would be kept</h2>
       <div class="result-grid">
         <div class="keeping">
@@ -73,7 +80,7 @@ export function Result({ text, scored, timing, methods }: Props): JSX.Element {
           <p id="text-hint" class="note">
             Arrow keys go from token to token.
             {scored.truncated &&
-              ` The text was cut: only its first ${count(tokens.id.length)} tokens are scored.`}
+              ` The text is longer than ${count(scored.max_tokens)} tokens: it was scored in rows, and tokens see no further back than their row.`}
           </p>
           <TokenDetail
             piece={at === null ? null : (pieces[at] ?? null)}

@@ -1,15 +1,6 @@
 /** Texts to try. Made for this page: plain mathematics, a page's clutter around it, and characters of all kinds. */
 export const SAMPLES: readonly { readonly title: string; readonly text: string }[] = [
   {
-    title: 'A lesson',
-    text: `To add two fractions, write them with one denominator.
-
-Example: 1/3 + 1/4. The least common multiple of 3 and 4 is 12, so 1/3 = 4/12 and 1/4 = 3/12. The sum is 4/12 + 3/12 = 7/12.
-
-Check: 7/12 is a little more than 1/2, and 1/3 + 1/4 is a little more than 1/4 + 1/4 = 1/2. That fits.
-`,
-  },
-  {
     title: 'A web page with clutter',
     text: `Home | Forum | Log in | Register | Cookie settings
 
@@ -21,6 +12,15 @@ Solve x^2 - 5x + 6 = 0. We look for two numbers with sum 5 and product 6: they a
 Share this: Facebook  Twitter  Print
 You must be logged in to reply. | 1 | 2 | 3 | Next >
 a8f3-99c1-77de  ref=0x5f3759df  views: 1,204
+`,
+  },
+  {
+    title: 'A lesson',
+    text: `To add two fractions, write them with one denominator.
+
+Example: 1/3 + 1/4. The least common multiple of 3 and 4 is 12, so 1/3 = 4/12 and 1/4 = 3/12. The sum is 4/12 + 3/12 = 7/12.
+
+Check: 7/12 is a little more than 1/2, and 1/3 + 1/4 is a little more than 1/4 + 1/4 = 1/2. That fits.
 `,
   },
   {

@@ -30,7 +30,9 @@ export function ScoreHistogram({
   const cut = Number.isFinite(kept.cutoff) ? x(kept.cutoff) : WIDTH;
   return (
     <figure class="histogram">
-      <figcaption class="note">{title}, in nats; the line is the lowest kept</figcaption>
+      <figcaption class="note">
+        {title}, nats. Solid: kept, hollow: dropped; the line is the lowest kept.
+      </figcaption>
       <svg
         viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
         role="img"

@@ -36,38 +36,38 @@ export function TokenDetail({ piece, tokens, ranked, kept }: Props): JSX.Element
   return (
     <div class="detail" aria-live="polite">
       <p class="detail-token">
-        <code>{piece.text === '' ? '(no text: a boundary)' : visible(piece.text)}</code>
-        {indices.length > 1 && <span class="note"> {indices.length} tokens share this</span>}
+        <code>{piece.text === '' ? 'boundary, no text' : visible(piece.text)}</code>
+        {indices.length > 1 && <span class="note">{indices.length} tokens share this character</span>}
       </p>
-      {indices.map((i) => {
-        const may = ranked.eligible[i] === 1;
-        return (
-          <dl key={i} class="losses">
-            <div>
-              <dt>Reference</dt>
-              <dd>{nats(tokens.reference_loss[i] ?? null)}</dd>
-            </div>
-            <div>
-              <dt>Current</dt>
-              <dd>{nats(tokens.current_loss[i] ?? null)}</dd>
-            </div>
-            <div>
-              <dt>Excess</dt>
-              <dd>{nats(tokens.excess[i] ?? null)}</dd>
-            </div>
-            <div>
-              <dt>{may ? 'Rank' : 'Not ranked'}</dt>
-              <dd>
-                {may ? `${count(rankOf(ranked, i))} of ${count(ranked.eligibleCount)}` : 'no loss here'}
-              </dd>
-            </div>
-            <div>
-              <dt>Verdict</dt>
-              <dd class="verdict">{!may ? 'not eligible' : kept[i] === 1 ? 'kept' : 'dropped'}</dd>
-            </div>
-          </dl>
-        );
-      })}
+      {indices.map((i) => (
+        <TokenFacts key={i} token={i} tokens={tokens} ranked={ranked} kept={kept[i] === 1} />
+      ))}
     </div>
+  );
+}
+
+interface FactsProps extends Pick<Props, 'tokens' | 'ranked'> {
+  readonly token: number;
+  readonly kept: boolean;
+}
+
+function TokenFacts({ token, tokens, ranked, kept }: FactsProps): JSX.Element {
+  const may = ranked.eligible[token] === 1;
+  const facts: readonly (readonly [name: string, value: string])[] = [
+    ['Verdict', !may ? 'has no loss' : kept ? 'kept' : 'dropped'],
+    ['Reference', nats(tokens.reference_loss[token] ?? null)],
+    ['Current', nats(tokens.current_loss[token] ?? null)],
+    ['Excess', nats(tokens.excess[token] ?? null)],
+    ['Rank', may ? `${count(rankOf(ranked, token))} of ${count(ranked.eligibleCount)}` : '–'],
+  ];
+  return (
+    <dl class="losses">
+      {facts.map(([name, value]) => (
+        <div key={name} class={name.toLowerCase()}>
+          <dt>{name}</dt>
+          <dd>{value}</dd>
+        </div>
+      ))}
+    </dl>
   );
 }
