@@ -1,6 +1,6 @@
 /** Lines over a common axis, as one SVG string; drawn by Observable Plot on a document that is no browser's. */
 import * as Plot from '@observablehq/plot';
-import { DOMParser } from 'linkedom';
+import { CHARACTER, drawn as drawing, headline, STROKE, shortened, tickText } from './drawing.js';
 import { printable } from './html.js';
 import { spread } from './spread.js';
 import { colourOf, dashOf } from './style.js';
@@ -37,15 +37,10 @@ export interface LinePlot {
 export const MAX_POINTS = 300;
 /** Lines of few measurements show each. */
 const MARKED_POINTS = 24;
-const SVG = 'http://www.w3.org/2000/svg';
-const FONT_SIZE = 11;
-const STROKE = 1.75;
 const LABEL_GAP = 13;
 /** Pixels from the frame to a name's piece of line, and the length of that. */
 const LABEL_START = 6;
 const SAMPLE = 20;
-/** Mean width of a character, for the room that labels need. */
-const CHARACTER = 6.4;
 const MAX_LABEL = 26;
 const LIMIT = 1e100;
 /** Least width of an axis beside the size of its values: doubles have room for ticks above it. */
@@ -72,8 +67,6 @@ export function linePlot(plot: LinePlot): string {
   const labelled = drawn.filter(({ label }) => label !== '');
   const longest = Math.max(0, ...labelled.map(({ label }) => label.length));
   const marginRight = longest === 0 ? 16 : LABEL_START + SAMPLE + 9 + CHARACTER * longest;
-  // An XML document: its text and attributes are escaped as XML wants it, which HTML reads as well.
-  const document = new DOMParser().parseFromString(`<svg xmlns="${SVG}"/>`, 'image/svg+xml');
   const scales = {
     x: scaleOf(
       plot.x,
@@ -85,16 +78,13 @@ export function linePlot(plot: LinePlot): string {
     ),
   };
   const places = labelPlaces(labelled, scales.y, height);
-  const svg = Plot.plot({
-    // Types name the browser's Document; Plot uses what linkedom has of it.
-    document: document as never,
+  const svg = drawing({
     width,
     height,
     marginTop: MARGIN.top,
     marginBottom: MARGIN.bottom,
     marginLeft: MARGIN.left,
     marginRight,
-    style: { fontFamily: 'system-ui, sans-serif', fontSize: `${FONT_SIZE}px`, background: 'none' },
     ariaLabel: printable(plot.title),
     x: {
       ...scales.x,
@@ -108,8 +98,8 @@ export function linePlot(plot: LinePlot): string {
     },
     y: { ...scales.y, label: null, grid: true, ticks: 6, tickFormat: tickText },
     marks: [
-      headline(plot.title, 4, { fontSize: 13, fontWeight: 'bold' }),
-      headline(plot.y.label, 23, {}),
+      headline(plot.title, 4, MARGIN, { fontSize: 13, fontWeight: 'bold' }),
+      headline(plot.y.label, 23, MARGIN),
       ...(drawn.length === 0 ? [Plot.text(['no data'], { frameAnchor: 'middle' })] : []),
       ...drawn.flatMap(lineMarks),
       ...labelled.map((line, index) => labelMark(line, places[index] ?? 0)),
@@ -117,25 +107,25 @@ export function linePlot(plot: LinePlot): string {
   });
   // A piece of each line before its name: Plot has no mark for pixels.
   labelled.forEach(({ colour, dash }, index) => {
-    const sample = document.createElementNS(SVG, 'line', {});
-    const [start, at] = [width - marginRight + LABEL_START, String(places[index] ?? 0)];
-    const drawing = { x1: String(start), x2: String(start + SAMPLE), y1: at, y2: at, stroke: colour };
-    for (const [name, value] of Object.entries(drawing)) sample.setAttribute(name, value);
-    sample.setAttribute('stroke-width', String(STROKE));
-    sample.setAttribute('stroke-dasharray', dash);
-    svg.append(sample);
+    const [start, at] = [width - marginRight + LABEL_START, places[index] ?? 0];
+    svg.add('line', {
+      x1: start,
+      x2: start + SAMPLE,
+      y1: at,
+      y2: at,
+      stroke: colour,
+      'stroke-width': STROKE,
+      'stroke-dasharray': dash,
+    });
   });
-  svg.setAttribute('xmlns', SVG);
-  svg.setAttribute('role', 'img');
-  return String(svg.outerHTML);
+  return svg.toString();
 }
 
 function draw(series: LineSeries, index: number, { x, y }: LinePlot): Drawn {
   const points = series.points.filter((point) => fits(x, point[0]) && fits(y, point[1]));
   const bins = thin(points, MAX_POINTS);
-  const name = printable(series.name);
   return {
-    label: name.length <= MAX_LABEL ? name : `${name.slice(0, MAX_LABEL - 1)}…`,
+    label: shortened(series.name, MAX_LABEL),
     colour: colourOf(series.colour ?? index),
     dash: dashOf(series.dash ?? index),
     bins,
@@ -182,25 +172,6 @@ function lineMarks({ bins, colour, dash, isThinned }: Drawn): Plot.Markish[] {
     marker: bins.length <= MARKED_POINTS ? 'dot' : 'none',
   });
   return isThinned ? [band, line] : [line];
-}
-
-/** Text above the drawing, `top` pixels from the edge. */
-const headline = (text: string, top: number, font: Plot.TextOptions): Plot.Markish =>
-  Plot.text([printable(text)], {
-    frameAnchor: 'top-left',
-    dx: 8 - MARGIN.left,
-    dy: top - MARGIN.top,
-    ...font,
-  });
-
-const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumSignificantDigits: 4 });
-
-/** `2.5M`, `1.25`, `3e-4`. */
-function tickText(value: number): string {
-  const size = Math.abs(value);
-  if (size >= 1e4) return compact.format(value);
-  const short = Number(value.toPrecision(6));
-  return size > 0 && size < 0.01 ? short.toExponential() : String(short);
 }
 
 /** Where the names of lines go: at their ends, moved apart where lines end close together. Pixels from the top. */

@@ -1,4 +1,5 @@
-/** A page around plots and tables: one file, no script, nothing fetched; for light, dark and paper. */
+/** A page around plots and tables: one file, nothing fetched; for light, dark and paper. */
+import { createHash } from 'node:crypto';
 import { Html, html } from './html.js';
 
 const css = `
@@ -21,23 +22,40 @@ tr { break-inside: avoid; }
   .plots { grid-template-columns: 1fr 1fr; } }
 `;
 
-/** Everything from the doctype on. The policy forbids what no page of ours has: scripts and anything fetched. */
-export const page = (title: string, body: Html): string =>
-  html`<!doctype html>
+/** What a page has besides: CSS of its own, and one script (an ES module without imports), which the policy names by hash. */
+export interface PageExtras {
+  readonly css?: string;
+  readonly script?: string;
+}
+
+/**
+ * Everything from the doctype on. The policy forbids whatever the page does not need: anything fetched, and every
+ * script but the one given.
+ */
+export function page(title: string, body: Html, extras: PageExtras = {}): string {
+  const { script } = extras;
+  const policy = ["default-src 'none'", "style-src 'unsafe-inline'"];
+  if (script !== undefined) {
+    // The end tag would close the element, and an opening comment could hide it.
+    if (/<(?:\/script|script|!--)/i.test(script)) throw new Error('a script that an element cannot hold');
+    policy.push(`script-src 'sha256-${createHash('sha256').update(script).digest('base64')}'`);
+  }
+  return html`<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<meta http-equiv="Content-Security-Policy" content="${new Html(policy.join('; '))}">
 <title>${title}</title>
-<style>${new Html(css)}</style>
+<style>${new Html(css + (extras.css ?? ''))}</style>
 </head>
 <body>
 <h1>${title}</h1>
 ${body}
-</body>
+${script === undefined ? '' : new Html(`<script type="module">${script}</script>`)}</body>
 </html>
 `.text;
+}
 
 /** A column's title; `number` aligns it to the right. */
 export interface Column {
