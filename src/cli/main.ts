@@ -13,6 +13,7 @@ import { planCommand } from './plan.js';
 import { runCommand } from './run.js';
 import { scoreCommand } from './score.js';
 import { selectCommand } from './select.js';
+import { serveCommand } from './serve.js';
 import { trainCommand } from './train.js';
 import { reportUsage } from './usage.js';
 import { verifyCommand } from './verify.js';
@@ -43,6 +44,7 @@ await yargs(hideBin(process.argv))
   .command(inspectCommand)
   .command(modelCommand)
   .command(doctorCommand)
+  .command(serveCommand)
   .completion('completion', 'Print a completion script for bash or zsh')
   .demandCommand(1, 'Name a command.')
   .strict()

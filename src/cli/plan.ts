@@ -38,15 +38,19 @@ export const planCommand: CommandModule = {
       const options = { storage: retryingReads(localStorage()), ...(tflops !== undefined && { tflops }) };
       if (job.kind === 'stages') {
         const plan = await planStaged(job.staged, options);
-        const text = args['json'] === true ? JSON.stringify(plan, null, 2) : stagedPlanText(plan);
-        process.stdout.write(`${text}\n`);
+        print(plan, stagedPlanText(plan), args['json'] === true);
         return EXIT.done;
       }
       const plan = await planRun(job.pipeline, options);
-      process.stdout.write(`${args['json'] === true ? JSON.stringify(plan, null, 2) : describePlan(plan)}\n`);
+      print(plan, describePlan(plan), args['json'] === true);
       return plan.broken.length > 0 ? EXIT.quarantined : EXIT.done;
     }),
 };
+
+/** A plan for people, or for programs, which get the text too. */
+function print(plan: object, text: string, asJson: boolean): void {
+  process.stdout.write(`${asJson ? JSON.stringify({ ...plan, text }, null, 2) : text}\n`);
+}
 
 function describePlan({ cost, broken, deviceWhy, rate }: RunPlan): string {
   const rows = [

@@ -43,10 +43,12 @@ export const runCommand: CommandModule = {
         replace,
       };
       try {
+        progress.sink({ event: 'stage', name: 'score', kind: 'score' });
         const scored = await scoreCorpus(pipeline, options);
         progress.stop();
         process.stdout.write(`${describeParts(scored, 'scored')}\n`);
         if (pipeline.select !== undefined) {
+          progress.sink({ event: 'stage', name: 'select', kind: 'select' });
           const weighted = await selectRun(
             pipeline.out,
             weightedFolder(pipeline.out),

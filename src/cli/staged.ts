@@ -30,7 +30,8 @@ export async function runStaged({ stages }: StagedPipeline, options: StagedOptio
       storage: retryingReads(localStorage()),
       signal: options.signal,
       replace: options.replace,
-      open: ({ kind }) => {
+      open: ({ name, kind }) => {
+        openProgress(options.log).sink({ event: 'stage', name, kind });
         const progress = openProgress(kind === 'train' ? 'none' : options.log);
         const training = openTrainProgress(kind === 'train' ? options.log : 'none');
         stop = () => {

@@ -26,8 +26,17 @@ export async function readPipelineFile(path: string): Promise<Settings> {
       cause: error,
     });
   }
+  return parsePipelineText(text, path);
+}
+
+/**
+ * The settings in a pipeline file's text (YAML or JSON), fields not judged.
+ * @param source where the text comes from, for messages
+ * @throws TokensieveError `pipeline-unreadable` (usage)
+ */
+export function parsePipelineText(text: string, source: string): Settings {
   if (Buffer.byteLength(text) > MAX_FILE_BYTES) {
-    throw usageError('pipeline-unreadable', `${path}: longer than 1 MiB, expected a pipeline file`);
+    throw usageError('pipeline-unreadable', `${source}: longer than 1 MiB, expected a pipeline file`);
   }
   let value: unknown;
   try {
@@ -37,12 +46,12 @@ export async function readPipelineFile(path: string): Promise<Settings> {
     if (mergedKeys(document) > MAX_MERGED_KEYS) throw new Error('merge keys (<<) copy too many settings');
     value = document.toJS({ maxAliasCount: 100 });
   } catch (error) {
-    throw usageError('pipeline-unreadable', `${path}: not YAML: ${firstLine(error)}`, { cause: error });
+    throw usageError('pipeline-unreadable', `${source}: not YAML: ${firstLine(error)}`, { cause: error });
   }
   if (!isSettings(value)) {
     throw usageError(
       'pipeline-unreadable',
-      `${path}: holds ${describe(value)}, expected a mapping of settings`,
+      `${source}: holds ${describe(value)}, expected a mapping of settings`,
     );
   }
   return value;

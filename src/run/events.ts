@@ -5,6 +5,8 @@ export type ItemReason = 'bad-item' | 'oversized-item';
 
 /** What happens in a run, for progress bars and logs. Everything is plain JSON. */
 export type RunEvent =
+  /** A stage begins; what follows is its. */
+  | { readonly event: 'stage'; readonly name: string; readonly kind: string }
   | {
       readonly event: 'planned';
       readonly shards: number;

@@ -208,6 +208,9 @@ async function weighPart(
 ): Promise<{ manifest: Manifest; statistics: SelectionStatistics }> {
   const { storage, sink } = options;
   const { shard, part, input, counts } = scored.manifest;
+  const { tokens, documents } = counts;
+  const started = Date.now();
+  sink({ event: 'part-started', shard, part });
   const scoredFile = await openSequences(storage, scored);
   const files = partFiles(folder, shard, part);
   const expected = weightedPart(scored.manifest, recipe);
@@ -261,6 +264,8 @@ async function weighPart(
     sink({ event: 'data-committed', shard, part });
     await (await stageManifest(storage, files.manifest, manifest)).commit();
     sink({ event: 'progress', tokens: 0, text_bytes: counts.text_bytes });
+    const seconds = (Date.now() - started) / 1000;
+    sink({ event: 'part-done', shard, part, tokens, documents, seconds });
     return { manifest, statistics: weighing.statistics() };
   } catch (error) {
     await writer.abort();

@@ -4,6 +4,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { usageError } from '../errors.js';
+import { isRunning, startOfProcess } from './process-identity.js';
 
 /**
  * Who writes into an output folder. Writers with one recipe may share a folder: each part they both make is the
@@ -41,7 +42,12 @@ export async function claimFolder(folder: string, recipe: string): Promise<Write
   await mkdir(writers, { recursive: true });
   const name = `${hostname()}-${process.pid}-${randomBytes(4).toString('hex')}.json`;
   const path = join(writers, name);
-  const self: Writer = { host: hostname(), pid: process.pid, started: await startOf(process.pid), recipe };
+  const self: Writer = {
+    host: hostname(),
+    pid: process.pid,
+    started: await startOfProcess(process.pid),
+    recipe,
+  };
   await writeFile(path, JSON.stringify(self));
   const heartbeat = setInterval(() => {
     const now = new Date();
@@ -76,28 +82,8 @@ async function liveWriter(path: string): Promise<Writer | null> {
     // Half-written by a process that is just starting, or died while it did: it has not begun to write parts.
     return null;
   }
-  const alive = writer.host === hostname() ? await isAlive(writer) : silentMs < SILENT_MS;
+  const alive = writer.host === hostname() ? await isRunning(writer) : silentMs < SILENT_MS;
   if (alive) return writer;
   await rm(path, { force: true });
   return null;
-}
-
-async function isAlive(writer: Writer): Promise<boolean> {
-  try {
-    process.kill(writer.pid, 0);
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
-  const started = await startOf(writer.pid);
-  return started === '' || writer.started === '' || started === writer.started;
-}
-
-/** The process's start time from /proc (field 22 of stat), or '' on systems without it. */
-async function startOf(pid: number): Promise<string> {
-  try {
-    const line = await readFile(`/proc/${pid}/stat`, 'utf8');
-    return line.slice(line.lastIndexOf(')') + 2).split(' ')[19] ?? '';
-  } catch {
-    return '';
-  }
 }

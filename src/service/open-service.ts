@@ -1,0 +1,138 @@
+import { randomBytes } from 'node:crypto';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { firstLine, TokensieveError, usageError } from '../errors.js';
+import { claimFolder, type WriterClaim } from '../storage/folder-claim.js';
+import { createTickets, readToken } from './http/token.js';
+import { openJobs } from './jobs/jobs.js';
+import { openStore } from './jobs/store.js';
+import { openRoots } from './pipeline/roots.js';
+import { createPlanner } from './plans/planner.js';
+import { buildServer, createLogger } from './server.js';
+import { isLoopback, type ServeSettings } from './settings.js';
+
+export interface Service {
+  /** Where it listens, such as `http://127.0.0.1:8787`. */
+  readonly url: string;
+  /** Stops taking work, hands back what is at work, ends streams, closes. */
+  close(): Promise<void>;
+}
+
+/** Time streams and answers have to end after the jobs have stopped. */
+const CLOSING_MS = 5000;
+
+/**
+ * Starts the service: takes up the jobs of the first root, then listens.
+ * @throws TokensieveError (usage) `no-token`: not loopback, and no token; `bad-token-file`; `bad-root`; `root-busy`:
+ *   another service has this root; `not-listening`
+ */
+export async function openService(settings: ServeSettings, version: string): Promise<Service> {
+  const { host, port, concurrency } = settings;
+  const token = settings.token_file === undefined ? null : await readToken(settings.token_file);
+  if (token === null && !isLoopback(host)) {
+    throw usageError(
+      'no-token',
+      `--host ${host}: others can reach this address; give --token-file FILE, or listen on 127.0.0.1`,
+    );
+  }
+  const roots = await openRoots(settings.roots);
+  const folder = join(roots[0] ?? '.', 'jobs');
+  const claim = await claimJobs(folder);
+  try {
+    return await serve({ settings, version, token, roots, folder, claim, host, port, concurrency });
+  } catch (error) {
+    await claim.release();
+    throw error;
+  }
+}
+
+interface Opened extends Pick<ServeSettings, 'host' | 'port' | 'concurrency'> {
+  readonly settings: ServeSettings;
+  readonly version: string;
+  readonly token: string | null;
+  readonly roots: readonly string[];
+  /** Of all jobs. */
+  readonly folder: string;
+  readonly claim: WriterClaim;
+}
+
+async function serve(opened: Opened): Promise<Service> {
+  const { settings, version, token, roots, folder, claim, host, port, concurrency } = opened;
+  const logger = createLogger(settings.log);
+  const store = openStore(folder);
+  const log = {
+    info: (message: string) => logger.info(message),
+    warn: (message: string) => logger.warn(message),
+  };
+  const graceMs = settings.grace_seconds * 1000;
+  const jobs = await openJobs({ store, places: { roots, jobs: folder }, concurrency, graceMs, log });
+  const planner = createPlanner(jobs, store, log.warn, settings.plans);
+  const stopping = new AbortController();
+  const tickets = createTickets();
+  const app = await buildServer({
+    jobs,
+    store,
+    planner,
+    tickets,
+    submissions: settings.limits.submissions,
+    stopping: stopping.signal,
+    version,
+    logger,
+    guard: {
+      token,
+      tickets,
+      hosts: hostNames(settings),
+      wrongTokens: settings.limits.wrong_tokens,
+    },
+    scoringStats: () => null,
+  });
+
+  const close = async (): Promise<void> => {
+    stopping.abort();
+    await planner.close();
+    await jobs.stop();
+    // Whoever is still being answered is cut off in the end.
+    const late = setTimeout(() => app.server.closeAllConnections(), CLOSING_MS);
+    await app.close();
+    clearTimeout(late);
+    await claim.release();
+  };
+
+  try {
+    await app.listen({ host, port });
+  } catch (error) {
+    await close().catch(() => undefined);
+    throw usageError(
+      'not-listening',
+      `--host ${host} --port ${port}: cannot listen there: ${firstLine(error)}`,
+      {
+        cause: error,
+      },
+    );
+  }
+  const { address, port: taken, family } = app.server.address() as AddressInfo;
+  return { url: `http://${family === 'IPv6' ? `[${address}]` : address}:${taken}`, close };
+}
+
+/** Names that requests may use; any, where others may reach the service and none is configured. */
+function hostNames({ host, hosts }: ServeSettings): readonly string[] | null {
+  const given = hosts.map((name) => name.toLowerCase());
+  if (!isLoopback(host)) return given.length > 0 ? given : null;
+  return ['localhost', '127.0.0.1', '[::1]', ...given];
+}
+
+/** One service a root: two would run one job twice. */
+async function claimJobs(folder: string): Promise<WriterClaim> {
+  try {
+    return await claimFolder(folder, randomBytes(8).toString('hex'));
+  } catch (error) {
+    if (!(error instanceof TokensieveError) || error.code !== 'folder-busy') throw error;
+    throw usageError(
+      'root-busy',
+      `${folder}: another service has these jobs; stop it, or choose another --root`,
+      {
+        cause: error,
+      },
+    );
+  }
+}

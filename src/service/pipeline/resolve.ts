@@ -1,0 +1,242 @@
+import { stat } from 'node:fs/promises';
+import { isAbsolute, join, normalize, relative, resolve, sep } from 'node:path';
+import picomatch from 'picomatch';
+import { parsePipeline, type Settings } from '../../config/load.js';
+import { isStaged, parseStages, type Stage } from '../../config/stages.js';
+import { expandShards } from '../../corpus/expand.js';
+import { packedFolder, scoredFolder, weightedFolder } from '../../dataset/part-files.js';
+import { locatedError, usageError } from '../../errors.js';
+import { localStorage } from '../../storage/local.js';
+import { RESERVED_NAMES } from '../jobs/job-files.js';
+import type { PartsFolder } from '../jobs/record.js';
+import { mapRunPaths, mapStagePaths, outputsOf, type PathMapper } from './path-fields.js';
+import { isInside, isSuspect, isWithin, linkOutside } from './roots.js';
+
+/** What `tokensieve audit` is called with. */
+export interface AuditCall {
+  readonly run: string;
+  readonly shards: readonly string[];
+  readonly tokenizer: string | null;
+}
+
+/** A pipeline that may be run: every path absolute and inside the roots, every default filled in. */
+export interface ResolvedPipeline {
+  /** For a pipeline file. */
+  readonly settings: Settings;
+  readonly stages: readonly string[];
+  readonly parts: readonly PartsFolder[];
+  /** Pages that report stages write. */
+  readonly reports: readonly string[];
+  /** Null where no weighted files are made. */
+  readonly audit: AuditCall | null;
+}
+
+export interface Places {
+  /** Real paths; inputs are inside one of them, and outputs too, or in the job's folder. */
+  readonly roots: readonly string[];
+  /** Folder of all jobs, where outputs go into the job's own folder only. */
+  readonly jobs: string;
+  /** The job's own folder. */
+  readonly job: string;
+}
+
+/** What errors call the pipeline of a request. */
+const SOURCE = 'pipeline';
+
+/**
+ * Judges a pipeline of a request and makes its paths absolute. Inputs that are relative are looked for in the roots, in
+ * order; outputs go below the job's folder; `out` of a single run may be left out.
+ * @throws TokensieveError (usage) `bad-settings`, `stage-names`; `code-in-request` for methods and sections from files;
+ *   `outside-roots`, `reserved-name`; `no-such-input`; `no-shards` and others of the shards
+ */
+export async function resolvePipeline(settings: Settings, places: Places): Promise<ResolvedPipeline> {
+  if (!isStaged(settings)) {
+    const pipeline = parsePipeline({ out: 'out', ...settings }, SOURCE);
+    refuseMethodFile(pipeline.select?.method, 'select.method');
+    const mapped = await mapRunPaths(pipeline, pathMapper(places, '', [pipeline.out]));
+    const { out, select } = mapped;
+    return {
+      settings: withoutUndefined(mapped),
+      stages: ['score', ...(select === undefined ? [] : ['select'])],
+      parts: [
+        { kind: 'scored', folder: scoredFolder(out) },
+        ...(select === undefined ? [] : [{ kind: 'weighted', folder: weightedFolder(out) } as const]),
+      ],
+      reports: [],
+      audit: select === undefined ? null : auditCall(out, mapped),
+    };
+  }
+  const { stages, assume } = parseStages(settings, SOURCE);
+  const outputs = stages.flatMap(outputsOf);
+  const mapped: Stage[] = [];
+  for (const stage of stages) {
+    if (stage.kind === 'select') refuseMethodFile(stage.settings.method, `${stage.name}.method`);
+    if (stage.kind === 'report' && stage.settings.sections.length > 0) {
+      throw usageError(
+        'code-in-request',
+        `${stage.name}.sections: modules are code, and a request may bring none; leave sections out`,
+      );
+    }
+    mapped.push(await mapStagePaths(stage, pathMapper(places, `${stage.name}.`, outputs)));
+  }
+  return {
+    settings: withoutUndefined({
+      assume,
+      stages: mapped.map(({ name, kind, settings: own }) => ({ name, [kind]: own })),
+    }),
+    stages: mapped.map(({ name }) => name),
+    parts: mapped.flatMap(partsOf),
+    reports: mapped.flatMap((stage) => (stage.kind === 'report' ? [stage.settings.out] : [])),
+    audit: auditOfStages(mapped),
+  };
+}
+
+function partsOf(stage: Stage): PartsFolder[] {
+  switch (stage.kind) {
+    case 'score':
+      return [{ kind: 'scored', folder: scoredFolder(stage.settings.out) }];
+    case 'pack':
+      return [{ kind: 'packed', folder: packedFolder(stage.settings.out) }];
+    case 'select':
+      return [{ kind: 'weighted', folder: stage.settings.out ?? weightedFolder(stage.settings.run) }];
+    default:
+      return [];
+  }
+}
+
+type Scoring = {
+  readonly shards: readonly string[];
+  readonly tokenizer: { readonly path?: string | undefined };
+};
+
+const auditCall = (run: string, { shards, tokenizer }: Scoring): AuditCall => ({
+  run,
+  shards,
+  tokenizer: tokenizer.path ?? null,
+});
+
+/** The last selection of a run that this pipeline scores itself: its shards are known then. */
+function auditOfStages(stages: readonly Stage[]): AuditCall | null {
+  const select = stages.findLast((stage) => stage.kind === 'select');
+  if (select === undefined) return null;
+  const score = stages.find((stage) => stage.kind === 'score' && stage.settings.out === select.settings.run);
+  if (score?.kind !== 'score') return null;
+  return auditCall(select.settings.out ?? select.settings.run, score.settings);
+}
+
+function refuseMethodFile(method: string | undefined, field: string): void {
+  if (method === undefined || /^[a-z0-9-]+$/.test(method)) return;
+  throw usageError(
+    'code-in-request',
+    `${field}: ${method}: a method of your own is code, and a request may bring none; name one that is built in`,
+  );
+}
+
+/** @param prefix of fields in errors · @param outputs what the pipeline's stages write to, as given */
+function pathMapper({ roots, jobs, job }: Places, prefix: string, outputs: readonly string[]): PathMapper {
+  const allowed = [...roots, job];
+  const made = outputs.map((path) => resolve(job, path));
+  const outside = (field: string, path: string): Error =>
+    usageError(
+      'outside-roots',
+      `${prefix}${field}: ${path}: is not inside a folder that this service serves; name a path below one of its roots`,
+    );
+
+  /** An absolute path: what a stage makes, else the first that is there below a root. */
+  const locate = async (path: string, field: string, exists: (path: string) => Promise<boolean>) => {
+    if (isSuspect(path)) throw outside(field, path);
+    const own = resolve(job, path);
+    if (made.some((output) => isWithin(output, own))) return { path: own, isMade: true };
+    if (isAbsolute(path)) return { path: normalize(path), isMade: false };
+    for (const root of roots) {
+      const candidate = join(root, path);
+      if (await exists(candidate)) return { path: candidate, isMade: false };
+    }
+    throw usageError(
+      'no-such-input',
+      `${prefix}${field}: ${path}: no such file or folder below the service's roots; check the path`,
+    );
+  };
+
+  const input: PathMapper['input'] = async (path, field) => {
+    const found = await locate(path, field, isThere);
+    if (!(await isInside(allowed, found.path))) throw outside(field, path);
+    if (found.isMade) return found.path;
+    if (!(await isThere(found.path))) {
+      throw usageError('no-such-input', `${prefix}${field}: ${path}: no such file or folder; check the path`);
+    }
+    const link = await linkOutside(allowed, found.path);
+    if (link !== null) throw outside(field, link);
+    return found.path;
+  };
+
+  const output = async (path: string, field: string): Promise<string> => {
+    const absolute = resolve(job, path);
+    if (isSuspect(path) || !(await isInside(allowed, absolute))) throw outside(field, path);
+    if (isWithin(job, absolute)) {
+      const [first = ''] = relative(job, absolute).split(sep);
+      if (first === '' || first.startsWith('.') || RESERVED_NAMES.has(first)) {
+        throw usageError(
+          'reserved-name',
+          `${prefix}${field}: ${path}: the service keeps its own files there; choose another name, such as out`,
+        );
+      }
+    } else if (isWithin(jobs, absolute) || isWithin(absolute, jobs)) {
+      throw usageError(
+        'outside-roots',
+        `${prefix}${field}: ${path}: belongs to other jobs; choose another folder`,
+      );
+    }
+    return absolute;
+  };
+
+  return {
+    input,
+    async shards(patterns, field) {
+      const absolute: string[] = [];
+      for (const pattern of patterns) {
+        const { path } = await locate(pattern, field, (candidate) => isThere(fixedPart(candidate)));
+        if (!(await isInside(allowed, fixedPart(path)))) throw outside(field, pattern);
+        absolute.push(path);
+      }
+      for (const shard of await expand(absolute, `${prefix}${field}`)) {
+        if (!(await isInside(allowed, shard))) throw outside(field, shard);
+      }
+      return absolute;
+    },
+    outputFolder: output,
+    async outputFile(path, field) {
+      const absolute = await output(path, field);
+      // Over an existing file of a root a report would go without a word.
+      if (isWithin(job, absolute)) return absolute;
+      throw usageError(
+        'outside-roots',
+        `${prefix}${field}: ${path}: single files are written into the job's folder only; give a relative path`,
+      );
+    },
+  };
+}
+
+/** The paths of all shards that patterns name. */
+async function expand(patterns: readonly string[], field: string): Promise<string[]> {
+  try {
+    return (await expandShards(localStorage(), patterns)).map(({ path }) => path);
+  } catch (error) {
+    throw locatedError(field, error);
+  }
+}
+
+/** The folder before a pattern's first wildcard; all of a path without one. */
+function fixedPart(pattern: string): string {
+  const { base, isGlob } = picomatch.scan(pattern);
+  return isGlob ? base || '/' : pattern;
+}
+
+const isThere = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );
+
+/** JSON has no undefined, and the file is JSON. */
+const withoutUndefined = (settings: object): Settings => JSON.parse(JSON.stringify(settings)) as Settings;

@@ -1,0 +1,99 @@
+import { z } from 'zod';
+
+/** `NAME=REFERENCE,CURRENT`; either model may be left out. */
+const modelPair = z.strictObject({
+  name: z.string().regex(/^[\w.-]{1,64}$/, 'expected a name of letters, digits, dots and dashes'),
+  reference: z.string().min(1).optional(),
+  current: z.string().min(1).optional(),
+});
+
+const modelPairs = z
+  .preprocess(
+    (value) =>
+      Array.isArray(value)
+        ? value.map((entry) => {
+            if (typeof entry !== 'string') return entry;
+            const [, name = '', reference = '', current = ''] =
+              /^([^=]*)=([^,]*)(?:,(.*))?$/s.exec(entry) ?? [];
+            return { name, ...(reference && { reference }), ...(current && { current }) };
+          })
+        : value,
+    z
+      .array(
+        modelPair.refine((pair) => pair.reference !== undefined || pair.current !== undefined, {
+          message: 'expected NAME=REFERENCE,CURRENT, or one of the two',
+        }),
+      )
+      .max(16),
+  )
+  .default([]);
+
+const rate = z.int().min(1).max(1_000_000);
+
+/** The settings of `tokensieve serve`, for its config file and its flags. */
+export const serveSettings = z.strictObject({
+  host: z.string().min(1).default('127.0.0.1').meta({
+    flag: 'host',
+    description: 'Address to listen on; anything but loopback needs a token',
+  }),
+  port: z
+    .int()
+    .min(0)
+    .max(65_535)
+    .default(8787)
+    .meta({ flag: 'port', description: 'Port (0: any free one)' }),
+  roots: z.array(z.string().min(1)).min(1).max(64).default(['.']).meta({
+    flag: 'root',
+    repeats: true,
+    description: 'Folder that requests may read from and write to; the first one holds jobs/ (repeatable)',
+  }),
+  models: modelPairs.meta({
+    flag: 'models',
+    repeats: true,
+    description: 'NAME=REFERENCE,CURRENT of models to score with (repeatable)',
+  }),
+  token_file: z.string().min(1).optional().meta({
+    flag: 'token-file',
+    description: 'File whose first line every request must send as its bearer token',
+  }),
+  concurrency: z
+    .int()
+    .min(1)
+    .max(64)
+    .default(1)
+    .meta({ flag: 'concurrency', description: 'Jobs at work at once' }),
+  hosts: z.array(z.string().min(1)).max(64).default([]).meta({
+    flag: 'allow-host',
+    repeats: true,
+    description: 'Name that requests may call this host, beside localhost (repeatable)',
+  }),
+  preload: z.boolean().default(false).meta({
+    flag: 'preload',
+    description: 'Load the models at the start, not at the first use',
+  }),
+  plans: z.boolean().default(true).meta({
+    flag: 'plans',
+    description: 'Make the plan of every submitted job, in the background',
+  }),
+  grace_seconds: z.number().min(0.1).max(3600).default(60).meta({
+    flag: 'grace-seconds',
+    description: 'Time a job has to stop by itself before it is killed',
+  }),
+  log: z.enum(['info', 'warn', 'error', 'silent']).default('info').meta({
+    flag: 'log',
+    description: 'What is written to stderr, a JSON object a line',
+  }),
+  limits: z
+    .strictObject({
+      submissions: rate.default(60).meta({ description: 'Submissions a minute and address' }),
+      wrong_tokens: rate.default(20).meta({ description: 'Wrong tokens a minute and address' }),
+    })
+    .prefault({}),
+});
+
+export type ServeSettings = z.output<typeof serveSettings>;
+export type ServeInput = z.input<typeof serveSettings>;
+
+/** Whether only this machine can reach an address. */
+export const isLoopback = (host: string): boolean =>
+  host === 'localhost' || host === '::1' || host === '[::1]' || /^127(?:\.\d{1,3}){3}$/.test(host);
