@@ -15,6 +15,8 @@ export interface AuditedRun {
   readonly recipe: JsonObject;
   /** That of scoring: the same, or the one that a selection's recipe holds. */
   readonly scored: JsonObject;
+  /** Folder of the scored parts, which has the documents files; null where it is not known. */
+  readonly documentsFolder: string | null;
   /** The documents file of a part; null where there is none, as beside weights that lie elsewhere. */
   documents(part: FinishedPart): Promise<DocumentFile | null>;
 }
@@ -55,6 +57,7 @@ export async function openAuditedRun(
       parts,
       recipe,
       scored,
+      documentsFolder,
       async documents({ manifest }) {
         if (documentsFolder === null) return null;
         const path = partFiles(documentsFolder, manifest.shard, manifest.part).documents;

@@ -14,7 +14,7 @@ const floatOf = (pattern: number): number => {
 
 /** Where a bin begins; it ends where the next one begins. */
 const lowOf = (bin: number): number =>
-  bin >= 0x8000 ? floatOf((bin & 0x7fff) << 16) : -floatOf((0x10000 - bin) << 16);
+  bin >= 0x8000 ? floatOf((bin & 0x7fff) << 16) : floatOf((0x10000 - bin) << 16);
 
 /**
  * [count] bins of [count] floats into `target`. Order is kept whatever the range; a bin is 1/128 of its value wide.

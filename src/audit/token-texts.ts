@@ -13,6 +13,8 @@ export interface TokenTexts {
   readonly size: number;
   /** The token alone; bytes that are no text by themselves as `<0xE2><0x82>`. */
   text(id: number): string;
+  /** What the token stands for in a text; null for a control token and for an id that the tokenizer lacks. */
+  bytes(id: number): Uint8Array | null;
   /** Tokens in a row, as text: fragments of one character become that character. */
   join(ids: Iterable<number>): string;
   classOf(id: number): TokenClass;
@@ -81,6 +83,10 @@ function tokenTexts(tokens: ReadonlyMap<number, Token>): TokenTexts {
       const token = tokens.get(id);
       if (token === undefined) return unknown(id);
       return own(token.bytes) ?? Array.from(token.bytes, bytePiece).join('');
+    },
+    bytes(id) {
+      const token = tokens.get(id);
+      return token === undefined || token.control ? null : token.bytes;
     },
     join(ids) {
       const pieces = Array.from(ids, (id) => tokens.get(id)?.bytes ?? Buffer.from(unknown(id), 'utf8'));

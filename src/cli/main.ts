@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
+import { auditCommand } from './audit.js';
 import { diffCommand } from './diff.js';
 import { doctorCommand } from './doctor.js';
 import { evaluateCommand } from './evaluate.js';
@@ -39,6 +40,7 @@ await yargs(hideBin(process.argv))
   .command(selectCommand)
   .command(trainCommand)
   .command(evaluateCommand)
+  .command(auditCommand)
   .command(verifyCommand)
   .command(diffCommand)
   .command(inspectCommand)

@@ -25,6 +25,8 @@ export interface ModelRequest {
 /** The tokenizer and the models of a run, checked against each other. */
 export interface ModelInputs {
   readonly tokenizer: Tokenizer;
+  /** Where it was found: a tokenizer.json, or the folder that holds it. */
+  readonly tokenizerPath: string;
   readonly models: Readonly<Partial<Record<ModelRole, PreparedModel>>>;
   readonly roles: readonly ModelRole[];
 }
@@ -78,7 +80,7 @@ export async function openModelInputs(pipeline: ModelRequest, device: Device): P
       }
       models[role] = model;
     }
-    return { tokenizer, models, roles: folders.map(([role]) => role) };
+    return { tokenizer, tokenizerPath, models, roles: folders.map(([role]) => role) };
   } catch (error) {
     await tokenizer.close();
     throw error;

@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os';
 import type { Pipeline } from '../config/pipeline.js';
 import { expandShards } from '../corpus/expand.js';
 import { scoredFolder } from '../dataset/part-files.js';
+import { type RunNotes, writeRunNotes } from '../dataset/run-notes.js';
 import { locatedError } from '../errors.js';
 import type { Device, ModelInfo } from '../model/prepared-model.js';
 import { MIXED_WINDOW_BATCHES } from '../score/batches.js';
@@ -13,6 +14,7 @@ import { type ScoringRules, scoreSequences } from '../score/stage.js';
 import type { RowStage } from './make-part.js';
 import { type ModelInputs, openModelInputs } from './open-inputs.js';
 import { type PartsOptions, type PartsReport, runParts } from './parts-run.js';
+import { forwardFlops } from './plan.js';
 import { recipeOf, scoringConventions } from './recipe.js';
 
 export type ScoreOptions = PartsOptions;
@@ -56,6 +58,7 @@ export async function scoreCorpus(pipeline: Pipeline, options: ScoreOptions): Pr
       },
       options,
     );
+    await writeRunNotes(options.storage, pipeline.out, runNotes(pipeline, inputs));
     return { ...report, seconds: (Date.now() - started) / 1000 };
   } finally {
     await inputs.tokenizer.close();
@@ -69,6 +72,28 @@ export function infosOf({
   return {
     ...(models.reference && { reference: models.reference.info }),
     ...(models.current && { current: models.current.info }),
+  };
+}
+
+/** Where the inputs were, for reports; written when all parts are done. */
+function runNotes(pipeline: Pipeline, { tokenizerPath, models, roles }: ModelInputs): RunNotes {
+  return {
+    version: 1,
+    shards: [...pipeline.shards],
+    tokenizer: tokenizerPath,
+    models: roles.flatMap((role) => {
+      const info = models[role]?.info;
+      if (info === undefined) return [];
+      return {
+        role,
+        folder: info.folder,
+        hash: info.hash,
+        architecture: info.architecture,
+        parameters: info.parameters,
+        weight_type: info.weightType,
+        flops_per_token: forwardFlops(info, pipeline.sequence.length),
+      };
+    }),
   };
 }
 

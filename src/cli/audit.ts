@@ -1,0 +1,54 @@
+import type { CommandModule } from 'yargs';
+import { auditTo } from '../audit/audit-to.js';
+import { auditSettings } from '../audit/settings.js';
+import { flagsOf, settingsFromFlags } from '../config/flags.js';
+import { parseSettings } from '../config/load.js';
+import { localStorage } from '../storage/local.js';
+import { retryingReads } from '../storage/retrying.js';
+import { EXIT, withInterrupt } from './exit.js';
+import { logOption, yargsOptions } from './options.js';
+import { type LogKind, openProgress } from './progress.js';
+import { auditText } from './views/audit.js';
+
+const flags = flagsOf(auditSettings);
+
+export const auditCommand: CommandModule = {
+  command: 'audit <run>',
+  describe: 'Show what a run kept and dropped: a page and the same numbers as JSON',
+  builder: (yargs) =>
+    yargs
+      .positional('run', {
+        type: 'string',
+        demandOption: true,
+        describe: 'Output folder of a scoring run, or its scored or weighted folder',
+      })
+      .options({
+        ...yargsOptions(flags, 'Audit:'),
+        json: { type: 'boolean', default: false, description: 'Print the numbers as JSON', group: 'Output:' },
+        ...logOption,
+      })
+      .example('$0 audit runs/owm', 'What select kept, in runs/owm/audit/report.html')
+      .example(
+        '$0 audit runs/owm --compare runs/owm-other --by topic',
+        'The same, by topic, and against another run',
+      ),
+  handler: (args) =>
+    withInterrupt(async (signal) => {
+      const given = { run: String(args['run']), ...settingsFromFlags(flags, args) };
+      const settings = parseSettings(auditSettings, given, 'command line');
+      const progress = openProgress(args['log'] as LogKind);
+      try {
+        const written = await auditTo(settings, {
+          storage: retryingReads(localStorage()),
+          sink: progress.sink,
+          signal,
+        });
+        progress.stop();
+        const text = args['json'] === true ? JSON.stringify(written.audit, null, 2) : auditText(written);
+        process.stdout.write(`${text}\n`);
+        return EXIT.done;
+      } finally {
+        progress.stop();
+      }
+    }, 'stopping; nothing was written'),
+};
