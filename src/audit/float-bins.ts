@@ -12,6 +12,8 @@ const floatOf = (pattern: number): number => {
   return value[0] as number;
 };
 
+const MINUS_ZERO = 0x8000_0000;
+
 /** Where a bin begins; it ends where the next one begins. */
 const lowOf = (bin: number): number =>
   bin >= 0x8000 ? floatOf((bin & 0x7fff) << 16) : floatOf((0x10000 - bin) << 16);
@@ -22,8 +24,9 @@ const lowOf = (bin: number): number =>
 function binsOf(values: Float32Array, target: Int32Array, count: number): void {
   const patterns = new Uint32Array(values.buffer, values.byteOffset, count);
   for (let i = 0; i < count; i++) {
-    const upper = (patterns[i] as number) >>> 16;
-    target[i] = upper & 0x8000 ? 0xffff - upper : upper | 0x8000;
+    const pattern = patterns[i] as number;
+    // Of negative numbers one bit less, so that every bin has its lower end and not its upper one. -0 is 0.
+    target[i] = pattern > MINUS_ZERO ? 0xffff - ((pattern - 1) >>> 16) : ((pattern >>> 16) & 0x7fff) | 0x8000;
   }
 }
 
