@@ -8,6 +8,7 @@ import { type AuditedNumbers, type AuditOptions, auditRun } from './audit-run.js
 import { compareRuns, spellComparison } from './compare/compare-runs.js';
 import { spellDynamics, tokenDynamics } from './compare/dynamics.js';
 import { ngramOverlap } from './compare/overlap.js';
+import { renderAudit } from './page/render.js';
 import type { ReadingDocument } from './reading/reading-document.js';
 import { MAX_DOCUMENT_TOKENS, MAX_TOKENS } from './reading/reading-document.js';
 import { sampleDocuments } from './reading/sample.js';
@@ -19,14 +20,13 @@ export interface WrittenAudit {
   readonly audit: Audit;
   readonly folder: string;
   readonly json: string;
-  /** The page; null where none was made. */
-  readonly page: string | null;
+  readonly page: string;
   readonly seconds: number;
 }
 
 /**
- * Audits a run, with token dynamics, overlap and a comparison where the settings ask for them, and writes audit.json
- * into `out` (RUN/audit).
+ * Audits a run, with token dynamics, overlap and a comparison where the settings ask for them, and writes audit.json and
+ * report.html into `out` (RUN/audit).
  * @throws TokensieveError as `auditRun`, `tokenDynamics`, `ngramOverlap`, `compareRuns` and `sampleDocuments` throw;
  *   errors of the disk
  */
@@ -46,8 +46,12 @@ export async function auditTo(settings: AuditSettings, options: AuditOptions): P
   };
   const folder = settings.out ?? join(settings.run, 'audit');
   const json = join(folder, 'audit.json');
-  await writeFiles(options.storage, [[json, `${JSON.stringify(audit, null, 2)}\n`]]);
-  return { audit, folder, json, page: null, seconds: (performance.now() - began) / 1000 };
+  const page = join(folder, 'report.html');
+  await writeFiles(options.storage, [
+    [json, `${JSON.stringify(audit, null, 2)}\n`],
+    [page, renderAudit(audit, reading)],
+  ]);
+  return { audit, folder, json, page, seconds: (performance.now() - began) / 1000 };
 }
 
 async function withComparisons(
@@ -56,7 +60,6 @@ async function withComparisons(
   { storage, signal }: AuditOptions,
 ): Promise<Audit> {
   const texts = inputs.tokenizer?.texts ?? null;
-  const decode = (ids: readonly number[]): string => texts?.join(ids) ?? '';
   const classes = texts === null ? {} : { classOf: (id: number) => texts.classOf(id) };
   const found = {
     dynamics:
@@ -73,9 +76,9 @@ async function withComparisons(
   };
   return {
     ...audit,
-    dynamics: found.dynamics && texts !== null ? spellDynamics(found.dynamics, decode) : found.dynamics,
+    dynamics: found.dynamics && texts !== null ? spellDynamics(found.dynamics, texts) : found.dynamics,
     comparison:
-      found.comparison && texts !== null ? spellComparison(found.comparison, decode) : found.comparison,
+      found.comparison && texts !== null ? spellComparison(found.comparison, texts) : found.comparison,
     overlap:
       overlap === undefined
         ? null

@@ -39,8 +39,7 @@ export function auditText({ audit, json, page, seconds }: WrittenAudit): string 
     );
     lines.push(`documents of highest and lowest mean excess: ${shown.join(', ')}`);
   }
-  lines.push(...comparisonLines(audit), `numbers: ${json}`);
-  if (page !== null) lines.push(`report:  ${page}`);
+  lines.push(...comparisonLines(audit), `report:  ${page}`, `numbers: ${json}`);
   return lines.map(printable).join('\n');
 }
 
