@@ -61,7 +61,10 @@ export const comparisonSchema = z
     ),
     differ_by: z.array(
       z.strictObject({
-        by: z.string().meta({ description: '`token_class`, `host`, a column, `position` or `cut_distance`' }),
+        by: z.string().meta({
+          description:
+            '`token_class`, `host`, a column, `position`, or `cut_distance`: the larger of the distances of a token’s excess from where each run’s selection cuts, which is estimated part by part',
+        }),
         label: z.string(),
         ordered: z.boolean(),
         groups: z

@@ -199,8 +199,6 @@ export function createComparison(options: ComparisonOptions) {
         agreement: both + flipped === 0 ? 1 : both / (both + flipped),
       };
       const losses = differences.map(({ name, counter }) => ({ column: name, ...counter.result() }));
-      const distance =
-        "larger of the excess's distances from the two runs' cuts, nats (cuts estimated part by part)";
       return {
         tokens,
         eligible,
@@ -212,7 +210,9 @@ export function createComparison(options: ComparisonOptions) {
           ...(classOf === undefined ? [] : [classes.report('token_class', 'token class', weighted)]),
           ...options.axes.flatMap(({ by, label }, axis) => byAxis[axis]?.report(by, label, weighted) ?? []),
           byPosition.report('position', 'position in the row', weighted),
-          ...(hasCut ? [byDistance.report('cut_distance', distance, weighted)] : []),
+          ...(hasCut
+            ? [byDistance.report('cut_distance', 'distance of the excess from the cut, nats', weighted)]
+            : []),
         ],
         examples: samples.flatMap((sample) => [...sample.items()]),
         seed,

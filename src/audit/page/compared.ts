@@ -18,7 +18,16 @@ const MEANING = {
 
 export function dynamics(found: Dynamics | null): Html {
   if (found === null) return html``;
-  const { checkpoints, classes, threshold, mean_last_loss: mean, tokens, unpaired, paper } = found;
+  const {
+    checkpoints,
+    classes,
+    threshold,
+    mean_last_loss: mean,
+    tokens,
+    unpaired,
+    paper,
+    by_token_class,
+  } = found;
   return html`<section id="dynamics">
 <h2>How losses went over training</h2>
 <p>The losses of the same ${count(tokens)} tokens at ${checkpoints.length} checkpoints${unpaired > 0 ? ` (${count(unpaired)} tokens with a loss at only some of them are left out)` : ''}. A straight line through a token’s losses that falls by more than ${threshold} nats is H→L, one that rises by more is L→H; the rest are L→L where the last loss is at most the mean of all last losses (${nats(mean)}), else H→H.</p>
@@ -60,6 +69,22 @@ ${table(
     ...one.losses.map((loss) => nats(loss)),
   ]),
 )}
+${
+  by_token_class === null
+    ? ''
+    : table(
+        [
+          { title: 'class of token' },
+          { title: 'tokens', number: true },
+          ...classes.map((one) => ({ title: one.class, number: true })),
+        ],
+        by_token_class.map((one) => [
+          plain(one.name, 60),
+          count(one.tokens),
+          ...classes.map(({ class: name }) => share(one.shares[name])),
+        ]),
+      )
+}
 ${classes.map(({ class: name, examples }) =>
   examples.some(({ text }) => text !== null)
     ? html`<h3>${name} ${MEANING[name]}</h3>${examples
@@ -116,7 +141,8 @@ ${table(
 
 export function comparison(found: Comparison | null): Html {
   if (found === null) return html``;
-  const { names, eligible, unpaired, selection, measure, losses, differ_by, examples } = found;
+  const { names, eligible, unpaired, selection, measure, losses, differ_by, examples, only_in_a, only_in_b } =
+    found;
   const [a, b] = names.map((name) => plain(name, 60)) as [string, string];
   return html`<section id="comparison">
 <h2>Beside another run</h2>
@@ -124,7 +150,7 @@ export function comparison(found: Comparison | null): Html {
     selection === null
       ? ''
       : html` <strong>${count(selection.flipped)} tokens (${share(selection.flip_rate)}) are kept by one run and dropped by the other</strong>; of the tokens that either keeps, both keep ${share(selection.agreement)}.`
-  }</p>
+  }${partsOfOne('a', only_in_a)}${partsOfOne('b', only_in_b)}</p>
 ${
   selection === null
     ? ''
@@ -195,4 +221,11 @@ ${examples
       : html`<div class="pair">${example({ ...one.text, kept: null })}<p class="faint">kept by ${one.kept_by}; excess ${nats(one.excess_a, true)} in a, ${nats(one.excess_b, true)} in b</p></div>`,
   )}
 </section>`;
+}
+
+/** Parts that are not compared, since one run only has them. */
+function partsOfOne(run: 'a' | 'b', { total, names }: Comparison['only_in_a']): string {
+  if (total === 0) return '';
+  const named = names.slice(0, 5).map((name) => plain(name, 120));
+  return ` Only ${run} has ${count(total)} more ${total === 1 ? 'part' : 'parts'}: ${named.join(', ')}${total > named.length ? ', …' : ''}.`;
 }
