@@ -51,9 +51,11 @@ export function cpuOf(pid) {
   return (Number(fields[11]) + Number(fields[12])) / TICKS;
 }
 
-/** Values of one metric of /metrics by its whole line's beginning; null where it is not there. */
-export async function metric(url, name) {
-  const text = await (await fetch(`${url}/metrics`)).text();
-  const line = text.split('\n').find((one) => one.startsWith(`${name} `) || one.startsWith(`${name}{`));
-  return line === undefined ? null : Number(line.split(' ').at(-1));
+/** Values of some figures of /metrics; null where one is not there. */
+export async function metrics(url, names) {
+  const lines = (await (await fetch(`${url}/metrics`)).text()).split('\n');
+  return names.map((name) => {
+    const line = lines.find((one) => one.startsWith(`${name} `) || one.startsWith(`${name}{`));
+    return line === undefined ? null : Number(line.split(' ').at(-1));
+  });
 }

@@ -8,6 +8,8 @@ import { openJobs } from './jobs/jobs.js';
 import { openStore } from './jobs/store.js';
 import { openRoots } from './pipeline/roots.js';
 import { createPlanner } from './plans/planner.js';
+import { openScoring, type Scoring } from './scoring/open.js';
+import { scoreRoutes } from './scoring/routes.js';
 import { buildServer, createLogger } from './server.js';
 import { isLoopback, type ServeSettings } from './settings.js';
 
@@ -23,7 +25,7 @@ const CLOSING_MS = 5000;
 
 /**
  * Starts the service: takes up the jobs of the first root, then listens.
- * @throws TokensieveError (usage) `no-token`: not loopback, and no token; `bad-token-file`; `bad-root`; `root-busy`:
+ * @throws TokensieveError whatever opening the models throws; (usage) `no-token`: not loopback, and no token; `bad-token-file`; `bad-root`; `root-busy`:
  *   another service has this root; `not-listening`
  */
 export async function openService(settings: ServeSettings, version: string): Promise<Service> {
@@ -38,9 +40,13 @@ export async function openService(settings: ServeSettings, version: string): Pro
   const roots = await openRoots(settings.roots);
   const folder = join(roots[0] ?? '.', 'jobs');
   const claim = await claimJobs(folder);
+  let scoring: Scoring | null = null;
   try {
-    return await serve({ settings, version, token, roots, folder, claim, host, port, concurrency });
+    const { score, models, preload } = settings;
+    scoring = await openScoring({ ...score, models, preload });
+    return await serve({ settings, version, token, roots, folder, claim, scoring, host, port, concurrency });
   } catch (error) {
+    await scoring?.close();
     await claim.release();
     throw error;
   }
@@ -54,10 +60,11 @@ interface Opened extends Pick<ServeSettings, 'host' | 'port' | 'concurrency'> {
   /** Of all jobs. */
   readonly folder: string;
   readonly claim: WriterClaim;
+  readonly scoring: Scoring;
 }
 
 async function serve(opened: Opened): Promise<Service> {
-  const { settings, version, token, roots, folder, claim, host, port, concurrency } = opened;
+  const { settings, version, token, roots, folder, claim, scoring, host, port, concurrency } = opened;
   const logger = createLogger(settings.log);
   const store = openStore(folder);
   const log = {
@@ -84,7 +91,8 @@ async function serve(opened: Opened): Promise<Service> {
       hosts: hostNames(settings),
       wrongTokens: settings.limits.wrong_tokens,
     },
-    scoringStats: () => null,
+    scoringStats: () => ({ ...scoring.stats() }),
+    addRoutes: (app) => scoreRoutes(app, scoring),
   });
 
   const close = async (): Promise<void> => {
@@ -95,6 +103,7 @@ async function serve(opened: Opened): Promise<Service> {
     const late = setTimeout(() => app.server.closeAllConnections(), CLOSING_MS);
     await app.close();
     clearTimeout(late);
+    await scoring.close();
     await claim.release();
   };
 

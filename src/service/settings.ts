@@ -1,30 +1,14 @@
 import { z } from 'zod';
+import { pairFromFlag, pairSettings, scoringRules } from './scoring/settings.js';
 
-/** `NAME=REFERENCE,CURRENT`; either model may be left out. */
-const modelPair = z.strictObject({
-  name: z.string().regex(/^[\w.-]{1,64}$/, 'expected a name of letters, digits, dots and dashes'),
-  reference: z.string().min(1).optional(),
-  current: z.string().min(1).optional(),
-});
-
+/** Model pairs, each as a flag writes it (`NAME=REFERENCE,CURRENT`) or with all its settings. */
 const modelPairs = z
   .preprocess(
     (value) =>
       Array.isArray(value)
-        ? value.map((entry) => {
-            if (typeof entry !== 'string') return entry;
-            const [, name = '', reference = '', current = ''] =
-              /^([^=]*)=([^,]*)(?:,(.*))?$/s.exec(entry) ?? [];
-            return { name, ...(reference && { reference }), ...(current && { current }) };
-          })
+        ? value.map((entry) => (typeof entry === 'string' ? pairFromFlag(entry) : entry))
         : value,
-    z
-      .array(
-        modelPair.refine((pair) => pair.reference !== undefined || pair.current !== undefined, {
-          message: 'expected NAME=REFERENCE,CURRENT, or one of the two',
-        }),
-      )
-      .max(16),
+    z.array(pairSettings).max(64),
   )
   .default([]);
 
@@ -83,6 +67,7 @@ export const serveSettings = z.strictObject({
     flag: 'log',
     description: 'What is written to stderr, a JSON object a line',
   }),
+  score: scoringRules.prefault({}).meta({ description: 'How texts are scored' }),
   limits: z
     .strictObject({
       submissions: rate.default(60).meta({ description: 'Submissions a minute and address' }),

@@ -13,7 +13,7 @@ export const maxTokensOf = (set: number | undefined, positions: readonly (number
   set ?? Math.min(DEFAULT_MAX_TOKENS, ...positions.map((most) => most ?? DEFAULT_MAX_TOKENS));
 
 /** Two models of one tokenizer under one name. One of them may be left out: then there is no excess loss. */
-const pairSettings = z
+export const pairSettings = z
   .strictObject({
     name: z
       .string()
@@ -47,9 +47,43 @@ const pairSettings = z
     message: 'name a reference model, a current model, or both',
   });
 
+/** How texts are scored, whichever pair does it. */
+export const scoringRules = z.strictObject({
+  device: z.enum(['auto', 'cpu', 'cuda', 'webgpu']).default('auto').meta({
+    description: 'Where the models run; auto takes CUDA where it loads, else the CPU',
+  }),
+  threads: z.int().min(0).max(1024).default(0).meta({
+    description: 'Threads a model session (0: the cores shared out between the models of a pair)',
+  }),
+  batch_tokens: z
+    .int()
+    .min(2)
+    .max(1 << 24)
+    .default(1024)
+    .meta({ description: 'Tokens a model call, padding included: a request may wait for two such calls' }),
+  request_tokens: z
+    .int()
+    .min(2)
+    .max(1 << 24)
+    .default(1 << 17)
+    .meta({ description: 'Most tokens a request may hold; more is refused (413)' }),
+  queue_tokens: z
+    .int()
+    .min(2)
+    .max(1 << 28)
+    .default(1 << 18)
+    .meta({ description: 'Most tokens that wait for one pair; a request beyond them is refused (429)' }),
+  tokenizer_engine: z.enum(['auto', 'native', 'portable']).default('auto').meta({
+    description: 'Both give the same ids; native is faster where it loads',
+  }),
+  cache: z.string().min(1).optional().meta({
+    description: 'Folder for built graphs (default: the user’s cache folder)',
+  }),
+});
+
 /** What the scoring part of the service is opened with. */
-export const scoringSettings = z
-  .strictObject({
+export const scoringSettings = scoringRules
+  .extend({
     models: z
       .array(pairSettings)
       .max(64)
@@ -60,40 +94,6 @@ export const scoringSettings = z
       .meta({ description: 'Model pairs; the first is the default' }),
     preload: z.boolean().default(false).meta({
       description: 'Load every pair’s weights at start, not at its first request',
-    }),
-    device: z.enum(['auto', 'cpu', 'cuda', 'webgpu']).default('auto').meta({
-      description: 'Where the models run; auto takes CUDA where it loads, else the CPU',
-    }),
-    threads: z.int().min(0).max(1024).default(0).meta({
-      description: 'Threads a model session (0: the cores shared out between the models of a pair)',
-    }),
-    batch_tokens: z
-      .int()
-      .min(2)
-      .max(1 << 24)
-      .default(1024)
-      .meta({
-        description: 'Tokens a model call, padding included: a request may wait for two such calls',
-      }),
-    request_tokens: z
-      .int()
-      .min(2)
-      .max(1 << 24)
-      .default(1 << 17)
-      .meta({ description: 'Most tokens a request may hold; more is refused (413)' }),
-    queue_tokens: z
-      .int()
-      .min(2)
-      .max(1 << 28)
-      .default(1 << 18)
-      .meta({
-        description: 'Most tokens that wait for one pair; a request beyond them is refused (429)',
-      }),
-    tokenizer_engine: z.enum(['auto', 'native', 'portable']).default('auto').meta({
-      description: 'Both give the same ids; native is faster where it loads',
-    }),
-    cache: z.string().min(1).optional().meta({
-      description: 'Folder for built graphs (default: the user’s cache folder)',
     }),
   })
   .refine(({ request_tokens, queue_tokens }) => request_tokens <= queue_tokens, {
