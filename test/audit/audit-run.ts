@@ -1,4 +1,9 @@
 import { join } from 'node:path';
+import { auditRun as auditNumbers } from '#tokensieve/audit/audit-run.js';
+import type { ReadingDocument } from '#tokensieve/audit/reading/reading-document.js';
+import { type ReadingRequest, sampleDocuments } from '#tokensieve/audit/reading/sample.js';
+import type { Audit } from '#tokensieve/audit/report.js';
+import { auditSettings } from '#tokensieve/audit/settings.js';
 import { parsePipeline } from '#tokensieve/config/load.js';
 import { expandShards } from '#tokensieve/corpus/expand.js';
 import type { Shard } from '#tokensieve/corpus/shard.js';
@@ -9,6 +14,7 @@ import { scoreCorpus } from '#tokensieve/run/score-run.js';
 import { selectRun } from '#tokensieve/run/select-run.js';
 import { selectionSettings } from '#tokensieve/select/settings.js';
 import { localStorage } from '#tokensieve/storage/local.js';
+import { openTokenizer } from '#tokensieve/tokenizer/open.js';
 import { manySmallParts, quickstartInputs } from '../support/quickstart.js';
 
 export const storage = localStorage();
@@ -71,3 +77,31 @@ export async function auditRun(folder: string, settings: AuditRunSettings = {}):
 }
 
 export const scoredOf = (run: AuditRun): string => scoredFolder(run.out);
+
+/** The audit's numbers of the run, and its documents to read, with the text of the shards unless told otherwise. */
+export async function auditAndRead(
+  run: AuditRun,
+  changes: Partial<ReadingRequest> = {},
+): Promise<{ audit: Audit; documents: readonly ReadingDocument[] }> {
+  const settings = auditSettings.parse({ run: run.out, tokenizer: run.tokenizer });
+  const signal = new AbortController().signal;
+  const { audit } = await auditNumbers(settings, { storage, sink: () => undefined, signal });
+  const tokenizer = await openTokenizer({ path: run.tokenizer, workers: 1 });
+  try {
+    const documents = await sampleDocuments({
+      storage,
+      parts: run.weighted,
+      documentsFolder: scoredOf(run),
+      shards: run.shards,
+      tokenizer,
+      tokenBytes: null,
+      seed: 1,
+      count: 12,
+      ...audit.documents,
+      ...changes,
+    });
+    return { audit, documents };
+  } finally {
+    await tokenizer.close();
+  }
+}

@@ -3,6 +3,7 @@ import { canonicalJson } from '../../dataset/canonical-json.js';
 import { type Html, html } from '../../plot/html.js';
 import { table } from '../../plot/page.js';
 import type { Audit } from '../report.js';
+import { inert } from './reading-data.js';
 import { clipped, plain } from './words.js';
 
 /** Longest recipe that the page holds; audit.json has all of it. */
@@ -26,6 +27,6 @@ ${
 }
 <p>The sample of the reading view: ${plain(sample.rule, 1000)} Seed ${sample.seed}.</p>
 <details><summary>Recipe ${run.recipe_hash.slice(0, 12)}: everything that decided the bytes of the files</summary>
-<pre>${clipped(JSON.stringify(run.recipe, null, 2), MAX_RECIPE)}</pre></details>
+<pre>${clipped(inert(JSON.stringify(run.recipe, null, 2)), MAX_RECIPE)}</pre></details>
 </section>`;
 }

@@ -55,12 +55,13 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: .8rem; }
 .none { font-style: italic; color: var(--dim); }
 .text span, .sample { text-decoration-skip-ink: none; text-underline-offset: .22em; }
 [data-mode=kept] .dropped, [data-mode=weight] .w0 { color: var(--dim); text-decoration: underline dotted 1.5px var(--dim); }
-.up1, .up2, .up3, .down1, .down2, .down3, .w1, .w2, .w3, .w4, .l1, .l2, .l3, .l4 { --line: solid; --ink-of-line: var(--accent); }
-.down1, .down2, .down3 { --line: dashed; --ink-of-line: var(--warm); }
-.up1, .down1, .w1, .l1 { --thick: 1px; --tint: 0%; } .up2, .down2, .w2, .l2 { --thick: 2px; --tint: 10%; }
-.up3, .down3, .w3, .l3 { --thick: 3px; --tint: 20%; } .w4, .l4 { --thick: 4px; --tint: 28%; }
+[data-mode=excess] :is(.down1, .down2, .down3) { --line: dashed; --ink-of-line: var(--warm); }
+[data-mode=excess] :is(.up1, .down1), [data-mode=weight] .w1, [data-mode=loss] .l1 { --thick: 1px; --tint: 0%; }
+[data-mode=excess] :is(.up2, .down2), [data-mode=weight] .w2, [data-mode=loss] .l2 { --thick: 2px; --tint: 10%; }
+[data-mode=excess] :is(.up3, .down3), [data-mode=weight] .w3, [data-mode=loss] .l3 { --thick: 3px; --tint: 20%; }
+[data-mode=weight] .w4, [data-mode=loss] .l4 { --thick: 4px; --tint: 28%; }
 [data-mode=excess] :is(.up1, .up2, .up3, .down1, .down2, .down3), [data-mode=weight] :is(.w1, .w2, .w3, .w4), [data-mode=loss] :is(.l1, .l2, .l3, .l4) {
-  text-decoration: underline var(--line) var(--thick) var(--ink-of-line); background: color-mix(in srgb, var(--ink-of-line) var(--tint), transparent); print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+  text-decoration: underline var(--line, solid) var(--thick) var(--ink-of-line, var(--accent)); background: color-mix(in srgb, var(--ink-of-line, var(--accent)) var(--tint), transparent); print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 .text span.hit { background: var(--hit); color: var(--hit-ink); box-shadow: 0 0 0 1px var(--ink); }
 #card { position: fixed; z-index: 2; display: flex; flex-direction: column; max-width: min(22rem, calc(100vw - 2rem)); padding: .45rem .7rem; border: 1px solid var(--rule); border-radius: 4px; background: var(--paper); color: var(--ink); box-shadow: 0 3px 14px rgb(0 0 0 / .25); font-size: .85rem; line-height: 1.45; overflow-wrap: anywhere; pointer-events: none; }
 #card[hidden] { display: none; } #card .id { color: var(--faint); }
