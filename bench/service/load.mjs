@@ -2,17 +2,18 @@
  * The scoring service under load.
  *
  *   npm run build && make run && node bench/service/load.mjs [--clients 200] [--seconds 60] [--models runs/quickstart]
- *     [--shards '../shared/data/shards/…'] [--texts 1500] [--warm-up 10] [--rounds 1]
+ *     [--shards '../shared/data/shards/…'] [--texts 1500] [--warm-up 10] [--queue-tokens N]
  *
- * 200 clients post requests of one to four texts of 20 to 6,000 characters to `/v1/score` of a real `tokensieve serve`,
+ * 200 clients post requests of one to four texts of 20 to 3,000 characters to `/v1/score` of a real `tokensieve serve`,
  * each its next as soon as it has an answer. Before and after, the offline scorer (`tokensieve score`, document packing,
  * as many threads) scores the same texts. Figures:
  *   answers     by status; anything but 200 and 429 is a failure
  *   latency     milliseconds, whole request
  *   rss         of the server when it is loaded, after the warm-up, highest and last; growth is last − after warm-up
- *   efficiency  tokens/s of the service after the warm-up over tokens/s of the offline scorer (mean of before and
- *               after); byCpu: the same with seconds of CPU of the server's process, which other loads and the clients
- *               do not touch
+ *   lag         of the service's event loop from the warm-up on
+ *   efficiency  tokens/s that the service counts between the warm-up and the end over tokens/s of the offline scorer
+ *               (mean of before and after), tokens of rows on both sides; and the same with seconds of CPU of the two
+ *               processes, which other loads and the clients touch less
  *   losses      the largest difference of a sampled answer's losses from the offline ones
  * Exits with 1 when an answer or a loss is wrong, or memory grows by more than 100 MB.
  */
@@ -38,6 +39,8 @@ const { values } = parseArgs({
     shards: { type: 'string', default: '../shared/data/shards/mathweb-00000-of-00004.parquet' },
     texts: { type: 'string', default: '1500' },
     seed: { type: 'string', default: '1' },
+    // A smaller queue than the default, so that requests are refused.
+    'queue-tokens': { type: 'string' },
     // Another program that understands the flags of `serve` and says where it listens.
     program: { type: 'string' },
   },
@@ -100,29 +103,48 @@ async function main(folder) {
   const tokensOf = requests.map(({ indices }) =>
     indices.reduce((sum, index) => sum + offline[index].ids.length, 0),
   );
-  for (const [index, request] of requests.entries()) request.tokens = tokensOf[index];
   const tokens = tokensOf.reduce((a, b) => a + b);
+  const rowTokens = offline.reduce((sum, document) => sum + document.rowTokens, 0);
   print('texts', {
     source,
     texts: texts.length,
     requests: requests.length,
     tokens,
+    rowTokens,
     tokensARequest: [0.05, 0.5, 0.95].map((share) => quantile(tokensOf, share)),
   });
 
-  const server = await startServer(models, folder, values.program);
+  const server = await startServer(models, folder, {
+    program: values.program,
+    score: {
+      device: 'cpu',
+      ...(values['queue-tokens'] && {
+        queue_tokens: number('queue-tokens'),
+        request_tokens: number('queue-tokens'),
+      }),
+    },
+  });
   const rss = { loaded: rssOf(server.pid), warm: 0, highest: 0, last: 0 };
-  const cpu = { server: 0, serverWarm: 0, clients: process.cpuUsage() };
-  const warmUp = number('warm-up');
+  const own = process.cpuUsage();
+  const marks = [];
+  const mark = async () => {
+    const [scored, ...lag] = await metrics(server.url, [
+      'tokensieve_scoring{figure="scored_tokens"}',
+      'nodejs_eventloop_lag_p50_seconds',
+      'nodejs_eventloop_lag_p99_seconds',
+      'nodejs_eventloop_lag_max_seconds',
+    ]);
+    marks.push({ at: performance.now() / 1000, scored, cpu: cpuOf(server.pid), lag });
+  };
   const statuses = {};
   const latencies = [];
   const sampled = [];
-  let warmTokens = 0;
-  let lastAt = warmUp;
-  const timer = setTimeout(() => {
+  setTimeout(() => {
     rss.warm = rssOf(server.pid);
-    cpu.serverWarm = cpuOf(server.pid);
-  }, warmUp * 1000);
+    void mark();
+  }, number('warm-up') * 1000);
+  // While every client still has a request at work: what is left at the end is not measured.
+  setTimeout(mark, number('seconds') * 1000);
   const watch = setInterval(() => {
     rss.highest = Math.max(rss.highest, rssOf(server.pid));
   }, 500);
@@ -133,37 +155,28 @@ async function main(folder) {
       requests,
       clients: number('clients'),
       seconds: number('seconds'),
-      sampleEvery: 50,
+      sampleEvery: 20,
     },
     (answer) => {
       statuses[answer.status] = (statuses[answer.status] ?? 0) + 1;
       if (answer.status !== 200) return;
       latencies.push(answer.ms);
       if (answer.body !== null) sampled.push(answer);
-      if (answer.at <= warmUp) return;
-      warmTokens += answer.request.tokens;
-      lastAt = answer.at;
     },
   );
   clearInterval(watch);
-  clearTimeout(timer);
   const wall = (performance.now() - began) / 1000;
-  const used = process.cpuUsage(cpu.clients);
-  cpu.server = cpuOf(server.pid);
+  const used = process.cpuUsage(own);
+  const serverCpu = cpuOf(server.pid);
   rss.last = rssOf(server.pid);
-  // Since the service began: the first reading sets them back.
-  const lag = await metrics(server.url, [
-    'nodejs_eventloop_lag_p50_seconds',
-    'nodejs_eventloop_lag_p99_seconds',
-    'nodejs_eventloop_lag_max_seconds',
-  ]);
   const code = await server.stop();
   const after = await scoreOffline(texts, models, folder, 'after');
 
-  const rate = warmTokens / (lastAt - warmUp);
-  const byCpu = warmTokens / (cpu.server - cpu.serverWarm);
-  const rates = [before, after].map(({ seconds }) => tokens / seconds);
-  const cpuRates = [before, after].map(({ cpuSeconds }) => tokens / cpuSeconds);
+  const [warm, end] = marks;
+  const rate = (end.scored - warm.scored) / (end.at - warm.at);
+  const byCpu = (end.scored - warm.scored) / (end.cpu - warm.cpu);
+  const rates = [before, after].map(({ seconds }) => rowTokens / seconds);
+  const cpuRates = [before, after].map(({ cpuSeconds }) => rowTokens / cpuSeconds);
   const mean = (list) => list.reduce((a, b) => a + b) / list.length;
   const efficiency = rate / mean(rates);
   const growth = mb(rss.last - rss.warm);
@@ -177,12 +190,12 @@ async function main(folder) {
     p99: Math.round(quantile(latencies, 0.99)),
   });
   print('rss MB', Object.fromEntries(Object.entries(rss).map(([name, bytes]) => [name, mb(bytes)])));
-  const [p50, p99, max] = lag.map((seconds) => seconds && Math.round(seconds * 1000));
+  const [p50, p99, max] = end.lag.map((seconds) => seconds && Math.round(seconds * 1000));
   print('lag ms', { p50, p99, max });
   print('cpu', {
     cores: availableParallelism(),
     clientsShareOfACore: Number(((used.user + used.system) / 1e6 / wall).toFixed(2)),
-    serverShareOfACore: Number((cpu.server / wall).toFixed(2)),
+    serverShareOfACore: Number((serverCpu / wall).toFixed(2)),
     loadAverage: loadavg().map((load) => Number(load.toFixed(1))),
   });
   print('tokens/s', {

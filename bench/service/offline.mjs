@@ -33,9 +33,18 @@ export function scoreOffline(texts, models, folder, name) {
   });
 }
 
-/** What is stored of every document: ids, and losses by token with NaN where there is none. */
+/**
+ * What is stored of every document: ids, losses by token with NaN where there is none, and the tokens of its rows,
+ * repeated context included.
+ */
 export async function readOffline(out, count, maxTokens) {
-  const documents = Array.from({ length: count }, () => ({ ids: [], reference: [], current: [], rows: 0 }));
+  const documents = Array.from({ length: count }, () => ({
+    ids: [],
+    reference: [],
+    current: [],
+    rows: 0,
+    rowTokens: 0,
+  }));
   const overlap = Math.max(1, maxTokens >> 2);
   const files = readdirSync(out, { recursive: true }).filter((name) => /(^|\/)\d{5}\.arrow$/.test(name));
   for (const name of files) {
@@ -44,6 +53,7 @@ export async function readOffline(out, count, maxTokens) {
       for (let row = 0; row + 1 < offsets.length; row++) {
         const document = documents[Number(segments.document[segments.offsets[row]])];
         const first = document.rows++ === 0 ? 0 : document.ids.length - overlap;
+        document.rowTokens += offsets[row + 1] - offsets[row];
         for (let i = offsets[row]; i < offsets[row + 1]; i++) {
           const at = first + i - offsets[row];
           const fresh = document.ids[at] === undefined;

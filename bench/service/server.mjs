@@ -1,17 +1,19 @@
 /** The server under load: `tokensieve serve` in a process of its own, and what the system says of it. */
 import { spawn } from 'node:child_process';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const cli = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 const TICKS = 100; // USER_HZ of Linux.
 
-/** Starts the service on a free port, its models loaded. */
-export async function startServer(models, folder, program = cli) {
+/** Starts the service on a free port, its models loaded. `score` are settings of `serve`. */
+export async function startServer(models, folder, { program = cli, score = {} }) {
   const root = join(folder, 'root');
   mkdirSync(root);
-  const args = ['serve', '--port', '0', '--root', root, '--log', 'warn', '--preload'];
+  const config = join(folder, 'serve.json');
+  writeFileSync(config, JSON.stringify({ score }));
+  const args = ['serve', '--config', config, '--port', '0', '--root', root, '--log', 'warn', '--preload'];
   const child = spawn(
     process.execPath,
     [program, ...args, '--models', `bench=${models.reference},${models.current}`],

@@ -5,7 +5,7 @@ import { planShard, readShard } from '../../dist/corpus/read-shard.js';
 import { localStorage } from '../../dist/storage/local.js';
 
 /** Shortest and longest text, in UTF-16 units; lengths between them are spread evenly on a log scale. */
-const [SHORTEST, LONGEST] = [20, 6000];
+const [SHORTEST, LONGEST] = [20, 3000];
 
 /** Uniform numbers from a seed (mulberry32). */
 export function uniforms(seed) {
