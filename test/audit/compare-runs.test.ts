@@ -329,6 +329,9 @@ it('finds the cut of a selection between what it kept and what it dropped', () =
   const all = createCut();
   all.add(1, true);
   expect(all.result()).toBeNull();
+  const other = createCut(); // kept by something else
+  for (let i = 0; i < 100; i++) other.add(i / 10, i % 3 === 0);
+  expect(other.result()).toBeNull();
   const values = fc.array(
     fc.integer({ min: -1000, max: 1000 }).map((n) => n / 64),
     { minLength: 4, maxLength: 50 },

@@ -63,7 +63,7 @@ export const comparisonSchema = z
       z.strictObject({
         by: z.string().meta({
           description:
-            '`token_class`, `host`, a column, `position`, or `cut_distance`: the larger of the distances of a token’s excess from where each run’s selection cuts, which is estimated part by part',
+            '`token_class`, `host`, a column, `position`, or `cut_distance`: the larger of the distances of a token’s excess from where each run’s selection cuts, which is estimated part by part; a run that does not select by excess has no cut',
         }),
         label: z.string(),
         ordered: z.boolean(),

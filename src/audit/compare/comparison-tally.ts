@@ -45,7 +45,7 @@ function excessOf({ current_loss: current, reference_loss: reference }: Columns)
 const keptBy = (a: Values | undefined, b: Values | undefined, i: number): number =>
   a === undefined || b === undefined ? 0 : ((a[i] as number) > 0 ? 1 : 0) + ((b[i] as number) > 0 ? 2 : 0);
 
-/** The excess at which each run cuts in a part, as `createCut` estimates it; null for runs without weights or excess. */
+/** The excess at which each run cuts in a part, as `createCut` estimates it; null for runs without one. */
 export type Cuts = readonly [number | null, number | null];
 
 export function createCuts() {
@@ -131,7 +131,7 @@ export function createComparison(options: ComparisonOptions) {
       const selected = weightA !== undefined && weightB !== undefined;
       weighted ||= selected;
       const [cutA, cutB] = measure === 'excess' ? cuts : [null, null];
-      hasCut ||= cutA !== null && cutB !== null;
+      hasCut ||= cutA !== null || cutB !== null;
       const [excessA, excessB] = [excessOf(a.columns), excessOf(b.columns)];
       const words = drawRoom(batch);
       const key = sampleKey(seed, place.shard);
@@ -167,9 +167,10 @@ export function createComparison(options: ComparisonOptions) {
             }
             for (let c = 0; c < counters.length; c++)
               counters[c]?.add(numbers[c] as number, kept, difference);
-            if (cutA !== null && cutB !== null) {
-              const distance = Math.max(Math.abs(x - cutA), Math.abs(y - cutB));
-              byDistance.add(byDistance.binOf(distance), kept, difference);
+            if (cutA !== null || cutB !== null) {
+              const fromA = cutA === null ? 0 : Math.abs(x - cutA);
+              const fromB = cutB === null ? 0 : Math.abs(y - cutB);
+              byDistance.add(byDistance.binOf(Math.max(fromA, fromB)), kept, difference);
             }
             if (kept !== 1 && kept !== 2) continue;
             const word = words[position] as number;
