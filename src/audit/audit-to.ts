@@ -1,4 +1,4 @@
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { expandShards } from '../corpus/expand.js';
 import type { Shard } from '../corpus/shard.js';
 import { TokensieveError } from '../errors.js';
@@ -7,6 +7,7 @@ import { openTokenizer } from '../tokenizer/open.js';
 import { type AuditedNumbers, type AuditOptions, auditRun } from './audit-run.js';
 import { compareRuns, spellComparison } from './compare/compare-runs.js';
 import { spellDynamics, tokenDynamics } from './compare/dynamics.js';
+import { evaluationSets } from './compare/evaluation-sets.js';
 import { ngramOverlap } from './compare/overlap.js';
 import { renderAudit } from './page/render.js';
 import type { ReadingDocument } from './reading/reading-document.js';
@@ -63,7 +64,14 @@ async function withComparisons(
   const classes = texts === null ? {} : { classOf: (id: number) => texts.classOf(id) };
   const found = {
     dynamics:
-      dynamics === undefined ? null : await tokenDynamics(storage, dynamics, { ...classes, seed, signal }),
+      dynamics === undefined
+        ? null
+        : await tokenDynamics(storage, dynamics, {
+            ...classes,
+            ...(texts !== null && { tokenizer: { name: run, hash: inputs.tokenizerHash } }),
+            seed,
+            signal,
+          }),
     comparison:
       compare === undefined
         ? null
@@ -85,19 +93,16 @@ async function withComparisons(
         : await ngramOverlap(
             storage,
             {
-              evaluation: overlap.evaluation.map((pattern) => ({
-                name: nameOf(pattern),
-                patterns: [pattern],
-              })),
-              reference: { patterns: overlap.reference },
+              evaluation: evaluationSets(overlap.evaluation, overlap.evaluation_text),
+              reference: {
+                patterns: overlap.reference,
+                ...(overlap.reference_text !== undefined && { text: overlap.reference_text }),
+              },
             },
-            { signal },
+            { n: overlap.n, signal },
           ),
   };
 }
-
-/** `data/math-test.jsonl.gz` → `math-test`. */
-const nameOf = (pattern: string): string => basename(pattern).replace(/\.(?:parquet|jsonl(?:\.\w+)?)$/, '');
 
 async function readDocuments(
   { run, inputs }: AuditedNumbers,

@@ -43,7 +43,19 @@ export const auditSettings = z.strictObject({
       }),
       evaluation: z.array(path).min(1).meta({
         flag: 'overlap-evaluation',
-        description: 'Shards of evaluation data, a set each',
+        description: 'Evaluation data: shards, a set each, or NAME=GLOB',
+      }),
+      reference_text: z.string().min(1).optional().meta({
+        flag: 'overlap-reference-text',
+        description: 'Column of the reference text (text)',
+      }),
+      evaluation_text: z.string().min(1).optional().meta({
+        flag: 'overlap-evaluation-text',
+        description: 'Column of the evaluation text (text)',
+      }),
+      n: z.int().min(1).max(1000).default(13).meta({
+        flag: 'overlap-words',
+        description: 'Words in a run, an n-gram',
       }),
     })
     .optional(),

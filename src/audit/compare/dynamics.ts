@@ -3,12 +3,22 @@ import { inputError, usageError } from '../../errors.js';
 import type { Storage } from '../../storage/storage.js';
 import type { Dynamics } from './dynamics-report.js';
 import { createDynamicsTally, createMeanLast, type LossSpan } from './dynamics-tally.js';
-import { checkTokenizers, openRun, type Run, type SharedPart, sharedParts, sharedTokens } from './runs.js';
+import {
+  checkTokenizers,
+  type ExpectedTokenizer,
+  openRun,
+  type Run,
+  type SharedPart,
+  sharedParts,
+  sharedTokens,
+} from './runs.js';
 import { type Speller, spelled } from './sample.js';
 
 export interface TokenDynamicsOptions {
   /** Class of a token's own text (word, number, math, …), for shares by class. */
   readonly classOf?: (id: number) => string;
+  /** The tokenizer that `classOf` and `spellDynamics` know: runs of another one are refused. */
+  readonly tokenizer?: ExpectedTokenizer;
   readonly seed?: number;
   /** Examples of each class, 6 unless given. */
   readonly examples?: number;
@@ -40,7 +50,7 @@ export async function tokenDynamics(
   }
   const opened: Run[] = [];
   for (const run of runs) opened.push(await openRun(storage, run, 'scored'));
-  checkTokenizers(opened);
+  checkTokenizers(opened, options.tokenizer);
   const { shared, others } = sharedParts(opened);
   const lacking = others.findIndex((names) => names.length > 0);
   if (shared.length === 0 || lacking >= 0) {

@@ -63,18 +63,26 @@ export function sharedParts(runs: readonly Run[]): {
   return { shared, others: byName.map((one) => [...one.keys()].filter((name) => !common.has(name))) };
 }
 
+/** The tokenizer that ids are spelled out with. */
+export interface ExpectedTokenizer {
+  /** Of the run that it belongs to. */
+  readonly name: string;
+  readonly hash: string;
+}
+
 /**
  * Says in one line, before any token is read, that two runs' ids are not of one tokenizer.
+ * @param expected whose tokenizer they should be of; that of the first run unless given
  * @throws TokensieveError (usage) `not-comparable`
  */
-export function checkTokenizers(runs: readonly Run[]): void {
-  const hashes = runs.map(({ parts: [part] }) => part && tokenizerOf(part.manifest));
-  const [first] = hashes;
-  for (const [i, hash] of hashes.entries()) {
-    if (first === undefined || hash === undefined || hash === first) continue;
+export function checkTokenizers(runs: readonly Run[], expected?: ExpectedTokenizer): void {
+  const own = runs.map(({ name, parts: [part] }) => ({ name, hash: part && tokenizerOf(part.manifest) }));
+  const first = expected ?? own[0];
+  for (const { name, hash } of own) {
+    if (first?.hash === undefined || hash === undefined || hash === first.hash) continue;
     throw usageError(
       'not-comparable',
-      `${runs[0]?.name} and ${runs[i]?.name} were made with different tokenizers (${first.slice(0, 12)}… and ${hash.slice(0, 12)}…): their ids mean different text; score both with one --tokenizer`,
+      `${first.name} and ${name} were made with different tokenizers (${first.hash.slice(0, 12)}… and ${hash.slice(0, 12)}…): their ids mean different text; score both with one --tokenizer`,
     );
   }
 }
