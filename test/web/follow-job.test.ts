@@ -71,7 +71,7 @@ function record(): {
   };
 }
 
-const timing = { shortest: 5, longest: 20, silence: 400 };
+const timing = { shortest: 5, longest: 20, silence: 60_000 };
 const gone = (error: unknown): boolean => (error as Error).message === '404';
 const job = (state: string): string => `event: job\ndata: ${JSON.stringify({ state })}\n\n`;
 const log = (line: number): string => `id: ${line}\nevent: log\ndata: {"event":"note"}\n\n`;
@@ -149,7 +149,7 @@ describe('following a job', () => {
       job: (_, response) => response.end('{"state":"running"}'),
     });
     const { told, sink } = record();
-    await followJob(source, sink, new AbortController().signal, gone, timing);
+    await followJob(source, sink, new AbortController().signal, gone, { ...timing, silence: 1000 });
     expect(told.at(-1)).toBe('job failed');
   });
 

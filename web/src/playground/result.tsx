@@ -78,7 +78,7 @@ export function Result({ text, scored, timing, methods }: Props): JSX.Element {
           </ul>
           <TokenText pieces={pieces} states={states} at={at} onLook={setAt} />
           <p id="text-hint" class="note">
-            Arrow keys go from token to token.
+            Arrow keys go from token to token, d and k to the next dropped and kept one.
             {scored.truncated &&
               ` The text is longer than ${count(scored.max_tokens)} tokens: it was scored in rows, and tokens see no further back than their row.`}
           </p>

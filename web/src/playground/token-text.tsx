@@ -75,7 +75,7 @@ export function TokenText({ pieces, states, at, onLook }: Props): JSX.Element {
       }}
       onKeyDown={(event) => {
         if (event.altKey || event.ctrlKey || event.metaKey) return;
-        const to = destination(event.key, at ?? -1, pieces, box.current?.children);
+        const to = destination(event.key, at ?? -1, pieces, states, box.current?.children);
         if (to === null) return;
         event.preventDefault();
         look(to);
@@ -91,8 +91,11 @@ function destination(
   key: string,
   at: number,
   pieces: readonly Piece[],
+  states: readonly PieceState[],
   elements: HTMLCollection | undefined,
 ): number | null {
+  if (key === 'd') return inState(states, at, 'dropped') ?? at;
+  if (key === 'k') return inState(states, at, 'kept') ?? at;
   if (key === 'ArrowRight') return nearest(pieces, at + 1, 1) ?? at;
   if (key === 'ArrowLeft') return nearest(pieces, at - 1, -1) ?? at;
   if (key === 'Home') return nearest(pieces, 0, 1);
@@ -105,6 +108,13 @@ function destination(
 function nearest(pieces: readonly Piece[], from: number, step: 1 | -1): number | null {
   for (let i = from; i >= 0 && i < pieces.length; i += step) if (hasTokens(pieces[i])) return i;
   return null;
+}
+
+/** The next piece of a state, from the beginning again after the end. */
+function inState(states: readonly PieceState[], at: number, state: PieceState): number | null {
+  const after = states.indexOf(state, at + 1);
+  const found = after === -1 ? states.indexOf(state) : after;
+  return found === -1 ? null : found;
 }
 
 /** The piece of the next line that stands nearest below or above. */

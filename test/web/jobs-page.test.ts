@@ -1,0 +1,193 @@
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { chromiumPath } from '../support/chromium.js';
+import { quickstartInputs, temporaryFolder } from '../support/quickstart.js';
+import { expectGoodInAllSizes, launch, openPage } from './browser.js';
+import { type Served, startService } from './served.js';
+
+// The page in a real browser, with real jobs of the real service.
+
+/** `rows` of each of three shards, in parts of about 64 KiB of text. */
+const pipelineOf = (rows: number): string => `
+version: 1
+shards: [corpus/noisy/*.parquet]
+reference: models/reference
+current: models/current
+corpus: { limit: ${rows}, part_bytes: 65536 }
+sequence: { length: 256 }
+score: { device: cpu, batch_tokens: 2048 }
+select: { method: slm, keep: 0.6 }
+`;
+
+async function submit(page: Page, name: string, rows: number): Promise<void> {
+  const opener = page.getByRole('button', { name: 'New job' });
+  await page
+    .getByRole('heading', { name: /New job|Newest first/ })
+    .first()
+    .waitFor();
+  if (await opener.isVisible()) await opener.click();
+  await page.getByLabel('Name').fill(name);
+  await page.getByLabel('Pipeline').fill(pipelineOf(rows));
+  await page.getByRole('button', { name: 'Start' }).click();
+  await page.getByRole('heading', { name, level: 1 }).waitFor();
+}
+
+const badge = (page: Page, word: string) => page.locator('.badge').getByText(word, { exact: true });
+const finished = (page: Page): Promise<void> => badge(page, 'Done').waitFor({ timeout: 200_000 });
+
+const total = (page: Page, name: string): Promise<string | null> =>
+  page
+    .getByRole('region', { name: 'Totals' })
+    .locator('div')
+    .filter({ has: page.getByText(name, { exact: true }) })
+    .locator('dd')
+    .textContent();
+
+describe.skipIf(chromiumPath === null)('jobs in a browser', () => {
+  const root = temporaryFolder();
+  let service: Served;
+  let browser: Browser;
+  beforeAll(async () => {
+    await quickstartInputs(root);
+    [service, browser] = await Promise.all([startService(root), launch()]);
+  });
+  afterAll(async () => {
+    await browser?.close();
+    await service?.stop();
+  });
+
+  it('tells a newcomer what to do, plans, and shows what is wrong at the field', async () => {
+    const { page, problems } = await openPage(browser, service.url);
+    await page.getByRole('heading', { name: 'No jobs yet' }).waitFor();
+    await expectGoodInAllSizes(page);
+    await page.getByRole('button', { name: 'Plan' }).click();
+    await page.getByLabel('The plan').getByText('tokens').first().waitFor();
+    expect(problems).toEqual([]);
+
+    const field = page.getByLabel('Pipeline');
+    await field.fill('version: 1\nshards: [corpus/noisy/*.parquet]\nreference: /etc\n');
+    await page.getByRole('button', { name: 'Start' }).click();
+    const problem = page.locator('#job-pipeline-problem').getByRole('alert');
+    await problem.waitFor();
+    expect(await problem.textContent()).toContain('/etc');
+    expect(await field.getAttribute('aria-invalid')).toBe('true');
+    expect(await page.evaluate('document.activeElement.id')).toBe('job-pipeline');
+    // What was written outlives a reload.
+    await page.reload();
+    await expect.poll(() => field.inputValue()).toContain('/etc');
+    await page.getByRole('button', { name: 'Put the example back' }).click();
+    expect(await field.inputValue()).toContain('corpus/noisy');
+  });
+
+  it('submits a job, shows it in work through a refresh, and its outcome', async () => {
+    const { page, problems } = await openPage(browser, service.url);
+    await submit(page, 'a small one', 60);
+    await badge(page, 'Running').waitFor();
+    await page.getByText(/^Updates: live/).waitFor();
+    await page.reload();
+    await page.getByRole('heading', { name: 'a small one', level: 1 }).waitFor();
+    await finished(page);
+
+    await page.getByRole('heading', { name: 'Totals' }).waitFor();
+    expect(await total(page, 'Documents')).toBe('180');
+    await expect.poll(() => page.locator('td.part-done').count()).toBeGreaterThanOrEqual(6);
+    expect(await page.getByLabel('Lines of the log').textContent()).toMatch(
+      /done web-00000-of-00003\.parquet part 0/,
+    );
+    const download = page.waitForEvent('download');
+    await page.getByRole('button', { name: 'pipeline.yaml' }).click();
+    expect((await download).suggestedFilename()).toBe('pipeline.yaml');
+    await expectGoodInAllSizes(page);
+    expect(problems).toEqual([]);
+  });
+
+  it('lists jobs, with one that is cancelled, tried again and deleted', async () => {
+    const { page, problems } = await openPage(browser, service.url);
+    await submit(page, 'to be cancelled', 300);
+    await page.getByRole('button', { name: 'Cancel' }).click();
+    // Escape is no.
+    await page.keyboard.press('Escape');
+    expect(await page.getByRole('dialog').count()).toBe(0);
+    await page.getByRole('button', { name: 'Cancel' }).click();
+    await page.getByRole('button', { name: 'Yes, cancel it' }).click();
+    await badge(page, 'Cancelled').waitFor({ timeout: 120_000 });
+    await page.getByRole('button', { name: 'Retry' }).click();
+    await page.getByRole('button', { name: 'Yes, run it again' }).click();
+    await badge(page, 'Running').waitFor({ timeout: 120_000 });
+    await page.getByText('attempt 2').first().waitFor();
+
+    await page.getByRole('link', { name: 'Jobs' }).first().click();
+    const row = page.getByRole('listitem').filter({ hasText: 'to be cancelled' });
+    await row.getByRole('progressbar').waitFor();
+    await page.getByRole('listitem').filter({ hasText: 'a small one' }).getByText('Done').waitFor();
+    await expectGoodInAllSizes(page);
+    await row.getByRole('link').click();
+    await page.getByRole('button', { name: 'Cancel' }).click();
+    await page.getByRole('button', { name: 'Yes, cancel it' }).click();
+    await badge(page, 'Cancelled').waitFor({ timeout: 120_000 });
+    await page.getByRole('button', { name: 'Delete' }).click();
+    await page.getByRole('button', { name: 'Yes, delete it' }).click();
+    await page.getByRole('heading', { name: 'Jobs', level: 1 }).waitFor();
+    await expect.poll(() => row.count()).toBe(0);
+    expect(problems).toEqual([]);
+    await page.goto(`${service.url}/#/jobs/20200101t000000-0000`);
+    await page.getByRole('heading', { name: 'No such job' }).waitFor();
+  });
+
+  it('reconnects after the service was killed and started again, and the job finishes', async () => {
+    const { page } = await openPage(browser, service.url);
+    await submit(page, 'through a restart', 150);
+    await expect.poll(() => page.locator('td.part-done').count(), { timeout: 120_000 }).toBeGreaterThan(0);
+    await service.kill();
+    await page.getByText('The service does not answer').waitFor();
+    service = await startService(root, { port: service.port });
+    await expect
+      .poll(() => page.getByText('The service does not answer').count(), { timeout: 60_000 })
+      .toBe(0);
+    await finished(page);
+    await expect.poll(() => total(page, 'Documents')).toBe('450');
+  });
+});
+
+describe.skipIf(chromiumPath === null)('a service with a token', () => {
+  const root = temporaryFolder();
+  let service: Served;
+  let browser: Browser;
+  beforeAll(async () => {
+    await quickstartInputs(root);
+    [service, browser] = await Promise.all([
+      startService(root, { token: 'correct-horse-battery' }),
+      launch(),
+    ]);
+  });
+  afterAll(async () => {
+    await browser?.close();
+    await service?.stop();
+  });
+
+  it('is asked for it, once a tab, and opens files without it in the address', async () => {
+    const { page, context } = await openPage(browser, service.url);
+    const field = page.getByLabel('Token');
+    await field.fill('wrong');
+    await page.keyboard.press('Enter');
+    await page.getByText('does not accept this token').waitFor();
+    await expectGoodInAllSizes(page);
+    await field.fill('correct-horse-battery');
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { name: 'No jobs yet' }).waitFor();
+    await page.reload();
+    await page.getByRole('heading', { name: 'No jobs yet' }).waitFor();
+    expect(await page.getByRole('dialog').count()).toBe(0);
+
+    await submit(page, 'behind a token', 10);
+    await finished(page);
+    const download = page.waitForEvent('download');
+    await page.getByRole('button', { name: 'log.jsonl' }).click();
+    expect((await download).url()).not.toContain('correct-horse');
+    const stored = (await page.evaluate('JSON.stringify([{ ...localStorage }, document.cookie])')) as string;
+    expect(stored).toBe('[{},""]');
+    await page.getByRole('button', { name: 'Forget token' }).click();
+    await page.getByRole('dialog').waitFor();
+    await context.close();
+  });
+});
