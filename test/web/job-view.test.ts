@@ -122,7 +122,7 @@ describe('words', () => {
   });
 
   it('of the log: those of known events, and every field of others', () => {
-    const words = (event: Record<string, unknown>) => logWords({ line: 1, event });
+    const words = (event: { event: string; [field: string]: unknown }) => logWords({ line: 1, event });
     expect(
       words({
         time: 'now',

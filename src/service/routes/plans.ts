@@ -16,6 +16,11 @@ export function planRoutes(app: App, { planner, submissions }: RouteContext): vo
         response: { 200: planAnswer, ...failures(413, 415) },
       },
     },
-    async (request) => planner.plan(submitted(request.body), request.signal),
+    async (request, reply) => {
+      // Not request.signal: it is aborted as soon as the request has been read (Node closes it then).
+      const gone = new AbortController();
+      reply.raw.once('close', () => gone.abort());
+      return planner.plan(submitted(request.body), gone.signal);
+    },
   );
 }

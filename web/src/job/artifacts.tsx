@@ -1,6 +1,6 @@
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
-import type { Artifact } from '../api/types.js';
+import type { ArtifactList } from '../api/types.js';
 import { bytes, count } from '../common/format.js';
 import { explain, Problem } from '../common/notice.js';
 import { type JobDataProps, useJobData } from './job-data.js';
@@ -10,7 +10,7 @@ const PAGE = 50;
 
 /** The job's files with their sizes; a click opens or downloads one. */
 export function Artifacts({ id, active }: JobDataProps): JSX.Element | null {
-  const { data, error } = useJobData<{ readonly files: readonly Artifact[] }>(id, 'artifacts', active);
+  const { data, error } = useJobData<ArtifactList>(id, 'artifacts', active);
   const [shown, setShown] = useState(PAGE);
   const [problem, setProblem] = useState<string | null>(null);
   if (data === null) return error === null ? null : <Problem>{explain(error)}</Problem>;
@@ -25,6 +25,7 @@ export function Artifacts({ id, active }: JobDataProps): JSX.Element | null {
       <h2 id="artifacts-title">Files</h2>
       <p class="note">
         {count(data.files.length)} files, {bytes(all)}
+        {data.truncated && '; there are more than are listed'}
       </p>
       {problem !== null && <Problem>{problem}</Problem>}
       <ul class="files">

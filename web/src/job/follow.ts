@@ -1,7 +1,7 @@
 import { useCallback, useEffect, useReducer, useState } from 'preact/hooks';
 import { followJob, isFinal, type JobSource } from '../api/follow-job.js';
 import { ApiError, getJson, jobPath, request } from '../api/request.js';
-import type { JobDetail, LogLine } from '../api/types.js';
+import type { JobDetail, LogLine, LogPage } from '../api/types.js';
 import { changeJob, type JobView, newJobView } from './job-state.js';
 
 const sourceOf = (id: string): JobSource => ({
@@ -15,12 +15,7 @@ const sourceOf = (id: string): JobSource => ({
     }),
   job: (signal) => getJson<JobDetail>(jobPath(id), signal),
   log: async (after, signal) =>
-    (
-      await getJson<{ readonly lines: readonly LogLine[] }>(
-        `${jobPath(id)}/log?after=${after}&limit=500`,
-        signal,
-      )
-    ).lines,
+    (await getJson<LogPage>(`${jobPath(id)}/log?after=${after}&limit=500`, signal)).lines,
 });
 
 const isGone = (error: unknown): boolean =>

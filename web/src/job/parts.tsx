@@ -1,6 +1,6 @@
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
-import type { JobPart } from '../api/types.js';
+import type { JobPart, PartsPage } from '../api/types.js';
 import { count, duration } from '../common/format.js';
 import { Icon, type IconName } from '../common/icon.js';
 import { explain, Problem } from '../common/notice.js';
@@ -22,15 +22,10 @@ const WORDS: Readonly<Record<JobPart['state'], string>> = {
 const cell = (value: number | null | undefined): string =>
   value === null || value === undefined ? '–' : count(value);
 
-interface Answer {
-  readonly parts: readonly JobPart[];
-  readonly total: number;
-}
-
 /** Every part and its state. */
 export function Parts({ id, active }: JobDataProps): JSX.Element | null {
   const [shown, setShown] = useState(PAGE);
-  const { data: answer, error } = useJobData<Answer>(id, 'parts', active);
+  const { data: answer, error } = useJobData<PartsPage>(id, 'parts', active);
   if (answer === null) return error === null ? null : <Problem>{explain(error)}</Problem>;
   return (
     <section aria-labelledby="parts-title">
