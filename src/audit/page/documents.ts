@@ -21,9 +21,16 @@ ${list('Lowest', lowest, placeOf)}
 </section>`;
 }
 
+/** Documents of either list that are in view at once; the others fold out. */
+const SHOWN = 10;
+
 const list = (title: string, rows: readonly DocumentRow[], placeOf: ReadingPlace): Html => html`<div>
 <h3>${title}</h3>
-<ol class="rows">
+${items(rows.slice(0, SHOWN), placeOf)}
+${rows.length <= SHOWN ? '' : html`<details><summary>${rows.length - SHOWN} more</summary>${items(rows.slice(SHOWN), placeOf)}</details>`}
+</div>`;
+
+const items = (rows: readonly DocumentRow[], placeOf: ReadingPlace): Html => html`<ol class="rows">
 ${rows.map((row) => {
   const place = placeOf(row);
   const name = documentName(row, null);
@@ -31,8 +38,7 @@ ${rows.map((row) => {
 <span class="name">${place === null ? name : html`<a href="#document-${place}">${name}</a>`}</span>
 <span class="faint">${row.kept === null ? '' : `kept ${share(row.kept, row.eligible)} of `}${about(row.eligible)} tokens</span></p>
 ${row.excerpt === null ? '' : html`<p class="example" dir="auto">${context(row.excerpt, 160, 'end')}</p>`}</li>\n`;
-})}</ol>
-</div>`;
+})}</ol>`;
 
 /** What to call a document: its address where one is kept, else how it begins, else its place. */
 export function documentName(

@@ -50,6 +50,7 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: .8rem; }
   font: 1.05rem/1.75 Charter, 'Bitstream Charter', 'Sitka Text', Cambria, 'Source Serif 4', 'DejaVu Serif', serif; }
 .text span { border-radius: 2px; } .text span:hover { background: color-mix(in srgb, var(--accent) 16%, transparent); }
 .text span:focus { outline: 2px solid var(--accent); outline-offset: 1px; }
+.sample { white-space: nowrap; }
 .isolated { unicode-bidi: isolate; }
 .text [data-mark]::before { content: '⟨' attr(data-mark) '⟩'; font: .7rem system-ui, sans-serif; color: var(--faint); }
 .none { font-style: italic; color: var(--dim); }
@@ -70,7 +71,7 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: .8rem; }
   .text { max-height: 70vh; padding: .6rem .7rem; }
 }
 @media print {
-  .picker, .jumps, .tools fieldset, .keys, .contents, #card { display: none !important; } .reader { display: block; }
+  html { font-size: 11px; } .picker, .jumps, .tools fieldset, .keys, .contents, #card { display: none !important; } .reader { display: block; }
   .text { border: 0; padding: 0; max-height: none; overflow: visible; font-size: 11px; max-width: none; } details:not([open]) { display: none; }
   .facts, .columns { grid-template-columns: 1fr 1fr; }
 }
