@@ -10,7 +10,7 @@ export const EXAMPLES = 3;
 const MAX_IDS = 1 << 20;
 /** Numbers a place: part, batch, row, position. */
 const PLACE = 4;
-const NO_DRAW = 0xffff_ffff;
+const NO_DRAW = 0x7fff_ffff;
 
 /** Counts and sums by token id, and a sample of each id's places: the ones with the smallest draws. */
 export interface ByToken {
@@ -36,27 +36,32 @@ export interface TokenSpan {
 
 export function createByToken(): ByToken {
   const sums = createGroupSums(1 << 12);
-  let draws = new Uint32Array(0);
+  let draws = new Int32Array(0);
+  /** The largest of the draws that are kept of each id. */
+  let limits = new Int32Array(0);
   let places = new Int32Array(0);
   let size = 0;
 
   const grow = (): void => {
-    const [oldDraws, oldPlaces] = [draws, places];
-    draws = new Uint32Array(sums.size * EXAMPLES).fill(NO_DRAW);
+    const [oldDraws, oldLimits, oldPlaces] = [draws, limits, places];
+    draws = new Int32Array(sums.size * EXAMPLES).fill(NO_DRAW);
+    limits = new Int32Array(sums.size).fill(NO_DRAW);
     places = new Int32Array(sums.size * EXAMPLES * PLACE);
     draws.set(oldDraws);
+    limits.set(oldLimits);
     places.set(oldPlaces);
   };
   grow();
 
   /** Puts a place in the slot of the largest draw of its id. */
-  const remember = (base: number, draw: number, place: readonly [number, number, number, number]): void => {
-    let slot = base;
-    for (let s = base + 1; s < base + EXAMPLES; s++) {
+  const remember = (id: number, draw: number, place: readonly [number, number, number, number]): void => {
+    let slot = id * EXAMPLES;
+    for (let s = slot; s < (id + 1) * EXAMPLES; s++) {
       if ((draws[s] as number) > (draws[slot] as number)) slot = s;
     }
     draws[slot] = draw;
     places.set(place, slot * PLACE);
+    limits[id] = Math.max(...draws.subarray(id * EXAMPLES, (id + 1) * EXAMPLES));
   };
   let groups = new Int32Array(0);
 
@@ -78,16 +83,13 @@ export function createByToken(): ByToken {
       }
       if (largest >= size) size = largest + 1;
       sums.addEach(tokens, groups, from, to);
+      const [ids32, most] = [groups, limits];
       for (let i = from; i < to; i++) {
         const draw = drawOf(seed, document, nth + i - from);
-        const base = (groups[i] as number) * EXAMPLES;
+        const id = ids32[i] as number;
         // Almost always false: a place is kept only while it is among the three smallest draws of its id.
-        if (
-          draw < (draws[base] as number) ||
-          draw < (draws[base + 1] as number) ||
-          draw < (draws[base + 2] as number)
-        ) {
-          remember(base, draw, [part, batch, row[i] as number, position[i] as number]);
+        if (draw < (most[id] as number)) {
+          remember(id, draw, [part, batch, row[i] as number, position[i] as number]);
         }
       }
     },

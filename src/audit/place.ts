@@ -16,7 +16,7 @@ export function shardSeed(seed: number, shard: string): number {
 }
 
 /**
- * A draw in [0, 2^32) for the n-th eligible token of a document: a function of where the token is in its shard, so
+ * A draw in [0, 2^31) for the n-th eligible token of a document: a function of where the token is in its shard, so
  * that it does not depend on how the shard was cut into parts (MurmurHash3's finaliser over both numbers).
  */
 export function drawOf(seed: number, document: number, nth: number): number {
@@ -25,5 +25,5 @@ export function drawOf(seed: number, document: number, nth: number): number {
   h ^= Math.imul(nth + 1, 0xc2b2_ae35);
   h = Math.imul(h ^ (h >>> 13), 0x85eb_ca6b);
   h = Math.imul(h ^ (h >>> 15), 0xc2b2_ae35);
-  return (h ^ (h >>> 16)) >>> 0;
+  return (h ^ (h >>> 16)) >>> 1;
 }

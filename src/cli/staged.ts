@@ -9,6 +9,7 @@ import { count, duration, percent, printable } from './format.js';
 import { type LogKind, openProgress } from './progress.js';
 import { partsExit } from './score.js';
 import { openTrainProgress } from './train-progress.js';
+import { keptText } from './views/audit.js';
 
 export interface StagedOptions {
   readonly from: string | undefined;
@@ -93,6 +94,10 @@ function stageLine(stage: FinishedStage): string {
     }
     case 'report':
       return stage.report.path;
+    case 'audit': {
+      const { audit, page } = stage.report;
+      return `${count(audit.totals.eligible)} tokens${keptText(audit.totals)}: ${page}`;
+    }
   }
 }
 

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { auditSettings } from '../audit/settings.js';
 import { usageError } from '../errors.js';
 import { evaluateSettings } from '../evaluate/settings.js';
 import { reportSchema } from '../report/settings.js';
@@ -27,6 +28,7 @@ export const STAGE_SCHEMAS = {
   select: selectSchema,
   eval: evaluateSchema,
   report: reportSchema,
+  audit: auditSettings,
 } as const;
 
 export type StageKind = keyof typeof STAGE_SCHEMAS;
@@ -52,6 +54,7 @@ const stageSchema = z
     select: selectSchema.optional(),
     eval: evaluateSchema.optional(),
     report: reportSchema.optional(),
+    audit: auditSettings.optional(),
   })
   .refine((stage) => KINDS.filter((kind) => stage[kind] !== undefined).length === 1, {
     message: `is one of ${KINDS.join(', ')}, with the settings of that command`,

@@ -72,6 +72,12 @@ const PLANNERS: { readonly [K in StageKind]: Planner<K> } = {
   // Held-out sets are small beside a corpus; their tokens are not counted.
   eval: () => ({ tokens: null, flops: 0, unknown: [] }),
   report: () => ({ tokens: null, flops: 0, unknown: [] }),
+  // Reads losses; no model runs.
+  audit: ({ run }, facts, made) => ({
+    tokens: rowsAt(run, facts, made)?.tokens ?? null,
+    flops: 0,
+    unknown: [],
+  }),
 };
 
 function costOf<K extends StageKind>(stage: StageOf<K>, facts: StageFacts, made: Made): Cost {

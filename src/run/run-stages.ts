@@ -1,3 +1,5 @@
+import { join } from 'node:path';
+import { auditTo, type WrittenAudit } from '../audit/audit-to.js';
 import type { Stage, StageKind, StageOf, StageSettings } from '../config/stages.js';
 import { packedFolder, scoredFolder, weightedFolder } from '../dataset/part-files.js';
 import { usageError } from '../errors.js';
@@ -20,6 +22,7 @@ export interface StageReports {
   readonly select: SelectReport;
   readonly eval: EvaluationReport;
   readonly report: WrittenReport;
+  readonly audit: WrittenAudit;
 }
 
 export interface StageSinks {
@@ -77,6 +80,11 @@ const RUNNERS: {
     path: ({ out }) => out,
   },
   report: { run: writeReport, what: 'this report', path: ({ out }) => out },
+  audit: {
+    run: auditTo,
+    what: 'report.html and audit.json: what was kept and dropped',
+    path: ({ run, out }) => out ?? join(run, 'audit'),
+  },
 };
 
 /** What each stage leaves, for the list at a report's end. */

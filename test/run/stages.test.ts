@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { auditSchema } from '#tokensieve/audit/report.js';
 import { parquetBytes, rowsOf, shards } from '../../fixtures/quickstart/corpus.mjs';
 import { defaults } from '../../fixtures/quickstart/make.mjs';
 import { digestFolder, type Outcome, runCli } from '../support/cli.js';
@@ -61,6 +62,7 @@ stages:
       start: ${out('base')}
       evaluations: [${out('eval.json')}]
       sections: [{ module: ${out('section.mjs')}, options: { greeting: A section of mine } }]
+  - audit: { run: ${out('scored')}, documents: 3 }
 `,
   );
 });
@@ -96,6 +98,19 @@ describe('a pipeline of stages', () => {
     const html = readFileSync(out('report.html'), 'utf8');
     expect(html).toContain('<svg');
     expect(html).toContain('&#60;made&#62; here');
+  });
+
+  it('audits the selection, with the text and the models that the run remembers', () => {
+    expect(lineOf(first, 'audit')).toMatch(/\d tokens, kept \d\d\.\d%: .*scored\/audit\/report\.html$/);
+    expect(readFileSync(out('scored/audit/report.html'), 'utf8')).toMatch(/^<!doctype html>/i);
+    const audit = auditSchema.parse(JSON.parse(readFileSync(out('scored/audit/audit.json'), 'utf8')));
+    expect(audit.models.map(({ role, name }) => [role, name])).toEqual([
+      ['reference', out('reference/model')],
+      ['current', out('base/model')],
+    ]);
+    expect(audit.cost.scoring_flops).toBeGreaterThan(2 * audit.models[0]!.parameters! * audit.totals.tokens);
+    expect(audit.sample.documents).toBeGreaterThanOrEqual(3);
+    expect(audit.kept_by.map(({ by }) => by)).toContain('token_class');
   });
 
   it('finds every stage done, and changes nothing', async () => {

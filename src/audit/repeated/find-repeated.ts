@@ -3,7 +3,7 @@ import { createRunTable, type Occurrence, type RepeatedRun } from './ngram-table
 
 /** Ids that must be equal to count as repeated. */
 export const RUN_LENGTH = 12;
-/** Runs seen once that are remembered: 32 bytes each. */
+/** Runs seen once that are remembered: 36 bytes each. */
 const RECENT = 1 << 20;
 /** Runs seen twice and more that are counted: some 130 bytes each. */
 const COUNTED = 1 << 17;
@@ -36,12 +36,14 @@ export interface RepeatedFinder {
   readonly full: () => boolean;
 }
 
-/** Numbers of the table of recent runs: two tags, document, span, end, kept, and two sums of excess. */
+/** Numbers of the table of recent runs: tag, document, span, end, kept, and two sums of excess. */
 const FIELDS = 8;
 
 /** @param recent runs that are remembered · @param counted runs that are counted: both powers of two */
 export function createRepeatedFinder(recent = RECENT, counted = COUNTED): RepeatedFinder {
   const table = createRunTable(RUN_LENGTH, counted);
+  // The first tags lie by themselves: most looks need nothing else, and they fit a processor's cache.
+  const tags = new Int32Array(recent);
   const integers = new Int32Array(recent * FIELDS);
   const floats = new Float32Array(integers.buffer);
   const one: Occurrence = blank();
@@ -50,29 +52,30 @@ export function createRepeatedFinder(recent = RECENT, counted = COUNTED): Repeat
 
   /** A run that is not counted: counted from now on if it is remembered, remembered if it is not. */
   const look = (ids: Int32Array, from: number): void => {
-    const at = ((one.tag1 ^ (one.tag2 >>> 7)) & (recent - 1)) * FIELDS;
-    if (integers[at] === one.tag1 && integers[at + 1] === one.tag2 && integers[at + 3] !== 0) {
-      const end = integers[at + 4] as number;
-      if (integers[at + 3] === one.span && one.end - end < RUN_LENGTH) return;
-      const packed = integers[at + 5] as number;
-      before.document = integers[at + 2] as number;
-      before.span = integers[at + 3] as number;
+    const slot = (one.tag1 ^ (one.tag2 >>> 7)) & (recent - 1);
+    const at = slot * FIELDS;
+    if (tags[slot] === one.tag1 && integers[at] === one.tag2 && integers[at + 2] !== 0) {
+      const end = integers[at + 3] as number;
+      if (integers[at + 2] === one.span && one.end - end < RUN_LENGTH) return;
+      const packed = integers[at + 4] as number;
+      before.document = integers[at + 1] as number;
+      before.span = integers[at + 2] as number;
       before.end = end;
       before.kept = packed >> 1;
       before.lastKept = packed & 1;
-      before.excess = floats[at + 6] as number;
-      before.lastExcess = floats[at + 7] as number;
+      before.excess = floats[at + 5] as number;
+      before.lastExcess = floats[at + 6] as number;
       table.insert(before, one, ids, from);
       return;
     }
-    integers[at] = one.tag1;
-    integers[at + 1] = one.tag2;
-    integers[at + 2] = one.document;
-    integers[at + 3] = one.span;
-    integers[at + 4] = one.end;
-    integers[at + 5] = (one.kept << 1) | one.lastKept;
-    floats[at + 6] = one.excess;
-    floats[at + 7] = one.lastExcess;
+    tags[slot] = one.tag1;
+    integers[at] = one.tag2;
+    integers[at + 1] = one.document;
+    integers[at + 2] = one.span;
+    integers[at + 3] = one.end;
+    integers[at + 4] = (one.kept << 1) | one.lastKept;
+    floats[at + 5] = one.excess;
+    floats[at + 6] = one.lastExcess;
   };
 
   return {

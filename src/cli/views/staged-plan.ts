@@ -11,7 +11,7 @@ export function stagedPlanText({ stages, assumed, rate }: StagedPlan): string {
   const rows = stages.map(({ name, kind, tokens, flops, seconds }) => [
     printable(name),
     kind,
-    tokens === null ? (kind === 'report' || kind === 'eval' ? '' : '?') : count(tokens),
+    tokens === null ? (kind === 'report' || kind === 'eval' || kind === 'audit' ? '' : '?') : count(tokens),
     flopsText(flops),
     timeText(seconds),
   ]);

@@ -2,6 +2,7 @@
  * Which settings of a pipeline are paths, and of what kind. Everything that a request may make the command line open
  * passes through `mapPaths`; a test fails when a setting of the schemas is in neither list.
  */
+import { join } from 'node:path';
 import type { Pipeline } from '../../config/pipeline.js';
 import type { Stage, StageKind, StageSettings } from '../../config/stages.js';
 import { weightedFolder } from '../../dataset/part-files.js';
@@ -100,6 +101,24 @@ const STAGES: { readonly [K in StageKind]: Mapping<StageSettings[K]> } = {
     start: await optional(settings.start, (path) => to.input(path, 'start')),
     evaluations: await each(settings.evaluations, (path) => to.input(path, 'evaluations')),
   }),
+  audit: async (settings, to) => {
+    const { shards, overlap, dynamics } = settings;
+    const audited = await to.input(settings.run, 'run');
+    return {
+      ...settings,
+      run: audited,
+      weighted: await optional(settings.weighted, (path) => to.input(path, 'weighted')),
+      out: await to.outputFolder(settings.out ?? join(audited, 'audit'), 'out'),
+      shards: shards && (await to.shards(shards, 'shards')),
+      tokenizer: await optional(settings.tokenizer, (path) => to.input(path, 'tokenizer')),
+      dynamics: dynamics && (await each(dynamics, (path) => to.input(path, 'dynamics'))),
+      overlap: overlap && {
+        reference: await to.shards(overlap.reference, 'overlap.reference'),
+        evaluation: await to.shards(overlap.evaluation, 'overlap.evaluation'),
+      },
+      compare: await optional(settings.compare, (path) => to.input(path, 'compare')),
+    };
+  },
 };
 
 /** The paths that a stage writes to, as they are given. */

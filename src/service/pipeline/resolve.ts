@@ -25,7 +25,7 @@ export interface ResolvedPipeline {
   readonly settings: Settings;
   readonly stages: readonly string[];
   readonly parts: readonly PartsFolder[];
-  /** Pages that report stages write. */
+  /** Pages that report and audit stages write. */
   readonly reports: readonly string[];
   /** Null where no weighted files are made. */
   readonly audit: AuditCall | null;
@@ -86,9 +86,15 @@ export async function resolvePipeline(settings: Settings, places: Places): Promi
     }),
     stages: mapped.map(({ name }) => name),
     parts: mapped.flatMap(partsOf),
-    reports: mapped.flatMap((stage) => (stage.kind === 'report' ? [stage.settings.out] : [])),
+    reports: mapped.flatMap(reportsOf),
     audit: auditOfStages(mapped),
   };
+}
+
+function reportsOf(stage: Stage): string[] {
+  if (stage.kind === 'report') return [stage.settings.out];
+  if (stage.kind !== 'audit') return [];
+  return [join(stage.settings.out ?? join(stage.settings.run, 'audit'), 'report.html')];
 }
 
 function partsOf(stage: Stage): PartsFolder[] {
