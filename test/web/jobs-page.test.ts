@@ -43,6 +43,27 @@ const total = (page: Page, name: string): Promise<string | null> =>
     .locator('dd')
     .textContent();
 
+/** Opens the report in a tab and finds a dropped token in its reading view; then shows the report in the page too. */
+async function findDropped(page: Page): Promise<void> {
+  const opened = page.waitForEvent('popup');
+  await page.getByRole('button', { name: /^Open the report/ }).click();
+  const report = await opened;
+  const text = report.getByRole('group', { name: /text/ });
+  await text.locator('.dropped').first().waitFor();
+  await report.getByRole('button', { name: 'Next dropped' }).click();
+  const card = report.getByRole('status').filter({ hasText: /dropped/i });
+  await card.waitFor();
+  expect(await card.textContent()).toMatch(/reference/i);
+  await report.close();
+
+  await page.getByRole('button', { name: 'Show it here' }).click();
+  const frame = page.frameLocator('iframe.report');
+  await frame.getByRole('heading', { name: /Audit/ }).waitFor();
+  // In a sandbox: its scripts run, without this page's rights.
+  expect(await page.locator('iframe.report').getAttribute('sandbox')).toBe('allow-scripts');
+  await page.getByRole('button', { name: 'Hide it' }).click();
+}
+
 describe.skipIf(chromiumPath === null)('jobs in a browser', () => {
   const root = temporaryFolder();
   let service: Served;
@@ -94,6 +115,7 @@ describe.skipIf(chromiumPath === null)('jobs in a browser', () => {
     expect(await page.getByLabel('Lines of the log').textContent()).toMatch(
       /done web-00000-of-00003\.parquet part 0/,
     );
+    await findDropped(page);
     const download = page.waitForEvent('download');
     await page.getByRole('button', { name: 'pipeline.yaml' }).click();
     expect((await download).suggestedFilename()).toBe('pipeline.yaml');
@@ -167,7 +189,7 @@ describe.skipIf(chromiumPath === null)('a service with a token', () => {
 
   it('is asked for it, once a tab, and opens files without it in the address', async () => {
     const { page, context } = await openPage(browser, service.url);
-    const field = page.getByLabel('Token');
+    const field = page.getByRole('textbox', { name: 'Token' });
     await field.fill('wrong');
     await page.keyboard.press('Enter');
     await page.getByText('does not accept this token').waitFor();

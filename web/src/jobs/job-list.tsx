@@ -1,6 +1,6 @@
 import type { JSX } from 'preact';
 import type { JobSummary } from '../api/types.js';
-import { brief, dateAndTime, duration } from '../common/format.js';
+import { dateAndTime, duration } from '../common/format.js';
 import { ProgressBar } from '../common/progress-bar.js';
 import { progressWords, shareDone } from '../common/progress-words.js';
 import { StateBadge } from '../common/state-badge.js';
@@ -9,11 +9,10 @@ import { jobHref } from '../route.js';
 const isActive = ({ state }: JobSummary): boolean => state === 'running' || state === 'cancelling';
 
 /** What there is to say of a job that is over. */
-function outcome({ started, ended, progress, error, state }: JobSummary): string {
+function outcome({ started, ended, error, state }: JobSummary): string {
   const words: string[] = [];
   if (started !== null && ended !== null) {
     const seconds = (Date.parse(ended) - Date.parse(started)) / 1000;
-    if (progress.tokens > 0) words.push(`${brief(progress.tokens)} tokens`);
     words.push(`took ${duration(seconds)}`);
   }
   if (state === 'failed' && error !== null) words.push(error);
