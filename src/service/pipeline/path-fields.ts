@@ -113,8 +113,13 @@ const STAGES: { readonly [K in StageKind]: Mapping<StageSettings[K]> } = {
       tokenizer: await optional(settings.tokenizer, (path) => to.input(path, 'tokenizer')),
       dynamics: dynamics && (await each(dynamics, (path) => to.input(path, 'dynamics'))),
       overlap: overlap && {
+        ...overlap,
         reference: await to.shards(overlap.reference, 'overlap.reference'),
-        evaluation: await to.shards(overlap.evaluation, 'overlap.evaluation'),
+        evaluation: await each(overlap.evaluation, async (set) => {
+          const [, name = '', pattern = set] = NAMED_SET.exec(set) ?? [];
+          const [path = ''] = await to.shards([pattern], 'overlap.evaluation');
+          return name + path;
+        }),
       },
       compare: await optional(settings.compare, (path) => to.input(path, 'compare')),
     };
@@ -137,6 +142,9 @@ export async function mapStagePaths(stage: Stage, to: PathMapper): Promise<Stage
   const map = STAGES[stage.kind] as Mapping<Stage['settings']>;
   return { ...stage, settings: await map(stage.settings, to) } as Stage;
 }
+
+/** `NAME=` before the files of an evaluation set. */
+const NAMED_SET = /^([A-Za-z0-9][\w.-]*=)(.+)$/s;
 
 /** In order, not at once: errors then name the first wrong field. */
 async function each<T, U>(values: readonly T[], map: (value: T) => Promise<U>): Promise<U[]> {
