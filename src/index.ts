@@ -14,6 +14,17 @@
  * @module
  */
 
+// What a run kept, and how it compares.
+export type { CompareRunsOptions } from './audit/compare/compare-runs.js';
+export { compareRuns } from './audit/compare/compare-runs.js';
+export type { Comparison } from './audit/compare/comparison-report.js';
+export type { TokenDynamicsOptions } from './audit/compare/dynamics.js';
+export { tokenDynamics } from './audit/compare/dynamics.js';
+export type { Dynamics } from './audit/compare/dynamics-report.js';
+export type { OverlapOptions, OverlapSources } from './audit/compare/overlap.js';
+export { ngramOverlap } from './audit/compare/overlap.js';
+export type { Overlap } from './audit/compare/overlap-report.js';
+
 // Pipelines: the settings of a run.
 export type { Settings } from './config/load.js';
 export { mergeSettings, parsePipeline, readPipelineFile } from './config/load.js';

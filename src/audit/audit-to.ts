@@ -7,7 +7,6 @@ import { openTokenizer } from '../tokenizer/open.js';
 import { type AuditedNumbers, type AuditOptions, auditRun } from './audit-run.js';
 import { compareRuns, spellComparison } from './compare/compare-runs.js';
 import { spellDynamics, tokenDynamics } from './compare/dynamics.js';
-import { evaluationSets } from './compare/evaluation-sets.js';
 import { ngramOverlap } from './compare/overlap.js';
 import { renderAudit } from './page/render.js';
 import type { ReadingDocument } from './reading/reading-document.js';
@@ -93,7 +92,11 @@ async function withComparisons(
         : await ngramOverlap(
             storage,
             {
-              evaluation: evaluationSets(overlap.evaluation, overlap.evaluation_text),
+              evaluation: Object.entries(overlap.evaluation).map(([name, patterns]) => ({
+                name,
+                patterns,
+                ...(overlap.evaluation_text !== undefined && { text: overlap.evaluation_text }),
+              })),
               reference: {
                 patterns: overlap.reference,
                 ...(overlap.reference_text !== undefined && { text: overlap.reference_text }),

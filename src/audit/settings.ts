@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { evaluationSets } from './compare/evaluation-sets.js';
 
 const path = z.string().min(1);
 
@@ -41,8 +42,9 @@ export const auditSettings = z.strictObject({
         flag: 'overlap-reference',
         description: "Shards of the reference model's training data",
       }),
-      evaluation: z.array(path).min(1).meta({
+      evaluation: evaluationSets.meta({
         flag: 'overlap-evaluation',
+        repeats: true,
         description: 'Evaluation data: shards, a set each, or NAME=GLOB',
       }),
       reference_text: z.string().min(1).optional().meta({

@@ -137,11 +137,14 @@ it('refuses in one line what cannot be compared, and writes nothing', async () =
 });
 
 it('names evaluation sets', () => {
-  expect(
-    evaluationSets(['a/gsm8k.jsonl.gz', 'math=x/*.parquet', 'math=y.jsonl', 'eval/'], 'question'),
-  ).toEqual([
-    { name: 'gsm8k', patterns: ['a/gsm8k.jsonl.gz'], text: 'question' },
-    { name: 'math', patterns: ['x/*.parquet', 'y.jsonl'], text: 'question' },
-    { name: 'eval', patterns: ['eval/'], text: 'question' },
-  ]);
+  const given = ['a/gsm8k.jsonl.gz', 'math=x/*.parquet', 'math=y.jsonl', 'eval/', 'a/lang=en.parquet'];
+  expect(evaluationSets.parse(given)).toEqual({
+    gsm8k: ['a/gsm8k.jsonl.gz'],
+    math: ['x/*.parquet', 'y.jsonl'],
+    eval: ['eval/'],
+    'lang-en': ['a/lang=en.parquet'],
+  });
+  expect(evaluationSets.parse({ math: ['x'] })).toEqual({ math: ['x'] });
+  expect(evaluationSets.safeParse([]).success).toBe(false);
+  expect(evaluationSets.safeParse({ 'a/b': ['x'] }).success).toBe(false);
 });

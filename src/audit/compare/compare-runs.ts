@@ -15,7 +15,7 @@ export interface CompareRunsOptions {
   /** Kept columns of the documents files, or keys within one, to group by (`domainAxes`); null or absent: those found. */
   readonly by?: readonly string[] | null;
   readonly seed?: number;
-  /** Examples of each direction, 12 unless given. */
+  /** Examples of each direction, 10 unless given. */
   readonly examples?: number;
   readonly signal?: AbortSignal;
 }
@@ -53,7 +53,7 @@ export async function compareRuns(
     ...(options.classOf !== undefined && { classOf: options.classOf }),
     axes,
     seed: options.seed ?? 0,
-    examples: options.examples ?? 12,
+    examples: options.examples ?? 10,
   });
   for (const part of shared) {
     const cuts = createCuts();

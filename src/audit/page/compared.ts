@@ -30,7 +30,8 @@ export function dynamics(found: Dynamics | null): Html {
   } = found;
   return html`<section id="dynamics">
 <h2>How losses went over training</h2>
-<p>The losses of the same ${count(tokens)} tokens at ${checkpoints.length} checkpoints${unpaired > 0 ? ` (${count(unpaired)} tokens with a loss at only some of them are left out)` : ''}. A straight line through a token’s losses that falls by more than ${threshold} nats is H→L, one that rises by more is L→H; the rest are L→L where the last loss is at most the mean of all last losses (${nats(mean)}), else H→H.</p>
+<p>The losses of the same ${count(tokens)} tokens at ${checkpoints.length} checkpoints${unpaired > 0 ? ` (${count(unpaired)} tokens with a loss at only some of them are left out)` : ''}. A straight line through a token’s losses that falls by more than ${threshold} nats is H→L, one that rises by more is L→H; the rest are L→L where the last loss is at most the mean of all last losses (${nats(mean)}), else H→H. The checkpoints:</p>
+<ol>${checkpoints.map((name) => html`<li>${plain(name, 200)}</li>`)}</ol>
 ${plots([
   linePlot({
     title: 'Mean loss by class',
@@ -59,7 +60,7 @@ ${table(
     { title: 'tokens', number: true },
     { title: 'share', number: true },
     { title: 'paper', number: true },
-    ...checkpoints.map((name) => ({ title: plain(name, 60), number: true })),
+    ...checkpoints.map((_, i) => ({ title: `nats at ${i + 1}`, number: true })),
   ],
   classes.map((one) => [
     `${one.class} ${MEANING[one.class]}`,

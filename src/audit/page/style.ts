@@ -4,6 +4,8 @@ export const style = `
 @media (prefers-color-scheme: dark) { :root { --accent: #6cb2ec; --warm: #f0904a; --dim: #8d95a1; --shade: #1f2229; --hit: #6a5416; --hit-ink: #fff; } }
 @media print { :root { --accent: #2b7bba; --warm: #d55e00; --dim: #6b717c; --shade: #f4f5f7; --hit: #ffe08a; --hit-ink: #000; } }
 body { max-width: 76rem; }
+/* A table scrolls sideways where it is too wide; the names of its rows do not give way first. */
+th:first-child, td:first-child { min-width: 7rem; }
 section > p, .lead { max-width: 48rem; }
 .lead { font-size: 1.15rem; }
 .faint { color: var(--faint); }

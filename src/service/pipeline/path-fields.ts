@@ -115,11 +115,9 @@ const STAGES: { readonly [K in StageKind]: Mapping<StageSettings[K]> } = {
       overlap: overlap && {
         ...overlap,
         reference: await to.shards(overlap.reference, 'overlap.reference'),
-        evaluation: await each(overlap.evaluation, async (set) => {
-          const [, name = '', pattern = set] = NAMED_SET.exec(set) ?? [];
-          const [path = ''] = await to.shards([pattern], 'overlap.evaluation');
-          return name + path;
-        }),
+        evaluation: await eachValue(overlap.evaluation, (patterns) =>
+          to.shards(patterns, 'overlap.evaluation'),
+        ),
       },
       compare: await optional(settings.compare, (path) => to.input(path, 'compare')),
     };
@@ -142,9 +140,6 @@ export async function mapStagePaths(stage: Stage, to: PathMapper): Promise<Stage
   const map = STAGES[stage.kind] as Mapping<Stage['settings']>;
   return { ...stage, settings: await map(stage.settings, to) } as Stage;
 }
-
-/** `NAME=` before the files of an evaluation set. */
-const NAMED_SET = /^([A-Za-z0-9][\w.-]*=)(.+)$/s;
 
 /** In order, not at once: errors then name the first wrong field. */
 async function each<T, U>(values: readonly T[], map: (value: T) => Promise<U>): Promise<U[]> {
