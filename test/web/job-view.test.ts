@@ -79,6 +79,17 @@ describe('words', () => {
     expect(shareDone({ ...progress, text_bytes: 200, text_bytes_done: 50, parts: 2, parts_done: 2 })).toBe(
       0.25,
     );
+    // More text than the footers said: no more than the part in work is counted, and the time left is not known.
+    const more = {
+      ...progress,
+      text_bytes: 200,
+      text_bytes_done: 300,
+      parts: 8,
+      parts_done: 5,
+      seconds_left: 0,
+    };
+    expect(shareDone(more)).toBe(0.75);
+    expect(progressWords(jobIn('running', more))).toBe('75% · 5 of 8 parts');
     expect(shareDone({ ...progress, parts: 4, parts_done: 1 })).toBe(0.25);
     expect(shareDone(progress)).toBeNull();
     expect(

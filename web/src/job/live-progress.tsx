@@ -4,7 +4,7 @@ import { isFinal } from '../api/follow-job.js';
 import type { JobDetail } from '../api/types.js';
 import { brief, count, duration, percent } from '../common/format.js';
 import { ProgressBar } from '../common/progress-bar.js';
-import { shareDone, unitOf } from '../common/progress-words.js';
+import { secondsLeft, shareDone, unitOf } from '../common/progress-words.js';
 import { stateWord } from '../common/state-badge.js';
 import type { JobView } from './job-state.js';
 
@@ -52,6 +52,7 @@ export function LiveProgress({
 }): JSX.Element {
   const { progress } = job;
   const share = shareDone(progress);
+  const left = secondsLeft(progress);
   const spoken = useSpoken(job);
   const over = isFinal(job.state);
   return (
@@ -73,10 +74,7 @@ export function LiveProgress({
               name="Tokens a second"
               value={progress.tokens_per_second === null ? '–' : brief(progress.tokens_per_second)}
             />
-            <Fact
-              name="Time left"
-              value={progress.seconds_left === null ? '–' : duration(progress.seconds_left)}
-            />
+            <Fact name="Time left" value={left === null ? '–' : duration(left)} />
             {job.state === 'queued' && job.position !== null && (
               <Fact name="Place in line" value={String(job.position)} />
             )}
