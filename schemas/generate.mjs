@@ -1,11 +1,12 @@
 // Writes the JSON schemas beside this file from their one source in src/. Run after a build:
 //   node schemas/generate.mjs
 // A test fails where a file here is not what this would write.
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { z } from 'zod';
 import { auditSchema } from '../dist/audit/report.js';
 import { pipelineFileSchema } from '../dist/config/stages.js';
 import { datasetSchemas } from '../dist/dataset/schemas-json.js';
+import { openApiDocument } from '../dist/service/openapi-document.js';
 import { trainSchema } from '../dist/train/settings.js';
 
 /** Every schema of the package, by file name. */
@@ -17,11 +18,17 @@ export const schemas = () => ({
   'train.json': { title: 'tokensieve train', ...z.toJSONSchema(trainSchema, { io: 'input' }) },
 });
 
+/** The document of the service's API, openapi.json. */
+export const openApi = () => {
+  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+  return openApiDocument(version);
+};
+
 /** The text of a schema file. @param {unknown} schema */
 export const textOf = (schema) => `${JSON.stringify(schema, null, 2)}\n`;
 
 if (process.argv[1] === new URL(import.meta.url).pathname) {
-  for (const [name, schema] of Object.entries(schemas())) {
+  for (const [name, schema] of Object.entries({ ...schemas(), 'openapi.json': await openApi() })) {
     writeFileSync(new URL(name, import.meta.url), textOf(schema));
   }
 }

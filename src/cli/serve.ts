@@ -2,7 +2,6 @@ import { readFileSync } from 'node:fs';
 import type { CommandModule } from 'yargs';
 import { flagsOf, settingsFromFlags } from '../config/flags.js';
 import { mergeSettings, parseSettings, readPipelineFile } from '../config/load.js';
-import { openService } from '../service/open-service.js';
 import { serveSettings } from '../service/settings.js';
 import { EXIT, withInterrupt } from './exit.js';
 import { yargsOptions } from './options.js';
@@ -33,6 +32,8 @@ export const serveCommand: CommandModule = {
       const base = file === undefined ? {} : await readPipelineFile(file);
       const given = mergeSettings(base, settingsFromFlags(flags, args));
       const settings = parseSettings(serveSettings, given, file ?? 'command line');
+      // Here, so that other commands do not pay for loading a server.
+      const { openService } = await import('../service/open-service.js');
       const service = await openService(settings, versionOf());
       process.stdout.write(`tokensieve serves on ${service.url}\n`);
       await new Promise<void>((resolve) => {

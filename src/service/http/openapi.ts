@@ -20,10 +20,21 @@ export async function addOpenApi(app: App, version: string): Promise<void> {
       security: [{ token: [] }],
     },
     transform: jsonSchemaTransform,
-    transformObject: (document) => withoutUnused(jsonSchemaTransformObject(document)),
+    transformObject: (document) => corrected(withoutUnused(jsonSchemaTransformObject(document))),
   });
   app.get('/openapi.json', { config: { open: true }, schema: { hide: true } }, async (_, reply) =>
     reply.type('application/json; charset=utf-8').send(JSON.stringify(app.swagger())),
+  );
+}
+
+/** The document with what the generator gets wrong put right: the name of a wildcard, and bodies that may be left out. */
+function corrected<T extends object>(document: T): T {
+  return JSON.parse(
+    JSON.stringify(document).replaceAll('/{*}"', '/{path}"').replaceAll('"name":"*"', '"name":"path"'),
+    (key, value) =>
+      key === 'requestBody' && JSON.stringify(value).includes('{"type":"null"}')
+        ? { ...value, required: false }
+        : value,
   );
 }
 

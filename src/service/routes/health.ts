@@ -5,11 +5,13 @@ import type { RouteContext } from './context.js';
 /** Whether the service lives, and whether it takes work. Open to anybody. */
 export function healthRoutes(app: App, { stopping }: RouteContext, version: string): void {
   const tags = ['operations'];
+  // No token is asked for.
+  const security: [] = [];
   app.get(
     '/health/live',
     {
       config: { open: true },
-      schema: { tags, summary: 'The process answers', response: { 200: health, ...failures() } },
+      schema: { tags, security, summary: 'The process answers', response: { 200: health, ...failures() } },
     },
     async () => ({ status: stopping.aborted ? ('stopping' as const) : ('ok' as const), version }),
   );
@@ -19,6 +21,7 @@ export function healthRoutes(app: App, { stopping }: RouteContext, version: stri
       config: { open: true },
       schema: {
         tags,
+        security,
         summary: 'Work is taken; 503 while stopping',
         response: { 200: health, ...failures(), 503: health },
       },
