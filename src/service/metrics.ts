@@ -3,9 +3,7 @@ import { collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { App } from './http/app.js';
 import type { Jobs } from './jobs/jobs.js';
 import { JOB_STATES } from './jobs/lifecycle.js';
-
-/** What scoring tells of itself; see `scoring/open.ts`. */
-export type ScoringStats = Readonly<Record<string, unknown>>;
+import type { ScoringStats } from './scoring/open.js';
 
 /**
  * Prometheus metrics: those of the process (memory, event-loop lag, …) and tokensieve's own. Most are read off when
@@ -93,21 +91,40 @@ export function createMetrics(app: App, jobs: Jobs, scoring: () => ScoringStats 
   return registry;
 }
 
-/** Every number that scoring tells, as a gauge of its own. */
+/** What scoring tells of itself: sums, refusals by code, and each pair of models. */
 function addScoring(registers: Registry[], scoring: () => ScoringStats | null): void {
-  const scored = new Gauge({
-    name: 'tokensieve_scoring',
-    help: 'Figures of scoring requests: queued and scored tokens, requests, …',
-    labelNames: ['figure'] as const,
-    registers,
-    collect() {
-      this.reset();
-      for (const [figure, value] of Object.entries(scoring() ?? {})) {
-        if (typeof value === 'number' && Number.isFinite(value)) this.set({ figure }, value);
-      }
-    },
-  });
-  scored.reset();
+  const gauge = <L extends string>(
+    name: string,
+    help: string,
+    labelNames: readonly L[],
+    values: (stats: ScoringStats) => readonly (readonly [Record<L, string>, number])[],
+  ): void => {
+    new Gauge({
+      name,
+      help,
+      labelNames,
+      registers,
+      collect() {
+        this.reset();
+        const stats = scoring();
+        for (const [labels, value] of stats === null ? [] : values(stats)) this.set(labels, value);
+      },
+    });
+  };
+  gauge('tokensieve_score', 'Figures of scoring requests since the start', ['figure'], (stats) =>
+    Object.entries(stats).flatMap(([figure, value]) =>
+      typeof value === 'number' ? [[{ figure }, value] as const] : [],
+    ),
+  );
+  gauge('tokensieve_score_refused', 'Scoring requests refused or failed, by code', ['code'], (stats) =>
+    Object.entries(stats.refused_requests).map(([code, value]) => [{ code }, value] as const),
+  );
+  gauge('tokensieve_score_queued_tokens', 'Tokens that wait for a pair of models', ['model'], (stats) =>
+    stats.models.map(({ name, queued_tokens }) => [{ model: name }, queued_tokens] as const),
+  );
+  gauge('tokensieve_score_tokens_per_second', 'Rate of a pair of models while at work', ['model'], (stats) =>
+    stats.models.map(({ name, tokens_per_second }) => [{ model: name }, tokens_per_second ?? 0] as const),
+  );
 }
 
 async function residentBytes(pid: number): Promise<number> {

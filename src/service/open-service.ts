@@ -25,8 +25,8 @@ const CLOSING_MS = 5000;
 
 /**
  * Starts the service: takes up the jobs of the first root, then listens.
- * @throws TokensieveError whatever opening the models throws; (usage) `no-token`: not loopback, and no token; `bad-token-file`; `bad-root`; `root-busy`:
- *   another service has this root; `not-listening`
+ * @throws TokensieveError whatever opening the models throws; (usage) `no-token`: not loopback, and no token;
+ *   `bad-token-file`; `bad-root`; `root-busy`: another service has this root; `not-listening`
  */
 export async function openService(settings: ServeSettings, version: string): Promise<Service> {
   const { host, port, concurrency } = settings;
@@ -91,19 +91,17 @@ async function serve(opened: Opened): Promise<Service> {
       hosts: hostNames(settings),
       wrongTokens: settings.limits.wrong_tokens,
     },
-    scoringStats: () => ({ ...scoring.stats() }),
-    addRoutes: (app) => scoreRoutes(app, scoring),
+    scoringStats: scoring.stats,
+    addRoutes: (server) => scoreRoutes(server, scoring),
   });
 
   const close = async (): Promise<void> => {
     stopping.abort();
-    await planner.close();
-    await jobs.stop();
+    await Promise.all([planner.close(), jobs.stop(), scoring.close()]);
     // Whoever is still being answered is cut off in the end.
     const late = setTimeout(() => app.server.closeAllConnections(), CLOSING_MS);
     await app.close();
     clearTimeout(late);
-    await scoring.close();
     await claim.release();
   };
 

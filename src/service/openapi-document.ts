@@ -2,6 +2,8 @@ import { createTickets } from './http/token.js';
 import type { Jobs } from './jobs/jobs.js';
 import type { JobStore } from './jobs/store.js';
 import type { Planner } from './plans/planner.js';
+import type { Scoring } from './scoring/open.js';
+import { scoreRoutes } from './scoring/routes.js';
 import { buildServer, createLogger } from './server.js';
 
 /** The OpenAPI document of the service, from the routes themselves; none of them is called. */
@@ -17,6 +19,7 @@ export async function openApiDocument(version: string): Promise<object> {
     logger: createLogger('silent'),
     guard: { token: null, tickets: createTickets(), hosts: null, wrongTokens: 1 },
     scoringStats: () => null,
+    addRoutes: (server) => scoreRoutes(server, {} as Scoring),
   });
   try {
     await app.ready();

@@ -8,7 +8,7 @@ import type { App } from './http/app.js';
 import { errorBody, sendError } from './http/errors.js';
 import { addGuard, type GuardOptions } from './http/guard.js';
 import { addOpenApi } from './http/openapi.js';
-import { createMetrics, type ScoringStats } from './metrics.js';
+import { createMetrics } from './metrics.js';
 import type { RouteContext } from './routes/context.js';
 import { eventRoutes } from './routes/events.js';
 import { healthRoutes } from './routes/health.js';
@@ -17,6 +17,7 @@ import { metricsRoutes } from './routes/metrics.js';
 import { outputRoutes } from './routes/outputs.js';
 import { pageRoutes } from './routes/page.js';
 import { planRoutes } from './routes/plans.js';
+import type { ScoringStats } from './scoring/open.js';
 import type { ServeSettings } from './settings.js';
 
 const BODY_BYTES = 1 << 20;

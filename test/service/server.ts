@@ -1,6 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { cliPath } from '../support/cli.js';
 
 export interface RunningService {
@@ -10,6 +9,14 @@ export interface RunningService {
   output(): string;
   /** Sends a signal and waits for the end; the exit code. */
   stop(signal?: NodeJS.Signals): Promise<number | null>;
+}
+
+const running = new Set<ChildProcess>();
+
+/** Ends what a failed test has left running. */
+export function killServices(): void {
+  for (const child of running) child.kill('SIGKILL');
+  running.clear();
 }
 
 /** Starts `tokensieve serve` as a process of its own, on a free port. */
@@ -30,6 +37,7 @@ export async function startService(root: string, ...more: readonly string[]): Pr
     });
     child.on('close', (code) => reject(new Error(`serve ended with ${code}: ${output}`)));
   });
+  running.add(child);
   return {
     url,
     child,
@@ -95,4 +103,39 @@ export const smallJob = (more: Record<string, unknown> = {}): Record<string, unk
   ...more,
 });
 
-export const inputsBelow = (root: string) => ({ corpus: join(root, 'corpus'), models: join(root, 'inputs') });
+export interface StreamEvent {
+  readonly id: number | null;
+  readonly event: string;
+  // biome-ignore lint/suspicious/noExplicitAny: tests say what they expect
+  readonly data: any;
+}
+
+/** The events of a stream as they come, until it ends or the caller has enough. */
+export async function* streamOf(
+  url: string,
+  headers: Record<string, string> = {},
+): AsyncGenerator<StreamEvent, void, undefined> {
+  const left = new AbortController();
+  const response = await fetch(url, { headers, signal: left.signal });
+  if (response.body === null) throw new Error('no body');
+  let held = '';
+  try {
+    for await (const chunk of response.body.pipeThrough(new TextDecoderStream())) {
+      const blocks = (held + chunk).split('\n\n');
+      held = blocks.pop() ?? '';
+      for (const block of blocks) {
+        const fields = new Map(block.split('\n').map((line) => line.split(/: (.*)/s, 2) as [string, string]));
+        const id = fields.get('id');
+        const event = fields.get('event');
+        if (event === undefined) continue;
+        yield {
+          id: id === undefined ? null : Number(id),
+          event,
+          data: JSON.parse(fields.get('data') ?? 'null'),
+        };
+      }
+    }
+  } finally {
+    left.abort();
+  }
+}

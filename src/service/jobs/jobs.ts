@@ -11,7 +11,7 @@ import { isActive, type JobAction, nextState } from './lifecycle.js';
 import { type JobLog, openLog } from './log.js';
 import { openPartsReader, type PartsReader, totalsOfJob } from './manifests.js';
 import { stopAnnounced } from './process.js';
-import { noProgress, type Progress } from './progress.js';
+import { completed, noProgress, type Progress } from './progress.js';
 import { emptyQueue, enqueue, handBack, leave, positionOf, type Queue, startNext } from './queue.js';
 import { byQueueOrder, inState, type JobRecord, newRecord } from './record.js';
 import type { JobStore } from './store.js';
@@ -229,7 +229,7 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
     const patch: Partial<JobRecord> = {
       attempt: null,
       exit_code: end?.code ?? null,
-      progress: { ...jobLog.progress(), seconds_left: null },
+      progress: end?.complete === true ? completed(jobLog.progress()) : jobLog.progress(),
       totals: await totalsOfJob(parts, record.parts),
     };
     const stopped = stopping && error === null && end?.complete !== true;

@@ -33,6 +33,14 @@ export const noProgress = (stages: readonly string[]): Progress => ({
   seconds_left: null,
 });
 
+/** The progress of a stage that is over: not every kind tells of its last part. */
+export const completed = (progress: Progress): Progress => ({
+  ...progress,
+  parts_done: progress.parts,
+  text_bytes_done: progress.text_bytes,
+  seconds_left: 0,
+});
+
 /** The progress after one more line. Lines of other events, and fields that are no numbers, change nothing. */
 export function foldEvent(progress: Progress, event: LogEvent): Progress {
   switch (event.event) {

@@ -131,6 +131,10 @@ export function outputsOf({ kind, settings }: Stage): readonly string[] {
   return cache === undefined ? out : [...out, cache];
 }
 
+/** The paths that a single run writes to, as they are given. */
+export const runOutputs = ({ out, run: { cache } }: Pipeline): readonly string[] =>
+  cache === undefined ? [out] : [out, cache];
+
 /** A single run with every path mapped. */
 export const mapRunPaths = (pipeline: Pipeline, to: PathMapper): Promise<Pipeline> =>
   run(pipeline, to) as Promise<Pipeline>;

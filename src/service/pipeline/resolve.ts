@@ -9,7 +9,7 @@ import { locatedError, usageError } from '../../errors.js';
 import { localStorage } from '../../storage/local.js';
 import { RESERVED_NAMES } from '../jobs/job-files.js';
 import type { PartsFolder } from '../jobs/record.js';
-import { mapRunPaths, mapStagePaths, outputsOf, type PathMapper } from './path-fields.js';
+import { mapRunPaths, mapStagePaths, outputsOf, type PathMapper, runOutputs } from './path-fields.js';
 import { isInside, isSuspect, isWithin, linkOutside } from './roots.js';
 
 /** What `tokensieve audit` is called with. */
@@ -53,7 +53,9 @@ export async function resolvePipeline(settings: Settings, places: Places): Promi
   if (!isStaged(settings)) {
     const pipeline = parsePipeline({ out: 'out', ...settings }, SOURCE);
     refuseMethodFile(pipeline.select?.method, 'select.method');
-    const mapped = await mapRunPaths(pipeline, pathMapper(places, '', [pipeline.out]));
+    const outputs = runOutputs(pipeline);
+    await checkOutputs(places, '', outputs);
+    const mapped = await mapRunPaths(pipeline, pathMapper(places, '', outputs));
     const { out, select } = mapped;
     return {
       settings: withoutUndefined(mapped),
@@ -68,6 +70,7 @@ export async function resolvePipeline(settings: Settings, places: Places): Promi
   }
   const { stages, assume } = parseStages(settings, SOURCE);
   const outputs = stages.flatMap(outputsOf);
+  for (const stage of stages) await checkOutputs(places, `${stage.name}.`, outputsOf(stage));
   const mapped: Stage[] = [];
   for (const stage of stages) {
     if (stage.kind === 'select') refuseMethodFile(stage.settings.method, `${stage.name}.method`);
@@ -138,6 +141,12 @@ function refuseMethodFile(method: string | undefined, field: string): void {
   );
 }
 
+/** Outputs come first: what lies in one of them counts as made by the pipeline. */
+async function checkOutputs(places: Places, prefix: string, outputs: readonly string[]): Promise<void> {
+  const { outputFolder } = pathMapper(places, prefix, []);
+  for (const path of outputs) await outputFolder(path, 'out');
+}
+
 /** @param prefix of fields in errors · @param outputs what the pipeline's stages write to, as given */
 function pathMapper({ roots, jobs, job }: Places, prefix: string, outputs: readonly string[]): PathMapper {
   const allowed = [...roots, job];
@@ -167,8 +176,7 @@ function pathMapper({ roots, jobs, job }: Places, prefix: string, outputs: reado
   const input: PathMapper['input'] = async (path, field) => {
     const found = await locate(path, field, isThere);
     if (!(await isInside(allowed, found.path))) throw outside(field, path);
-    if (found.isMade) return found.path;
-    if (!(await isThere(found.path))) {
+    if (!found.isMade && !(await isThere(found.path))) {
       throw usageError('no-such-input', `${prefix}${field}: ${path}: no such file or folder; check the path`);
     }
     const link = await linkOutside(allowed, found.path);

@@ -49,12 +49,14 @@ export function createPlanner(
   return {
     async plan(submission, signal) {
       const { settings } = await jobs.resolve(submission);
-      return enter(() => planOf(settings, AbortSignal.any([signal, closing.signal])));
+      const until = AbortSignal.any([signal, closing.signal, AbortSignal.timeout(TIMEOUT_MS)]);
+      return enter(() => planOf(settings, until));
     },
     planJob(id) {
       const make = async (): Promise<void> => {
         const { settings } = await jobs.resolve({ pipeline: await store.pipeline(id) });
-        const plan = await planOf(settings, closing.signal);
+        const until = AbortSignal.any([closing.signal, AbortSignal.timeout(TIMEOUT_MS)]);
+        const plan = await planOf(settings, until);
         await writeFile(store.files(id).plan, `${JSON.stringify(plan, null, 2)}\n`);
       };
       if (!background || oneByOne.pendingCount >= MAX_WAITING) return;
@@ -71,6 +73,7 @@ export function createPlanner(
 
 /** Runs `tokensieve plan` over settings. */
 async function planOf(settings: object, signal: AbortSignal): Promise<Plan> {
+  if (signal.aborted) throw tooLong();
   const folder = await mkdtemp(join(tmpdir(), 'tokensieve-plan-'));
   try {
     const file = join(folder, 'pipeline.json');
@@ -88,7 +91,6 @@ function planProcess(file: string, cwd: string, signal: AbortSignal): Promise<st
     const child = spawn(process.execPath, [MAIN, 'plan', file, '--json'], {
       cwd,
       signal,
-      timeout: TIMEOUT_MS,
       killSignal: 'SIGKILL',
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -104,16 +106,25 @@ function planProcess(file: string, cwd: string, signal: AbortSignal): Promise<st
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       words = (words + text).slice(-4096);
     });
-    child.on('error', reject);
+    child.on('error', (error) => reject(signal.aborted ? tooLong() : error));
     child.on('close', (code) => {
       // 3: some shards are broken, which the plan names.
       if (code === 0 || code === 3) return resolve(Buffer.concat(output).toString('utf8'));
       const [, said] = /^tokensieve: (.*)$/m.exec(words) ?? [];
-      const why = said?.replaceAll(file, 'pipeline') ?? 'making the plan took too long or failed';
+      if (said === undefined) return reject(tooLong());
+      const why = said.replaceAll(file, 'pipeline');
       reject(new ServiceError(code === 1 || code === 2 ? 400 : 503, 'no-plan', why));
     });
   });
 }
+
+const tooLong = (): ServiceError =>
+  new ServiceError(
+    503,
+    'no-plan',
+    'making the plan took too long, or the service is stopping; try again later',
+    10,
+  );
 
 /** Plans are made beside jobs, which come first. */
 function lower(pid: number): void {

@@ -20,7 +20,7 @@ import { partsOfJob } from '../jobs/parts.js';
 import { quarantineOfJob } from '../jobs/quarantine.js';
 import { ServiceError } from '../service-error.js';
 import type { RouteContext } from './context.js';
-import { reportOf } from './views.js';
+import { auditOf, reportOf } from './views.js';
 
 /** Time that sending one file may take. */
 const FILE_TIMEOUT_MS = 6 * 3600_000;
@@ -160,11 +160,9 @@ export async function outputRoutes(app: App, context: RouteContext): Promise<voi
       },
     },
     async (request, reply) => {
-      const { audit } = store.files(jobs.get(request.params.id).id);
-      if ((await findArtifact(audit, 'audit.json')) === null) {
-        throw new ServiceError(404, 'no-audit', 'the job has no audit, or not yet');
-      }
-      return sendFile(reply, audit, 'audit.json');
+      const path = auditOf(store, jobs.get(request.params.id));
+      if (path === null) throw new ServiceError(404, 'no-audit', 'the job has no audit, or not yet');
+      return sendFile(reply, dirname(path), basename(path));
     },
   );
 

@@ -1,5 +1,6 @@
 import { planAnswer, submission } from '../api.js';
 import { type App, failures } from '../http/app.js';
+import { clientGone } from '../http/client-gone.js';
 import type { RouteContext } from './context.js';
 import { submitted } from './jobs.js';
 
@@ -16,11 +17,6 @@ export function planRoutes(app: App, { planner, submissions }: RouteContext): vo
         response: { 200: planAnswer, ...failures(413, 415) },
       },
     },
-    async (request, reply) => {
-      // Not request.signal: it is aborted as soon as the request has been read (Node closes it then).
-      const gone = new AbortController();
-      reply.raw.once('close', () => gone.abort());
-      return planner.plan(submitted(request.body), gone.signal);
-    },
+    async ({ body }, reply) => planner.plan(submitted(body), clientGone(reply)),
   );
 }

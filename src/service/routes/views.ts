@@ -1,7 +1,7 @@
 /** Jobs as the API shows them. */
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import type { JobDetail, JobSummary } from '../api.js';
 import type { Jobs } from '../jobs/jobs.js';
@@ -54,6 +54,12 @@ async function readPlan(store: JobStore, id: string): Promise<JobDetail['plan']>
     // Not made yet, or not to be made: the job's own messages say why.
     return null;
   }
+}
+
+/** The numbers of a job's audit, or of its last audit stage; null while there are none. */
+export function auditOf(store: JobStore, { id, reports }: JobRecord): string | null {
+  const folders = [store.files(id).audit, ...[...reports].reverse().map((page) => dirname(page))];
+  return folders.map((folder) => join(folder, 'audit.json')).find((file) => existsSync(file)) ?? null;
 }
 
 function linksOf(id: string): Record<string, string> {
