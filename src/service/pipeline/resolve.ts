@@ -124,8 +124,9 @@ const auditCall = (run: string, { shards, tokenizer }: Scoring): AuditCall => ({
   tokenizer: tokenizer.path ?? null,
 });
 
-/** The last selection of a run that this pipeline scores itself: its shards are known then. */
+/** The last selection of a run that this pipeline scores itself, unless it has an audit of its own. */
 function auditOfStages(stages: readonly Stage[]): AuditCall | null {
+  if (stages.some(({ kind }) => kind === 'audit')) return null;
   const select = stages.findLast((stage) => stage.kind === 'select');
   if (select === undefined) return null;
   const score = stages.find((stage) => stage.kind === 'score' && stage.settings.out === select.settings.run);
