@@ -14,7 +14,10 @@
  * @module
  */
 
-// What a run kept, and how it compares.
+// What a run kept and dropped, and how it compares.
+export type { AuditOptions } from './audit/audit-run.js';
+export type { WrittenAudit } from './audit/audit-to.js';
+export { auditTo } from './audit/audit-to.js';
 export type { CompareRunsOptions } from './audit/compare/compare-runs.js';
 export { compareRuns } from './audit/compare/compare-runs.js';
 export type { Comparison } from './audit/compare/comparison-report.js';
@@ -24,6 +27,10 @@ export type { Dynamics } from './audit/compare/dynamics-report.js';
 export type { OverlapOptions, OverlapSources } from './audit/compare/overlap.js';
 export { ngramOverlap } from './audit/compare/overlap.js';
 export type { Overlap } from './audit/compare/overlap-report.js';
+export type { Audit } from './audit/report.js';
+export { auditSchema } from './audit/report.js';
+export type { AuditInput, AuditSettings } from './audit/settings.js';
+export { auditSettings } from './audit/settings.js';
 
 // Pipelines: the settings of a run.
 export type { Settings } from './config/load.js';
