@@ -128,8 +128,9 @@ describe.skipIf(chromiumPath === null)('jobs in a browser', () => {
     await submit(page, 'to be cancelled', 300);
     await page.getByRole('button', { name: 'Cancel' }).click();
     // Escape is no.
+    await page.getByRole('dialog', { name: 'Cancel this job?' }).waitFor();
     await page.keyboard.press('Escape');
-    expect(await page.getByRole('dialog').count()).toBe(0);
+    await expect.poll(() => page.getByRole('dialog').count()).toBe(0);
     await page.getByRole('button', { name: 'Cancel' }).click();
     await page.getByRole('button', { name: 'Yes, cancel it' }).click();
     await badge(page, 'Cancelled').waitFor({ timeout: 120_000 });
@@ -141,7 +142,10 @@ describe.skipIf(chromiumPath === null)('jobs in a browser', () => {
     await page.getByRole('link', { name: 'Jobs' }).first().click();
     const row = page.getByRole('listitem').filter({ hasText: 'to be cancelled' });
     await row.getByRole('progressbar').waitFor();
-    await page.getByRole('listitem').filter({ hasText: 'a small one' }).getByText('Done').waitFor();
+    await page.getByLabel('Show').selectOption('failed');
+    await page.getByText('None of these.').waitFor();
+    await page.getByLabel('Show').selectOption('');
+    await row.waitFor();
     await expectGoodInAllSizes(page);
     await row.getByRole('link').click();
     await page.getByRole('button', { name: 'Cancel' }).click();
@@ -211,5 +215,41 @@ describe.skipIf(chromiumPath === null)('a service with a token', () => {
     await page.getByRole('button', { name: 'Forget token' }).click();
     await page.getByRole('dialog').waitFor();
     await context.close();
+  });
+});
+
+describe.skipIf(chromiumPath === null)('more jobs than a page holds', () => {
+  const root = temporaryFolder();
+  let service: Served;
+  let browser: Browser;
+  beforeAll(async () => {
+    await quickstartInputs(root);
+    [service, browser] = await Promise.all([startService(root, { args: ['--no-plans'] }), launch()]);
+  });
+  afterAll(async () => {
+    await browser?.close();
+    await service?.stop();
+  });
+
+  it('are turned over, newest first', async () => {
+    for (let i = 1; i <= 23; i++) {
+      const answer = await fetch(`${service.url}/v1/jobs`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ name: `job ${i}`, pipeline: pipelineOf(1) }),
+      });
+      expect(answer.status).toBe(201);
+    }
+    const { page, problems } = await openPage(browser, service.url);
+    const names = page.locator('.job-name');
+    await expect.poll(() => names.count()).toBe(20);
+    expect(await names.first().textContent()).toBe('job 23');
+    expect(await page.getByRole('button', { name: 'Newer' }).isDisabled()).toBe(true);
+    await page.getByRole('button', { name: 'Older' }).click();
+    await expect.poll(() => names.allTextContents()).toEqual(['job 3', 'job 2', 'job 1']);
+    expect(await page.getByRole('button', { name: 'Older' }).isDisabled()).toBe(true);
+    await page.getByRole('button', { name: 'Newer' }).click();
+    await expect.poll(() => names.first().textContent()).toBe('job 23');
+    expect(problems).toEqual([]);
   });
 });
