@@ -1,3 +1,5 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { chromiumPath } from '../support/chromium.js';
@@ -8,9 +10,9 @@ import { type Served, startService } from './served.js';
 // The page in a real browser, with real jobs of the real service.
 
 /** `rows` of each of three shards, in parts of about 64 KiB of text. */
-const pipelineOf = (rows: number): string => `
+const pipelineOf = (rows: number, shards = 'corpus/noisy/*.parquet'): string => `
 version: 1
-shards: [corpus/noisy/*.parquet]
+shards: [${shards}]
 reference: models/reference
 current: models/current
 corpus: { limit: ${rows}, part_bytes: 65536 }
@@ -19,7 +21,7 @@ score: { device: cpu, batch_tokens: 2048 }
 select: { method: slm, keep: 0.6 }
 `;
 
-async function submit(page: Page, name: string, rows: number): Promise<void> {
+async function submit(page: Page, name: string, rows: number, shards?: string): Promise<void> {
   const opener = page.getByRole('button', { name: 'New job' });
   await page
     .getByRole('heading', { name: /New job|Newest first/ })
@@ -27,7 +29,7 @@ async function submit(page: Page, name: string, rows: number): Promise<void> {
     .waitFor();
   if (await opener.isVisible()) await opener.click();
   await page.getByLabel('Name').fill(name);
-  await page.getByLabel('Pipeline').fill(pipelineOf(rows));
+  await page.getByLabel('Pipeline').fill(pipelineOf(rows, shards));
   await page.getByRole('button', { name: 'Start' }).click();
   await page.getByRole('heading', { name, level: 1 }).waitFor();
 }
@@ -119,6 +121,24 @@ describe.skipIf(chromiumPath === null)('jobs in a browser', () => {
     const download = page.waitForEvent('download');
     await page.getByRole('button', { name: 'pipeline.yaml' }).click();
     expect((await download).suggestedFilename()).toBe('pipeline.yaml');
+    await expectGoodInAllSizes(page);
+    expect(problems).toEqual([]);
+  });
+
+  it('shows rows that were set aside, with the reason', async () => {
+    const rows = [{ text: 'One and one is two.' }, { text: null }, { text: 'Two and two is four.' }];
+    writeFileSync(join(root, 'corpus/odd.jsonl'), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+    const { page, problems } = await openPage(browser, service.url);
+    await submit(page, 'odd rows', 10, 'corpus/odd.jsonl');
+    await badge(page, 'Done, some rows set aside').waitFor({ timeout: 200_000 });
+    await page.getByRole('heading', { name: 'Set aside: 1' }).waitFor();
+    const row = page.getByLabel('Rows set aside').getByRole('row').nth(1);
+    expect(await row.locator('td').allTextContents()).toEqual([
+      'odd.jsonl',
+      '1',
+      expect.any(String),
+      expect.any(String),
+    ]);
     await expectGoodInAllSizes(page);
     expect(problems).toEqual([]);
   });
