@@ -13,18 +13,21 @@ export interface Progress {
 
 /** Quarantined rows shown on a terminal; the rest is in the reports and in the sums at the end. */
 const QUARANTINE_SHOWN = 20;
-/** Time between two progress lines of a log, in milliseconds. */
-const LOG_EVERY_MS = 5000;
+/** Time between two progress lines of a log, in seconds. */
+export const LOG_EVERY = 5;
 
-/** Where a run's events go: a bar on a terminal, one JSON object a line otherwise. Always stderr. */
-export function openProgress(kind: LogKind): Progress {
+/**
+ * Where a run's events go: a bar on a terminal, one JSON object a line otherwise. Always stderr.
+ * @param every seconds between two progress lines of a log
+ */
+export function openProgress(kind: LogKind, every = LOG_EVERY): Progress {
   const shown = kind === 'auto' ? (process.stderr.isTTY ? 'bar' : 'json') : kind;
   if (shown === 'none') return { sink: () => undefined, stop: () => undefined };
-  return shown === 'json' ? jsonLines() : bar();
+  return shown === 'json' ? jsonLines(every) : bar();
 }
 
 /** Every event as it comes, but progress at most every few seconds, with the sums so far. */
-function jsonLines(): Progress {
+function jsonLines(every: number): Progress {
   const meter = createMeter();
   let told = Number.NEGATIVE_INFINITY;
   const write = (line: object): void => {
@@ -34,7 +37,7 @@ function jsonLines(): Progress {
     sink: (event) => {
       meter.add(event);
       if (event.event !== 'progress') write(event);
-      else if (performance.now() - told >= LOG_EVERY_MS) {
+      else if (performance.now() - told >= every * 1000) {
         told = performance.now();
         const { doneBytes, totalBytes, tokens, tokensPerSecond, secondsLeft } = meter.read();
         write({

@@ -7,10 +7,20 @@ import { retryingReads } from '../storage/retrying.js';
 import { withInterrupt } from './exit.js';
 import { logOption } from './options.js';
 import { jobFrom, scoringOptions, stageOptions } from './pipeline-options.js';
-import { type LogKind, openProgress } from './progress.js';
+import { LOG_EVERY, type LogKind, openProgress } from './progress.js';
 import { describeParts, partsExit, replaceOption } from './score.js';
 import { describeSelection } from './select.js';
 import { runStaged } from './staged.js';
+
+const logEveryOption = {
+  'log-every': {
+    type: 'number' as const,
+    requiresArg: true,
+    default: LOG_EVERY,
+    description: 'Seconds between two progress lines of --log json',
+    group: 'Output:',
+  },
+};
 
 export const runCommand: CommandModule = {
   command: 'run <pipeline>',
@@ -18,7 +28,7 @@ export const runCommand: CommandModule = {
   builder: (yargs) =>
     yargs
       .positional('pipeline', { type: 'string', demandOption: true, describe: 'Pipeline file (YAML)' })
-      .options({ ...scoringOptions, ...stageOptions, ...replaceOption, ...logOption })
+      .options({ ...scoringOptions, ...stageOptions, ...replaceOption, ...logOption, ...logEveryOption })
       .example('$0 run pipelines/quickstart.yaml', 'Run it; the same command resumes')
       .example('$0 run pipelines/quickstart.yaml --from score', 'A pipeline with stages, from one of them on')
       .example(
@@ -29,13 +39,14 @@ export const runCommand: CommandModule = {
     withInterrupt(async (signal) => {
       const job = await jobFrom(args, String(args['pipeline']));
       const log = args['log'] as LogKind;
+      const logEvery = Math.max(0.1, Number(args['log-every']) || LOG_EVERY);
       const replace = args['replace'] === true;
       if (job.kind === 'stages') {
         const { from, only } = args as { readonly from?: string; readonly only?: string };
-        return runStaged(job.staged, { from, only, log, replace, signal });
+        return runStaged(job.staged, { from, only, log, logEvery, replace, signal });
       }
       const { pipeline } = job;
-      const progress = openProgress(log);
+      const progress = openProgress(log, logEvery);
       const options = {
         storage: retryingReads(localStorage()),
         sink: progress.sink,

@@ -15,6 +15,8 @@ export interface StagedOptions {
   readonly from: string | undefined;
   readonly only: string | undefined;
   readonly log: LogKind;
+  /** Seconds between two progress lines of a log. */
+  readonly logEvery: number;
   readonly replace: boolean;
   readonly signal: AbortSignal;
 }
@@ -33,8 +35,8 @@ export async function runStaged({ stages }: StagedPipeline, options: StagedOptio
       replace: options.replace,
       open: ({ name, kind }) => {
         openProgress(options.log).sink({ event: 'stage', name, kind });
-        const progress = openProgress(kind === 'train' ? 'none' : options.log);
-        const training = openTrainProgress(kind === 'train' ? options.log : 'none');
+        const progress = openProgress(kind === 'train' ? 'none' : options.log, options.logEvery);
+        const training = openTrainProgress(kind === 'train' ? options.log : 'none', options.logEvery);
         stop = () => {
           progress.stop();
           training.stop();

@@ -1,25 +1,28 @@
 import cliProgress from 'cli-progress';
 import type { TrainEvent, TrainSink } from '../train/events.js';
 import { count, duration, printable } from './format.js';
-import type { LogKind } from './progress.js';
+import { LOG_EVERY, type LogKind } from './progress.js';
 
-/** Time between two progress lines of a log, in milliseconds. */
-const LOG_EVERY_MS = 5000;
-
-/** Where a training run's events go: a bar on a terminal, JSON lines otherwise. Always stderr. */
-export function openTrainProgress(kind: LogKind): { readonly sink: TrainSink; stop(): void } {
+/**
+ * Where a training run's events go: a bar on a terminal, JSON lines otherwise. Always stderr.
+ * @param every seconds between two steps that a log tells of
+ */
+export function openTrainProgress(
+  kind: LogKind,
+  every = LOG_EVERY,
+): { readonly sink: TrainSink; stop(): void } {
   const shown = kind === 'auto' ? (process.stderr.isTTY ? 'bar' : 'json') : kind;
   if (shown === 'none') return { sink: () => undefined, stop: () => undefined };
-  return shown === 'json' ? jsonLines() : bar();
+  return shown === 'json' ? jsonLines(every) : bar();
 }
 
 /** Every event as it comes, but steps at most every few seconds. */
-function jsonLines(): { readonly sink: TrainSink; stop(): void } {
+function jsonLines(every: number): { readonly sink: TrainSink; stop(): void } {
   let told = Number.NEGATIVE_INFINITY;
   return {
     sink: (event) => {
       const now = performance.now();
-      if (event.event === 'step' && now - told < LOG_EVERY_MS && event.held_out === undefined) return;
+      if (event.event === 'step' && now - told < every * 1000 && event.held_out === undefined) return;
       if (event.event === 'step') told = now;
       process.stderr.write(`${JSON.stringify({ time: new Date().toISOString(), ...event })}\n`);
     },

@@ -5,7 +5,18 @@ import { EXIT } from './exit.js';
 import { printable } from './format.js';
 
 /** Flags of the commands that stand for no setting. */
-const OTHER_FLAGS = ['set', 'from', 'only', 'replace', 'log', 'json', 'tflops', 'help', 'version'];
+const OTHER_FLAGS = [
+  'set',
+  'from',
+  'only',
+  'replace',
+  'log',
+  'log-every',
+  'json',
+  'tflops',
+  'help',
+  'version',
+];
 
 /** Prints what is wrong with a command line, in one line and a hint, and gives the exit code. */
 export function reportUsage(message: string): number {

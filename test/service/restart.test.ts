@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import { isRunning, type ProcessIdentity } from '#tokensieve/storage/process-identity.js';
@@ -102,6 +103,39 @@ describe('a service that is killed mid-job', () => {
     await second.stop();
   });
 });
+
+describe('a service that is killed again and again', () => {
+  it('never has two processes at one job, and comes to the same bytes', async () => {
+    let service = await startService(root);
+    const id = await submit(asking(service.url));
+    const folder = join(root, 'jobs', id);
+    const random = seededRandom(20261123);
+    for (let kill = 0; kill < 5; kill++) {
+      await wait(random() * 2500);
+      await service.stop('SIGKILL');
+      service = await startService(root);
+      const alive = [];
+      for (const name of readdirSync(folder)) {
+        if (!/^\.process-\w+\.json$/.test(name)) continue;
+        const found = JSON.parse(readFileSync(join(folder, name), 'utf8'));
+        if (await isRunning(found)) alive.push(found);
+      }
+      expect(alive.length).toBeLessThanOrEqual(1);
+    }
+    const done = await until(asking(service.url), id, 'quarantined', 'failed', 'cancelled');
+    expect(done, service.output()).toMatchObject({ state: 'quarantined', error: null });
+    expect(outputs(`jobs/${id}/out`)).toEqual(expected);
+    await service.stop();
+  });
+});
+
+function seededRandom(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
 
 describe('a service that is asked to stop mid-job', () => {
   it('hands the job back, ends streams, and goes on at the next start', async () => {

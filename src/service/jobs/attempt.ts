@@ -36,7 +36,7 @@ const AUDIT_COMMAND = new URL('../../cli/audit.js', import.meta.url);
 
 /** The commands of a job, in order. */
 export function stepsOf(files: JobFiles, audit: AuditCall | null): Step[] {
-  const run: Step = { name: 'run', args: ['run', files.resolved, '--log', 'json'] };
+  const run: Step = { name: 'run', args: ['run', files.resolved, '--log', 'json', '--log-every', '1'] };
   if (audit === null || !existsSync(AUDIT_COMMAND)) return [run];
   const { shards, tokenizer } = audit;
   return [
