@@ -136,6 +136,11 @@ describe('with a token', () => {
     expect((await ask('GET', path)).status).toBe(200);
   });
 
+  it('has no stream without a body', async () => {
+    expect((await withToken('HEAD', `/v1/jobs/${JOB}/events`)).status).toBe(404);
+    expect((await withToken('HEAD', `/v1/jobs/${JOB}/artifacts/notes.txt`)).headers.get('content-length')).toBe('10');
+  });
+
   it('does not take one from the query', async () => {
     expect((await ask('GET', `/v1/jobs?token=${TOKEN}`)).status).toBe(401);
   });

@@ -32,6 +32,8 @@ export function eventRoutes(app: App, context: RouteContext): void {
   app.get(
     '/v1/jobs/:id/events',
     {
+      // A stream without its body would be open for nothing.
+      exposeHeadRoute: false,
       schema: {
         tags: ['jobs'],
         summary:
