@@ -138,7 +138,9 @@ describe('with a token', () => {
 
   it('has no stream without a body', async () => {
     expect((await withToken('HEAD', `/v1/jobs/${JOB}/events`)).status).toBe(404);
-    expect((await withToken('HEAD', `/v1/jobs/${JOB}/artifacts/notes.txt`)).headers.get('content-length')).toBe('10');
+    expect(
+      (await withToken('HEAD', `/v1/jobs/${JOB}/artifacts/notes.txt`)).headers.get('content-length'),
+    ).toBe('10');
   });
 
   it('does not take one from the query', async () => {

@@ -78,7 +78,11 @@ export const asking =
     });
     const text = await response.text();
     const isJson = response.headers.get('content-type')?.startsWith('application/json') === true;
-    return { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : text };
+    return {
+      status: response.status,
+      headers: response.headers,
+      body: isJson && method !== 'HEAD' ? JSON.parse(text) : text,
+    };
   };
 
 /** Asks until the job is in one of the states. */
