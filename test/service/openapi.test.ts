@@ -39,6 +39,7 @@ it('schemas/openapi.json is as the routes say: run node schemas/generate.mjs aft
 
 /** A pipeline that is taken; a job of it fails as soon as it looks into the model. */
 const ACCEPTED = 'shards: [shard.jsonl]\nreference: model\n';
+const ACCEPTED_REQUEST = { url: '/v1/jobs', headers: {}, body: { pipeline: ACCEPTED } };
 
 const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
   Object.entries(methods).map(([method, operation]) => ({ path, method: method.toUpperCase(), operation })),
@@ -102,7 +103,6 @@ describe('every answer is one of those that the document names', () => {
     { weight: 1, arbitrary: garbage },
   );
   const settings = fc.oneof(
-    { weight: 4, arbitrary: fc.constant(ACCEPTED) },
     fc.constant(EMPTY_PIPELINE),
     fc.constant('shards: [/etc/passwd]\nreference: /etc\n'),
     fc.constant(
@@ -207,7 +207,8 @@ describe('every answer is one of those that the document names', () => {
           const validate = ajv.compile({ $ref: `api#/${pointer}/content/application~1json/schema` });
           expect(validate(answer.body), JSON.stringify([answer.body, validate.errors])).toBe(true);
         }),
-        { numRuns: 60 },
+        // Few are accepted: each starts a process.
+        { numRuns: 60, examples: nameOf(one) === 'POST /v1/jobs' ? [[() => ACCEPTED_REQUEST]] : [] },
       );
       // A plan that is right takes seconds, and there are no models: jobs.test.ts and scoring.test.ts ask for those.
       if (!['/v1/plans', '/v1/score'].includes(one.path))
