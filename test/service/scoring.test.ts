@@ -283,7 +283,8 @@ describe('a client that goes away', () => {
   });
 
   it('or that waits too long is told so, and frees its place', async () => {
-    const scoring = await openScoring({ models: [pairs.bytes], request_tokens: 2e5, device: 'cpu', cache });
+    const sizes = { request_tokens: 4e5, queue_tokens: 4e5 };
+    const scoring = await openScoring({ models: [pairs.bytes], ...sizes, device: 'cpu', cache });
     const { app, url } = await listen(scoring, { timeLimitMs: 300 });
     try {
       const { status, body, retryAfter } = await post(url, { texts: new Array(6).fill(long) });
