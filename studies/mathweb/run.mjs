@@ -60,7 +60,9 @@ function train(name, settings) {
   };
   writeFileSync(file, stringify(full));
   tokensieve('train', file, '--log', 'json');
-  writeFileSync(join(results, `${name}.json`), `${JSON.stringify(resultOf(name, full), null, 1)}\n`);
+  // Paths as below the study's folder: a result says nothing of the machine it was made on.
+  const result = JSON.stringify(resultOf(name, full), null, 1).replaceAll(`"${out}/`, '"');
+  writeFileSync(join(results, `${name}.json`), `${result}\n`);
 }
 
 /** Every step at which held-out losses were measured, and totals. */
