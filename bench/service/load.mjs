@@ -129,7 +129,7 @@ async function main(folder) {
   const marks = [];
   const mark = async () => {
     const [scored, ...lag] = await metrics(server.url, [
-      'tokensieve_scoring{figure="scored_tokens"}',
+      'tokensieve_score{figure="scored_tokens"}',
       'nodejs_eventloop_lag_p50_seconds',
       'nodejs_eventloop_lag_p99_seconds',
       'nodejs_eventloop_lag_max_seconds',

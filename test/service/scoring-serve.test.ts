@@ -36,7 +36,7 @@ describe('tokensieve serve with models', () => {
       status: 413,
       code: 'too-many-tokens',
     });
-    expect((await ask('GET', '/metrics')).body).toMatch(/tokensieve_scoring\{figure="scored_requests"\} 1\n/);
+    expect((await ask('GET', '/metrics')).body).toMatch(/tokensieve_score\{figure="scored_requests"\} 1\n/);
   });
 
   it('describes the routes in its OpenAPI document', async () => {
