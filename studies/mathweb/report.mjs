@@ -22,7 +22,7 @@ const start = results.get('base')?.curve.at(-1)?.held_out;
 function curveOf(name, set) {
   const result = results.get(name);
   if (result === undefined) return null;
-  const from = /\/reference\/model$/.test(result.settings.model.start ?? '')
+  const from = /(^|\/)reference\/model$/.test(result.settings.model.start ?? '')
     ? results.get('reference')?.curve.at(-1)?.held_out
     : start;
   const points = result.curve.map(({ step, tokens, held_out }) => ({ step, tokens, loss: held_out[set] }));
