@@ -5,8 +5,14 @@
  */
 export const length = 256;
 const rows = 16;
-/** Of an arm, in tokens: with 15 arms, what two cores train in an afternoon beside other work. */
+/** Of an arm with three seeds, in tokens: what two cores train in an afternoon beside other work. */
 const armTokens = 1.2e6;
+/**
+ * Of an arm that is run once. At a constant rate every point of a curve is a run that could have ended there, so these are
+ * compared with the first 0.72M tokens of the pair with seed 3, whose base model, rows and order they share.
+ */
+const onceTokens = 7.2e5;
+const onceSeed = 3;
 const steps = (tokens) => Math.ceil(tokens / (rows * (length - 1)));
 
 /** @param {string} out the study's folder */
@@ -33,10 +39,10 @@ export function models(out) {
 
 /** @param {string} out the study's folder */
 export function arms(out) {
-  const arm = (loss, more = {}) => ({
+  const arm = (loss, { tokens = onceTokens, ...more } = {}) => ({
     model: { start: `${out}/base/model` },
-    data: { sources: [`${out}/scored/arms/scored`], seed: 1, ...more.data },
-    batch: { rows, steps: steps(armTokens) },
+    data: { sources: [`${out}/scored/arms/scored`], seed: onceSeed, ...more.data },
+    batch: { rows, steps: steps(tokens) },
     optimizer: { learning_rate: 5e-4 },
     // Constant, so that every point of a curve is a run that could have ended there: a falling rate would make
     // tokens-to-a-loss depend on when the run was to end.
@@ -52,7 +58,7 @@ export function arms(out) {
   const mixed = { data: { sources: [`${out}/scored/arms/scored=3`, `${out}/scored/clean/scored=1`] } };
   const fromReference = { model: { start: `${out}/reference/model` } };
   const seeds = (name, loss) =>
-    [1, 2, 3].map((seed) => [`${name}-seed-${seed}`, arm(loss, { data: { seed } })]);
+    [1, 2, 3].map((seed) => [`${name}-seed-${seed}`, arm(loss, { data: { seed }, tokens: armTokens })]);
   return Object.fromEntries([
     ...[0, 1, 2].flatMap((index) => [seeds('clm', clm)[index], seeds('slm', slm())[index]]),
     ['clm-with-clean', arm(clm, mixed)],

@@ -3,7 +3,7 @@
  * checkpoints to its last model. Scored text stays below the study's folder; shares go to results/dynamics.json.
  *
  *   npm run build
- *   node studies/mathweb/dynamics.mjs --out runs/mathweb [--only clm-seed-1,slm-seed-1] [--threads 1]
+ *   node studies/mathweb/dynamics.mjs --out runs/mathweb [--only clm-seed-3,slm-seed-3] [--threads 1]
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -26,7 +26,7 @@ const { values } = parseArgs({
   options: {
     out: { type: 'string', default: 'runs/mathweb' },
     results: { type: 'string', default: join(import.meta.dirname, 'results') },
-    only: { type: 'string', default: 'clm-seed-1,slm-seed-1' },
+    only: { type: 'string', default: 'clm-seed-3,slm-seed-3' },
     threads: { type: 'string', default: '0' },
   },
 });

@@ -12,20 +12,25 @@ const here = import.meta.dirname;
 const results = new Map(
   readdirSync(join(here, 'results'))
     .filter((name) => name.endsWith('.json') && !['overlap.json', 'dynamics.json'].includes(name))
-    .map((name) => JSON.parse(readFileSync(join(here, 'results', name), 'utf8')))
-    .map((result) => [result.name, result]),
+    .map((name) => [name.replace('.json', ''), JSON.parse(readFileSync(join(here, 'results', name), 'utf8'))]),
 );
 const sets = ['clean', 'gsm8k', 'noisy'];
-const start = results.get('base')?.curve.at(-1)?.held_out;
 
-/** An arm's held-out curve, from the model it starts from. */
-function curveOf(name, set) {
+/** Seeds 1 and 2 start from the first base model: the second was trained anew, on another processor. */
+function startOf(name, { settings }) {
+  const first = /-seed-[12]$/.test(name) ? '-first' : '';
+  const kind = /(^|\/)reference\/model$/.test(settings.model.start ?? '') ? 'reference' : 'base';
+  return results.get(`${kind}${first}`)?.curve.at(-1)?.held_out;
+}
+
+/** An arm's held-out curve, from the model it starts from, up to a step. */
+function curveOf(name, set, upTo = Number.POSITIVE_INFINITY) {
   const result = results.get(name);
   if (result === undefined) return null;
-  const from = /(^|\/)reference\/model$/.test(result.settings.model.start ?? '')
-    ? results.get('reference')?.curve.at(-1)?.held_out
-    : start;
-  const points = result.curve.map(({ step, tokens, held_out }) => ({ step, tokens, loss: held_out[set] }));
+  const from = startOf(name, result);
+  const points = result.curve
+    .filter(({ step }) => step <= upTo)
+    .map(({ step, tokens, held_out }) => ({ step, tokens, loss: held_out[set] }));
   return from === undefined ? points : [{ step: 0, tokens: 0, loss: from[set] }, ...points];
 }
 
@@ -33,7 +38,7 @@ const seeds = (name) => [1, 2, 3].map((seed) => `${name}-seed-${seed}`).filter((
 const fixed = (value) => value.toFixed(3);
 const spread = ({ mean, deviation }) =>
   deviation === null ? fixed(mean) : `${fixed(mean)} ± ${fixed(deviation)}`;
-const last = (name, set) => curveOf(name, set)?.at(-1)?.loss ?? null;
+const last = (name, set, upTo) => curveOf(name, set, upTo)?.at(-1)?.loss ?? null;
 const rows = [];
 const row = (...cells) => rows.push(`| ${cells.join(' | ')} |`);
 const text = [];
@@ -42,23 +47,31 @@ const table = (head) => {
 };
 
 text.push('Held-out loss at the end, nats a token (mean ± sample standard deviation over seeds):', '');
-const line = (label, names) => {
+const line = (label, names, upTo) => {
   if (names.length === 0 || names.some((name) => !results.has(name))) return;
-  row(label, ...sets.map((set) => spread(spreadOf(names.map((name) => last(name, set))))), names.length);
+  const points = names.map((name) => results.get(name).curve.filter(({ step }) => step <= (upTo ?? step)).at(-1));
+  const tokens = `${(points[0].tokens / 1e6).toFixed(2)}M`;
+  row(label, tokens, ...sets.map((set) => spread(spreadOf(names.map((name) => last(name, set, upTo))))), names.length);
 };
-if (results.has('base')) line('base, where the arms start', ['base']);
-if (results.has('reference')) line('reference', ['reference']);
+const bases = (kind) => [kind, `${kind}-first`].filter((name) => results.has(name));
+line('base, where the arms start', bases('base'));
+line('reference', bases('reference'));
 line('CLM', seeds('clm'));
 line('SLM live, keep 0.6', seeds('slm'));
+/** Steps of the arms that are run once, and the run that shares their base, rows and order. */
+const once = 177;
+const beside = (kind) => `${kind}-seed-3`;
+line('CLM, seed 3, at the length of the arms below', [beside('clm')], once);
+line('SLM live, keep 0.6, seed 3, likewise', [beside('slm')], once);
 for (const name of results.keys()) {
-  if (!/-seed-|^base$|^reference$/.test(name)) line(name, [name]);
+  if (!/-seed-|^base|^reference(-first)?$/.test(name)) line(name, [name]);
 }
-table(['model', ...sets, 'runs']);
+table(['model', 'tokens', ...sets, 'runs']);
 
-const paired = (arm, baseline, label) => {
+const paired = (arm, baseline, label, upTo) => {
   for (const set of sets) {
-    const curves = arm.map((name) => curveOf(name, set));
-    const others = baseline.map((name) => curveOf(name, set));
+    const curves = arm.map((name) => curveOf(name, set, upTo));
+    const others = baseline.map((name) => curveOf(name, set, upTo));
     if (curves.length === 0 || [...curves, ...others].some((curve) => curve === null)) continue;
     const found = compareArms(others, curves);
     if (found === null) continue;
@@ -69,7 +82,7 @@ const paired = (arm, baseline, label) => {
 const both = seeds('slm').filter((name) => results.has(name.replace('slm', 'clm')));
 paired(both, both.map((name) => name.replace('slm', 'clm')), 'SLM − CLM');
 for (const name of ['slm-frozen', 'random', 'reference-loss', 'slm-keep-0.4', 'slm-keep-0.8']) {
-  if (results.has(name) && results.has('clm-seed-1')) paired([name], ['clm-seed-1'], `${name} − CLM`);
+  if (results.has(name) && results.has(beside('clm'))) paired([name], [beside('clm')], `${name} − CLM`, once);
 }
 for (const kind of ['with-clean', 'from-reference']) {
   if (results.has(`slm-${kind}`) && results.has(`clm-${kind}`)) {
@@ -142,13 +155,13 @@ for (const set of sets) {
   figure(set, `Held-out loss, ${set}`, set, [1, 2, 3].flatMap((seed) => pair(`seed-${seed}`, seed - 1, seed)));
 }
 figure('controls', 'Held-out loss, clean: the controls', 'clean', [
-  ...pair('seed-1', 0, ''),
+  ...pair('seed-3', 0, ''),
   ...pair('with-clean', 1, 'with clean tokens'),
   ...pair('from-reference', 2, 'from the reference'),
 ]);
 figure('selections', 'Held-out loss, clean: ways to select', 'clean', [
-  { name: 'clm-seed-1', label: 'all tokens', colour: 0, dash: 0 },
-  { name: 'slm-seed-1', label: 'live, 0.6', colour: 1, dash: 0 },
+  { name: beside('clm'), label: 'all tokens', colour: 0, dash: 0 },
+  { name: beside('slm'), label: 'live, 0.6', colour: 1, dash: 0 },
   { name: 'slm-frozen', label: 'frozen, 0.6', colour: 2, dash: 1 },
   { name: 'reference-loss', label: 'low reference loss', colour: 4, dash: 3 },
   { name: 'random', label: 'random 0.6', colour: 3, dash: 2 },
