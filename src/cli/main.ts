@@ -15,6 +15,7 @@ import { runCommand } from './run.js';
 import { scoreCommand } from './score.js';
 import { selectCommand } from './select.js';
 import { serveCommand } from './serve.js';
+import { statusCommand } from './status.js';
 import { trainCommand } from './train.js';
 import { reportUsage } from './usage.js';
 import { verifyCommand } from './verify.js';
@@ -35,6 +36,7 @@ await yargs(hideBin(process.argv))
   )
   .command(runCommand)
   .command(planCommand)
+  .command(statusCommand)
   .command(scoreCommand)
   .command(packCommand)
   .command(selectCommand)

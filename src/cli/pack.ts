@@ -5,7 +5,7 @@ import { packCorpus } from '../run/pack-run.js';
 import { localStorage } from '../storage/local.js';
 import { retryingReads } from '../storage/retrying.js';
 import { withInterrupt } from './exit.js';
-import { logOption, yargsOptions } from './options.js';
+import { arrayOptions, logOption, shareFrom, shareText, yargsOptions } from './options.js';
 import { setOption, settingsFrom } from './pipeline-options.js';
 import { type LogKind, openProgress } from './progress.js';
 import { describeParts, partsExit, replaceOption } from './score.js';
@@ -17,7 +17,13 @@ export const packCommand: CommandModule = {
   describe: 'Tokenize and pack shards for training on every token; no model is read',
   builder: (yargs) =>
     yargs
-      .options({ ...yargsOptions(flags, 'Settings:'), ...setOption, ...replaceOption, ...logOption })
+      .options({
+        ...yargsOptions(flags, 'Settings:'),
+        ...setOption,
+        ...replaceOption,
+        ...arrayOptions,
+        ...logOption,
+      })
       .example(
         "$0 pack --shards 'shards/*.parquet' --tokenizer models/base --out runs/clm",
         'Token files for causal language modelling; the same command resumes',
@@ -25,6 +31,7 @@ export const packCommand: CommandModule = {
   handler: (args) =>
     withInterrupt(async (signal) => {
       const settings = parsePack(settingsFrom(flags, args), 'command line');
+      const share = shareFrom(args);
       const progress = openProgress(args['log'] as LogKind);
       try {
         const report = await packCorpus(settings, {
@@ -32,9 +39,10 @@ export const packCommand: CommandModule = {
           sink: progress.sink,
           signal,
           replace: args['replace'] === true,
+          share,
         });
         progress.stop();
-        process.stdout.write(`${describeParts(report, 'packed')}\n`);
+        process.stdout.write(`${shareText(share)}${describeParts(report, 'packed')}\n`);
         return partsExit(report);
       } finally {
         progress.stop();

@@ -76,7 +76,7 @@ export async function jobFrom(args: Readonly<Record<string, unknown>>, file: str
   return { kind: 'stages', staged: parseStages(overrideStages(base, assignments), file) };
 }
 
-const STAGE_FLAGS = ['from', 'only'] as const;
+const STAGE_FLAGS = ['from', 'to', 'only'] as const;
 
 export const stageOptions: Record<string, Options> = {
   from: {
@@ -85,10 +85,16 @@ export const stageOptions: Record<string, Options> = {
     description: 'Of a pipeline with stages: this one and those after it',
     group: 'Pipeline:',
   },
+  to: {
+    type: 'string',
+    requiresArg: true,
+    description: 'Of a pipeline with stages: none after this one',
+    group: 'Pipeline:',
+  },
   only: {
     type: 'string',
     requiresArg: true,
-    conflicts: 'from',
+    conflicts: ['from', 'to'],
     description: 'Of a pipeline with stages: this one alone',
     group: 'Pipeline:',
   },

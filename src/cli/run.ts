@@ -1,16 +1,17 @@
 import type { CommandModule } from 'yargs';
 import { weightedFolder } from '../dataset/part-files.js';
+import type { StageChoice } from '../run/run-stages.js';
 import { scoreCorpus } from '../run/score-run.js';
 import { selectRun } from '../run/select-run.js';
 import { localStorage } from '../storage/local.js';
 import { retryingReads } from '../storage/retrying.js';
 import { withInterrupt } from './exit.js';
-import { logOption } from './options.js';
+import { arrayOptions, logOption, shareFrom, shareText } from './options.js';
 import { jobFrom, scoringOptions, stageOptions } from './pipeline-options.js';
 import { LOG_EVERY, type LogKind, openProgress } from './progress.js';
 import { describeParts, partsExit, replaceOption } from './score.js';
 import { describeSelection } from './select.js';
-import { runStaged } from './staged.js';
+import { AFTERWARDS, runStaged } from './staged.js';
 
 const logEveryOption = {
   'log-every': {
@@ -28,9 +29,17 @@ export const runCommand: CommandModule = {
   builder: (yargs) =>
     yargs
       .positional('pipeline', { type: 'string', demandOption: true, describe: 'Pipeline file (YAML)' })
-      .options({ ...scoringOptions, ...stageOptions, ...replaceOption, ...logOption, ...logEveryOption })
+      .options({
+        ...scoringOptions,
+        ...stageOptions,
+        ...replaceOption,
+        ...arrayOptions,
+        ...logOption,
+        ...logEveryOption,
+      })
       .example('$0 run pipelines/quickstart.yaml', 'Run it; the same command resumes')
       .example('$0 run pipelines/quickstart.yaml --from score', 'A pipeline with stages, from one of them on')
+      .example('$0 run job.yaml --executor array', 'One share of the parts, in a Slurm or Kubernetes array')
       .example(
         '$0 run job.yaml --limit 100 --set select.keep=0.4',
         'A first look at 100 rows a shard, another ratio',
@@ -41,9 +50,10 @@ export const runCommand: CommandModule = {
       const log = args['log'] as LogKind;
       const logEvery = Math.max(0.1, Number(args['log-every']) || LOG_EVERY);
       const replace = args['replace'] === true;
+      const share = shareFrom(args);
       if (job.kind === 'stages') {
-        const { from, only } = args as { readonly from?: string; readonly only?: string };
-        return runStaged(job.staged, { from, only, log, logEvery, replace, signal });
+        const { from, to, only } = args as StageChoice;
+        return runStaged(job.staged, { from, to, only, log, logEvery, replace, signal, share });
       }
       const { pipeline } = job;
       const progress = openProgress(log, logEvery);
@@ -55,10 +65,11 @@ export const runCommand: CommandModule = {
       };
       try {
         progress.sink({ event: 'stage', name: 'score', kind: 'score' });
-        const scored = await scoreCorpus(pipeline, options);
+        const scored = await scoreCorpus(pipeline, { ...options, share });
         progress.stop();
-        process.stdout.write(`${describeParts(scored, 'scored')}\n`);
-        if (pipeline.select !== undefined) {
+        process.stdout.write(`${shareText(share)}${describeParts(scored, 'scored')}\n`);
+        if (pipeline.select !== undefined && share !== undefined) process.stdout.write(`${AFTERWARDS}\n`);
+        else if (pipeline.select !== undefined) {
           progress.sink({ event: 'stage', name: 'select', kind: 'select' });
           const weighted = await selectRun(
             pipeline.out,

@@ -5,7 +5,7 @@ import { localStorage } from '../storage/local.js';
 import { retryingReads } from '../storage/retrying.js';
 import { EXIT, withInterrupt } from './exit.js';
 import { bytes, count, duration, percent } from './format.js';
-import { logOption } from './options.js';
+import { arrayOptions, logOption, shareFrom, shareText } from './options.js';
 import { pipelineFrom, scoringOptions } from './pipeline-options.js';
 import { type LogKind, openProgress } from './progress.js';
 
@@ -23,7 +23,7 @@ export const scoreCommand: CommandModule = {
   describe: 'Score shards under one or two models into Arrow files',
   builder: (yargs) =>
     yargs
-      .options({ ...scoringOptions, ...replaceOption, ...logOption })
+      .options({ ...scoringOptions, ...replaceOption, ...arrayOptions, ...logOption })
       .example(
         "$0 score --shards 'shards/*.parquet' --reference models/ref --current models/base --out runs/one",
         'Score a folder of shards; the same command resumes',
@@ -31,6 +31,7 @@ export const scoreCommand: CommandModule = {
   handler: (args) =>
     withInterrupt(async (signal) => {
       const pipeline = await pipelineFrom(args);
+      const share = shareFrom(args);
       const progress = openProgress(args['log'] as LogKind);
       try {
         const report = await scoreCorpus(pipeline, {
@@ -38,9 +39,10 @@ export const scoreCommand: CommandModule = {
           sink: progress.sink,
           signal,
           replace: args['replace'] === true,
+          share,
         });
         progress.stop();
-        process.stdout.write(`${describeParts(report, 'scored')}\n`);
+        process.stdout.write(`${shareText(share)}${describeParts(report, 'scored')}\n`);
         return partsExit(report);
       } finally {
         progress.stop();

@@ -1,29 +1,43 @@
 import type { StagedPipeline } from '../config/stages.js';
 import { hasQuarantined } from '../evaluate/report.js';
 import { type Section, sectionText } from '../report/section.js';
-import { chooseStages, type FinishedStage, runStages } from '../run/run-stages.js';
+import {
+  chooseStages,
+  type FinishedStage,
+  runStages,
+  type StageChoice,
+  stagesOfArray,
+} from '../run/run-stages.js';
+import type { Share } from '../run/share.js';
 import { localStorage } from '../storage/local.js';
 import { retryingReads } from '../storage/retrying.js';
 import { EXIT } from './exit.js';
 import { count, duration, percent, printable } from './format.js';
+import { shareText } from './options.js';
 import { type LogKind, openProgress } from './progress.js';
 import { partsExit } from './score.js';
 import { openTrainProgress } from './train-progress.js';
 import { keptText } from './views/audit.js';
 
-export interface StagedOptions {
-  readonly from: string | undefined;
-  readonly only: string | undefined;
+/** What the processes of an array say where stages are left that run once. */
+export const AFTERWARDS =
+  'when every index is done, run the same command once without the array: it checks every part and goes on';
+
+export interface StagedOptions extends StageChoice {
   readonly log: LogKind;
   /** Seconds between two progress lines of a log. */
   readonly logEvery: number;
   readonly replace: boolean;
   readonly signal: AbortSignal;
+  /** Do one share of the parts alone, and no stage that runs once. */
+  readonly share: Share | undefined;
 }
 
 /** Runs a pipeline's stages, a line on stdout for each, reports in full. Resolves to the exit code. */
 export async function runStaged({ stages }: StagedPipeline, options: StagedOptions): Promise<number> {
-  const chosen = chooseStages(stages, options);
+  const { share } = options;
+  const asked = chooseStages(stages, options);
+  const chosen = share === undefined ? asked : stagesOfArray(asked);
   const width = Math.max(...chosen.map(({ name }) => name.length));
   const began = performance.now();
   let code: number = EXIT.done;
@@ -33,6 +47,7 @@ export async function runStaged({ stages }: StagedPipeline, options: StagedOptio
       storage: retryingReads(localStorage()),
       signal: options.signal,
       replace: options.replace,
+      share,
       open: ({ name, kind }) => {
         openProgress(options.log).sink({ event: 'stage', name, kind });
         const progress = openProgress(kind === 'train' ? 'none' : options.log, options.logEvery);
@@ -48,12 +63,14 @@ export async function runStaged({ stages }: StagedPipeline, options: StagedOptio
       stop();
       const { name, seconds } = stage;
       process.stdout.write(
-        `${printable(name).padEnd(width)}  ${duration(seconds).padStart(8)}  ${stageLine(stage)}\n`,
+        `${printable(name).padEnd(width)}  ${duration(seconds).padStart(8)}  ${shareText(share)}${stageLine(stage)}\n`,
       );
       if (stage.kind === 'report') process.stdout.write(`\n${reportText(stage.report.sections)}\n`);
       if (quarantined(stage)) code = EXIT.quarantined;
     }
     process.stdout.write(`${chosen.length} stages in ${duration((performance.now() - began) / 1000)}\n`);
+    const [next] = asked.slice(chosen.length);
+    if (next !== undefined) process.stdout.write(`next is ${printable(next.name)}: ${AFTERWARDS}\n`);
     return code;
   } finally {
     stop();

@@ -8,7 +8,11 @@ import { printable } from './format.js';
 const OTHER_FLAGS = [
   'set',
   'from',
+  'to',
   'only',
+  'executor',
+  'array-index',
+  'array-count',
   'replace',
   'log',
   'log-every',

@@ -23,6 +23,7 @@ export async function partState(
     manifest = await readManifest(storage, path);
   } catch (error) {
     if (!(error instanceof TokensieveError)) throw error;
+    if (error.code === 'not-found') return { state: 'missing' };
     return { state: 'stale', why: [`manifest unreadable: ${firstLine(error)}`] };
   }
   if (manifest.fingerprint === expected.fingerprint) return { state: 'done', manifest };
@@ -41,6 +42,17 @@ export async function finishedManifest(
 ): Promise<Manifest | null> {
   const found = await partState(storage, new Set([path]), path, expected);
   return found.state === 'done' ? found.manifest : null;
+}
+
+/**
+ * Removes a manifest of another recipe or input before the data of this one goes beside it, so that the two never stand
+ * together. One of this recipe stays: another process finished the part, with the same bytes. Where there is none
+ * nothing is removed either: between the look and the removal another process could have put its own there, and a part
+ * that was reported done would be undone.
+ */
+export async function removeStale(storage: Storage, path: string, expected: ExpectedPart): Promise<void> {
+  const { state } = await partState(storage, new Set([path]), path, expected);
+  if (state === 'stale') await storage.remove(path);
 }
 
 /** What a part's manifest must say to count as this run's. */

@@ -28,6 +28,8 @@ export type RunEvent =
       readonly documents: number;
       readonly seconds: number;
     }
+  /** The part failed or was stopped; what it had staged is gone. */
+  | { readonly event: 'part-given-up'; readonly shard: string; readonly part: number }
   | ({
       readonly event: 'quarantined';
       /** Or the task, for items of an evaluation. */

@@ -2,6 +2,7 @@
  * Finished parts that lie in an output folder and that the command at hand would never make: of shards it does not
  * name, or beyond a shard's last part. Left there, their documents would be counted twice.
  */
+import { dirname } from 'node:path';
 import { MANIFEST_SUFFIX, type Manifest, readManifest } from '../dataset/manifest.js';
 import { type PartPlace, partFiles, placeOfManifest } from '../dataset/part-files.js';
 import { TokensieveError, usageError } from '../errors.js';
@@ -18,9 +19,17 @@ export function leftoverParts(found: readonly PartPlace[], counts: PartCounts): 
   });
 }
 
-/** The parts that have a manifest below `folder`, from one listing of it. */
-export async function listParts(storage: Storage, folder: string): Promise<readonly PartPlace[]> {
-  const paths = (await storage.list(folder)).filter((path) => path.endsWith(MANIFEST_SUFFIX));
+/**
+ * The parts that have a manifest below `folder`, from one listing of it.
+ * @param shard list this shard's parts alone
+ */
+export async function listParts(
+  storage: Storage,
+  folder: string,
+  shard?: string,
+): Promise<readonly PartPlace[]> {
+  const listed = shard === undefined ? folder : dirname(partFiles(folder, shard, 0).manifest);
+  const paths = (await storage.list(listed)).filter((path) => path.endsWith(MANIFEST_SUFFIX));
   return paths.flatMap((path) => placeOfManifest(folder, path) ?? []);
 }
 

@@ -19,7 +19,7 @@ import { createPacker, type PackingRules, wrappedLength } from '../sequence/pack
 import type { Sequence } from '../sequence/sequence.js';
 import type { Storage } from '../storage/storage.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
-import { finishedManifest } from './done-parts.js';
+import { removeStale } from './done-parts.js';
 import { encodeGroup, tokenizedDocument } from './encode-group.js';
 import type { EventSink } from './events.js';
 import { createTextLedger, type TextLedger } from './part-text.js';
@@ -229,10 +229,7 @@ async function commitPart(
       ...(report === null ? [] : [outputOf('quarantine', files.quarantine, report)]),
     ],
   };
-  // A manifest of an earlier recipe must never stand beside the data of this one. One of this recipe may stay:
-  // another process finished the part, with the same bytes.
-  const finished = await finishedManifest(context.storage, files.manifest, task);
-  if (finished === null) await context.storage.remove(files.manifest);
+  await removeStale(context.storage, files.manifest, task);
   await outputs.documents.commit();
   if (report !== null) await outputs.report.commit();
   else await context.storage.remove(files.quarantine);

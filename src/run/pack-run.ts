@@ -4,6 +4,7 @@ import { packedFolder } from '../dataset/part-files.js';
 import { toColumns } from '../sequence/columns.js';
 import { openTokenizer } from '../tokenizer/open.js';
 import type { RowStage } from './make-part.js';
+import type { OpenParts } from './parts-job.js';
 import { type PartsOptions, type PartsReport, runParts } from './parts-run.js';
 import { packingConventions, packingRecipe } from './recipe.js';
 
@@ -17,33 +18,46 @@ export type PackReport = PartsReport;
  *   errors of the disk
  */
 export async function packCorpus(settings: PackSettings, options: PartsOptions): Promise<PackReport> {
-  const shards = await expandShards(options.storage, settings.shards);
+  const { job, close } = await openPacking(settings, options);
+  try {
+    return await runParts(job, options);
+  } finally {
+    await close();
+  }
+}
+
+/**
+ * A packing run, opened: its shards found, its tokenizer read.
+ * @throws TokensieveError usage errors of the inputs
+ */
+export async function openPacking(
+  settings: PackSettings,
+  { storage }: Pick<PartsOptions, 'storage'>,
+): Promise<OpenParts> {
+  const shards = await expandShards(storage, settings.shards);
   const tokenizer = await openTokenizer({
     path: settings.tokenizer.path,
     engine: settings.run.tokenizer_engine,
     controlTokens: settings.tokenizer.control_tokens,
   });
-  try {
-    return await runParts(
-      {
-        kind: 'packed',
-        folder: packedFolder(settings.out),
-        settings,
-        shards,
-        tokenizer,
-        recipe: packingRecipe(settings, tokenizer),
-        conventions: packingConventions(settings),
-        columns: ['weight'],
-        lossPrecision: 'fp32',
-        compression: settings.compression,
-        workers: settings.run.workers,
-        open: async () => packingStage,
-      },
-      options,
-    );
-  } finally {
-    await tokenizer.close();
-  }
+  return {
+    job: {
+      kind: 'packed',
+      folder: packedFolder(settings.out),
+      settings,
+      shards,
+      tokenizer,
+      recipe: packingRecipe(settings, tokenizer),
+      conventions: packingConventions(settings),
+      columns: ['weight'],
+      lossPrecision: 'fp32',
+      compression: settings.compression,
+      workers: settings.run.workers,
+      open: async () => packingStage,
+    },
+    finish: async () => undefined,
+    close: () => tokenizer.close(),
+  };
 }
 
 /** Rows as they are, with weight 1 where a token is a target. */

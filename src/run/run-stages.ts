@@ -13,6 +13,7 @@ import type { EventSink } from './events.js';
 import { type PackReport, packCorpus } from './pack-run.js';
 import { type ScoreReport, scoreCorpus } from './score-run.js';
 import { type SelectReport, selectRun } from './select-run.js';
+import type { Share } from './share.js';
 
 /** What a stage of each kind tells when it is done. */
 export interface StageReports {
@@ -38,6 +39,8 @@ export interface StageOptions {
   readonly signal: AbortSignal;
   /** Redo parts that were made with other settings, instead of refusing. */
   readonly replace: boolean;
+  /** Of stages made of parts: do one share of them alone. */
+  readonly share?: Share | undefined;
 }
 
 export type FinishedStage = {
@@ -95,14 +98,19 @@ function fileOf<K extends StageKind>({ kind, name, settings }: StageOf<K>): Name
   return { name, what, path: path(settings) };
 }
 
+/** Which stages of a pipeline, by name. */
+export interface StageChoice {
+  readonly from?: string | undefined;
+  /** The last one. */
+  readonly to?: string | undefined;
+  readonly only?: string | undefined;
+}
+
 /**
- * The stages that a command asks for: all, those from one on, or one alone.
- * @throws TokensieveError `no-such-stage` (usage)
+ * The stages that a command asks for: all, those from one on, those up to one, or one alone.
+ * @throws TokensieveError (usage) `no-such-stage`; `no-stages` when the last one comes before the first
  */
-export function chooseStages(
-  stages: readonly Stage[],
-  { from, only }: { readonly from?: string | undefined; readonly only?: string | undefined },
-): readonly Stage[] {
+export function chooseStages(stages: readonly Stage[], { from, to, only }: StageChoice): readonly Stage[] {
   const at = (name: string): number => {
     const index = stages.findIndex((stage) => stage.name === name);
     if (index !== -1) return index;
@@ -112,7 +120,33 @@ export function chooseStages(
     );
   };
   if (only !== undefined) return stages.slice(at(only), at(only) + 1);
-  return from === undefined ? stages : stages.slice(at(from));
+  const first = from === undefined ? 0 : at(from);
+  const last = to === undefined ? stages.length - 1 : at(to);
+  if (last < first) {
+    throw usageError('no-stages', `stage ${to} comes before ${from}: there is nothing from one to the other`);
+  }
+  return stages.slice(first, last + 1);
+}
+
+/** Kinds of stages that are made of parts, so that many processes can share one. The others run once. */
+export const isOfParts = ({ kind }: Stage): boolean => kind === 'pack' || kind === 'score';
+
+/**
+ * The stages that the processes of an array share: those made of parts at the head of the chosen ones. None of them
+ * reads what another makes, so that nobody waits. A stage after them needs all of their parts, which only the last
+ * process to end would know of; it is run afterwards, once, without the array.
+ * @throws TokensieveError `not-of-parts` (usage) when the first stage runs once
+ */
+export function stagesOfArray(chosen: readonly Stage[]): readonly Stage[] {
+  const end = chosen.findIndex((stage) => !isOfParts(stage));
+  const [first] = chosen;
+  if (end === 0 && first !== undefined) {
+    throw usageError(
+      'not-of-parts',
+      `stage ${first.name} (${first.kind}) is not made of parts that an array could share; run it once, without --executor array, and begin the array with a pack or score stage (--from)`,
+    );
+  }
+  return end === -1 ? chosen : chosen.slice(0, end);
 }
 
 /**

@@ -13,6 +13,7 @@ import { type ModelRole, openScorer, type Scorer } from '../score/scorer.js';
 import { type ScoringRules, scoreSequences } from '../score/stage.js';
 import type { RowStage } from './make-part.js';
 import { type ModelInputs, openModelInputs } from './open-inputs.js';
+import type { OpenParts } from './parts-job.js';
 import { type PartsOptions, type PartsReport, runParts } from './parts-run.js';
 import { forwardFlops } from './plan.js';
 import { recipeOf, scoringConventions } from './recipe.js';
@@ -28,41 +29,54 @@ export type ScoreReport = PartsReport;
  */
 export async function scoreCorpus(pipeline: Pipeline, options: ScoreOptions): Promise<ScoreReport> {
   const started = Date.now();
-  const shards = await expandShards(options.storage, pipeline.shards);
-  const { device, why } = chooseDevice(pipeline.score.device);
-  options.sink({ event: 'note', message: why });
-  const inputs = await openModelInputs(pipeline, device);
+  const { job, finish, close } = await openScoring(pipeline, options);
   try {
-    const { tokenizer, models, roles } = inputs;
-    const { score, run } = pipeline;
-    const profile = numericProfile(device);
-    const rules = scoringRules(pipeline, roles, device);
-    const report = await runParts(
-      {
-        kind: 'scored',
-        folder: scoredFolder(pipeline.out),
-        settings: pipeline,
-        shards,
-        tokenizer,
-        recipe: recipeOf(pipeline, tokenizer, infosOf(inputs), profile),
-        conventions: scoringConventions(pipeline),
-        columns: scoredColumns(roles, score.entropy),
-        lossPrecision: score.loss_precision,
-        compression: score.compression,
-        workers: run.workers,
-        async open(lanes) {
-          const sessions = lanes * roles.length;
-          const threads = run.threads || Math.max(1, Math.floor(availableParallelism() / sessions));
-          return scoringStage(await openScorer({ models, device, threads }), rules);
-        },
-      },
-      options,
-    );
-    await writeRunNotes(options.storage, pipeline.out, runNotes(pipeline, inputs));
+    const report = await runParts(job, options);
+    await finish();
     return { ...report, seconds: (Date.now() - started) / 1000 };
   } finally {
-    await inputs.tokenizer.close();
+    await close();
   }
+}
+
+/**
+ * A scoring run, opened: its shards found, its tokenizer and models read. Sessions open with the first part.
+ * @throws TokensieveError usage errors of the inputs
+ */
+export async function openScoring(
+  pipeline: Pipeline,
+  { storage, sink }: Pick<ScoreOptions, 'storage' | 'sink'>,
+): Promise<OpenParts> {
+  const shards = await expandShards(storage, pipeline.shards);
+  const { device, why } = chooseDevice(pipeline.score.device);
+  sink({ event: 'note', message: why });
+  const profile = numericProfile(device);
+  const inputs = await openModelInputs(pipeline, device);
+  const { tokenizer, models, roles } = inputs;
+  const { score, run } = pipeline;
+  const rules = scoringRules(pipeline, roles, device);
+  return {
+    job: {
+      kind: 'scored',
+      folder: scoredFolder(pipeline.out),
+      settings: pipeline,
+      shards,
+      tokenizer,
+      recipe: recipeOf(pipeline, tokenizer, infosOf(inputs), profile),
+      conventions: scoringConventions(pipeline),
+      columns: scoredColumns(roles, score.entropy),
+      lossPrecision: score.loss_precision,
+      compression: score.compression,
+      workers: run.workers,
+      async open(lanes) {
+        const sessions = lanes * roles.length;
+        const threads = run.threads || Math.max(1, Math.floor(availableParallelism() / sessions));
+        return scoringStage(await openScorer({ models, device, threads }), rules);
+      },
+    },
+    finish: () => writeRunNotes(storage, pipeline.out, runNotes(pipeline, inputs)),
+    close: () => tokenizer.close(),
+  };
 }
 
 /** What the models are, without their graphs. */

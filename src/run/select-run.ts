@@ -13,7 +13,7 @@ import { addStatistics, type SelectionStatistics } from '../select/statistics.js
 import { claimFolder } from '../storage/folder-claim.js';
 import { sweepStaging } from '../storage/local.js';
 import type { Storage } from '../storage/storage.js';
-import { type ExpectedPart, finishedManifest, partState } from './done-parts.js';
+import { type ExpectedPart, finishedManifest, partState, removeStale } from './done-parts.js';
 import type { EventSink } from './events.js';
 import { clearLeftovers, listParts } from './leftovers.js';
 import { SEMANTICS } from './recipe.js';
@@ -257,9 +257,7 @@ async function weighPart(
         },
       ],
     };
-    // One of this fingerprint may stay: another process finished the part, with the same bytes.
-    const finished = await finishedManifest(storage, files.manifest, expected);
-    if (finished === null) await storage.remove(files.manifest);
+    await removeStale(storage, files.manifest, expected);
     await writer.commit();
     sink({ event: 'data-committed', shard, part });
     await (await stageManifest(storage, files.manifest, manifest)).commit();

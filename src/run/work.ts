@@ -21,6 +21,15 @@ export interface Task {
   readonly part: PartPlan | null;
 }
 
+/** Uncompressed text of a task, as planned: bytes. */
+export const taskBytes = ({ plan, part }: Task): number => part?.textBytes ?? plan.textBytes;
+
+/** Everything there is to do, done or not, in order. Pure: every process that plans these shards gets the same. */
+export const tasksOf = (plans: readonly ShardPlan[]): readonly Task[] =>
+  plans.flatMap((plan): readonly Task[] =>
+    plan.parts === null ? [{ plan, part: null }] : plan.parts.map((part) => ({ plan, part })),
+  );
+
 export interface BrokenShard {
   readonly shard: string;
   readonly detail: string;
@@ -113,19 +122,19 @@ export interface Work {
   readonly tasks: readonly Task[];
   /** For jsonl shards: parts found done, which are read again but not made again. */
   readonly doneStreamParts: ReadonlyMap<string, ReadonlyMap<number, Manifest>>;
-  /** Every part that the output folder had a manifest of. */
-  readonly found: readonly PartPlace[];
   /** Those that this command does not make, as far as plans tell; a jsonl shard's are known when it was read. */
   readonly leftovers: readonly PartPlace[];
 }
 
 /**
- * What is left to do, from one listing of the output folder.
+ * What is left to do of `wanted`, from one listing of the output folder.
+ * @param wanted the tasks of this process, of those that the plans make
  * @throws TokensieveError `stale-parts` (usage) unless `replace`
  */
 export async function findWork(
   storage: Storage,
   { plans, broken }: Planned,
+  wanted: readonly Task[],
   recipe: JsonObject,
   folder: string,
   replace: boolean,
@@ -143,22 +152,21 @@ export async function findWork(
     if (state.state === 'stale') stale.push({ path, why: state.why });
     return state;
   };
-  for (const plan of plans) {
-    if (plan.parts === null) {
-      // Only reading tells a jsonl shard's parts, so it is read again from the start and done parts are passed over.
-      const parts = new Map<number, Manifest>();
-      for (let part = 0; ; part++) {
-        const state = await look(plan, part);
-        if (state.state === 'done') parts.set(part, state.manifest);
-        if (state.state === 'missing') break;
-      }
-      doneStreamParts.set(plan.shard.name, parts);
-      tasks.push({ plan, part: null });
+  for (const task of wanted) {
+    const { plan } = task;
+    if (task.part !== null) {
+      if ((await look(plan, task.part.part)).state !== 'done') tasks.push(task);
       continue;
     }
-    for (const part of plan.parts) {
-      if ((await look(plan, part.part)).state !== 'done') tasks.push({ plan, part });
+    // Only reading tells a jsonl shard's parts, so it is read again from the start and done parts are passed over.
+    const parts = new Map<number, Manifest>();
+    for (let part = 0; ; part++) {
+      const state = await look(plan, part);
+      if (state.state === 'done') parts.set(part, state.manifest);
+      if (state.state === 'missing') break;
     }
+    doneStreamParts.set(plan.shard.name, parts);
+    tasks.push(task);
   }
   const [first] = stale;
   if (first !== undefined && !replace) {
@@ -171,5 +179,5 @@ export async function findWork(
     ...plans.map(({ shard, parts }) => [shard.name, parts?.length ?? null] as const),
     ...broken.map(({ shard }) => [shard, null] as const),
   ]);
-  return { done, tasks, doneStreamParts, found, leftovers: leftoverParts(found, counts) };
+  return { done, tasks, doneStreamParts, leftovers: leftoverParts(found, counts) };
 }

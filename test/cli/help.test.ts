@@ -12,12 +12,15 @@ const scoring = flagsOf(pipelineSchema)
   .map(({ name }) => name);
 const selection = flagsOf(selectionSettings).map(({ name }) => name);
 
+const array = ['executor', 'array-index', 'array-count'];
+
 /** Each command with flags that its help must name. */
 const commands: readonly (readonly [readonly string[], readonly string[]])[] = [
-  [['run'], [...scoring, 'set', 'replace', 'log']],
+  [['run'], [...scoring, ...array, 'set', 'from', 'to', 'only', 'replace', 'log']],
   [['plan'], [...scoring, 'set', 'tflops', 'json']],
-  [['score'], [...scoring, 'set', 'replace', 'log']],
-  [['pack'], [...flagsOf(packSchema).map(({ name }) => name), 'set', 'replace', 'log']],
+  [['score'], [...scoring, ...array, 'set', 'replace', 'log']],
+  [['pack'], [...flagsOf(packSchema).map(({ name }) => name), ...array, 'set', 'replace', 'log']],
+  [['status'], ['json']],
   [['select'], [...selection, 'out', 'replace', 'log']],
   [['eval'], [...flagsOf(evaluateSettings).map(({ name }) => name), 'out', 'json', 'log']],
   [['verify'], ['json']],

@@ -55,7 +55,7 @@ export function startCli(
 export const runCli = (args: readonly string[], cwd?: string): Promise<Outcome> =>
   startCli(args, cwd === undefined ? {} : { cwd }).outcome;
 
-/** sha256 of every file below a folder, by relative path; the writers' own announcements are left out. */
+/** sha256 of every file below a folder, by relative path; what writers tell of themselves is left out. */
 export function digestFolder(folder: string): Record<string, string> {
   return Object.fromEntries(
     filesBelow(folder).map((path) => [
@@ -68,7 +68,7 @@ export function digestFolder(folder: string): Record<string, string> {
 export function filesBelow(folder: string): string[] {
   if (!existsSync(folder)) return [];
   return readdirSync(folder, { recursive: true, encoding: 'utf8' })
-    .filter((name) => !name.startsWith('.writers'))
+    .filter((name) => !/(^|\/)\.(writers|workers)(\/|$)/.test(name))
     .map((name) => join(folder, name))
     .filter((path) => statSync(path).isFile())
     .sort();

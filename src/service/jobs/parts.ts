@@ -40,6 +40,7 @@ export function createPartEvents(): PartEvents {
       if (kind === undefined || typeof shard !== 'string' || typeof part !== 'number') return;
       const key = keyOf(kind, shard, part);
       if (event.event === 'part-started' && begun.size < MAX_PARTS) begun.set(key, { kind, shard, part });
+      if (event.event === 'part-given-up') begun.delete(key);
       if (event.event !== 'part-done') return;
       begun.delete(key);
       if (typeof seconds === 'number' && took.size < MAX_PARTS) took.set(key, seconds);

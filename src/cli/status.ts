@@ -1,0 +1,27 @@
+import type { CommandModule } from 'yargs';
+import { runStatus } from '../run/run-status.js';
+import { localStorage } from '../storage/local.js';
+import { retryingReads } from '../storage/retrying.js';
+import { EXIT, untilInterrupted } from './exit.js';
+import { runStatusText } from './views/run-status.js';
+
+export const statusCommand: CommandModule = {
+  command: 'status <run>',
+  describe: 'How far a run is: parts, processes, speed, time left',
+  builder: (yargs) =>
+    yargs
+      .positional('run', {
+        type: 'string',
+        demandOption: true,
+        describe: 'Output folder of run, score or pack',
+      })
+      .options({ json: { type: 'boolean', default: false, description: 'Print everything as JSON' } })
+      .example('$0 status runs/owm', 'Whoever works on it: one process, an array or a queue’s workers'),
+  handler: (args) =>
+    untilInterrupted(async () => {
+      const stages = await runStatus(retryingReads(localStorage()), String(args['run']));
+      const text = args['json'] === true ? JSON.stringify({ stages }, null, 2) : runStatusText(stages);
+      process.stdout.write(`${text}\n`);
+      return EXIT.done;
+    }),
+};

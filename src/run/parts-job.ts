@@ -1,0 +1,58 @@
+import type { Pipeline } from '../config/pipeline.js';
+import type { Shard } from '../corpus/shard.js';
+import type { JsonObject } from '../dataset/canonical-json.js';
+import type { Storage } from '../storage/storage.js';
+import type { EventSink } from './events.js';
+import type { PartContext, RowStage } from './make-part.js';
+import { overlapOf } from './recipe.js';
+
+/** A corpus to be made into parts, and the step that makes rows into the columns of their files. */
+export interface PartsJob
+  extends Pick<
+    PartContext,
+    'kind' | 'folder' | 'tokenizer' | 'columns' | 'lossPrecision' | 'compression' | 'conventions'
+  > {
+  readonly settings: Pick<Pipeline, 'out' | 'corpus' | 'sequence'>;
+  readonly shards: readonly Shard[];
+  /** Everything but the input that determines the bytes written. */
+  readonly recipe: JsonObject;
+  /** Parts in work at once. */
+  readonly workers: number;
+  /** Opens the stage of one of `lanes` lanes. */
+  open(lanes: number): Promise<RowStage>;
+}
+
+/** A job with its tokenizer and models open. */
+export interface OpenParts {
+  readonly job: PartsJob;
+  /** Once every part of this process is made: what reports want to know beside the parts. */
+  finish(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** What the parts of a job share, but for the signal that stops one. */
+export function partContext(job: PartsJob, storage: Storage, sink: EventSink): Omit<PartContext, 'signal'> {
+  const { kind, folder, tokenizer, columns, lossPrecision, compression, conventions } = job;
+  const { corpus, sequence } = job.settings;
+  return {
+    storage,
+    kind,
+    folder,
+    tokenizer,
+    packing: {
+      length: sequence.length,
+      packing: sequence.packing,
+      attention: sequence.attention,
+      overlap: overlapOf(sequence),
+      bosId: sequence.bos ? tokenizer.bosId : null,
+      eosId: sequence.eos ? tokenizer.eosId : null,
+      eosEligible: sequence.eos_eligible,
+    },
+    columns,
+    lossPrecision,
+    compression,
+    keepColumns: corpus.keep,
+    conventions,
+    sink,
+  };
+}

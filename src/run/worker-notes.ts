@@ -1,0 +1,192 @@
+/**
+ * What each process that makes parts tells of itself, in a small file of its own below the output folder. Manifests
+ * alone say what is done; these notes say who is at it and how fast, for `status`. They are rewritten every few
+ * seconds, never read by a run, and losing one loses nothing else.
+ */
+import { randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { z } from 'zod';
+import type { Storage } from '../storage/storage.js';
+import type { EventSink } from './events.js';
+import type { Share } from './share.js';
+
+const FOLDER = '.workers';
+/** Time between two writes. */
+const EVERY_MS = 5_000;
+/** Notes of processes that began longer ago are removed when a run is planned. */
+const KEPT_MS = 7 * 86_400_000;
+/** Longest file that is read. */
+const MAX_BYTES = 1 << 18;
+
+const count = z.number().min(0);
+const kind = z.enum(['scored', 'packed']);
+
+const planSchema = z.object({
+  version: z.literal(1),
+  kind,
+  recipe: z.string(),
+  shards: count,
+  broken_shards: count,
+  /** Known parts; a jsonl shard counts as one. */
+  parts: count,
+  /** Shards whose parts only reading tells. */
+  streams: count,
+  /** Text of all parts, an estimate for compressed jsonl. */
+  text_bytes: count,
+});
+/** What a run's plan came to, the same whoever makes it. */
+export type PlanNotes = z.infer<typeof planSchema>;
+
+const workerSchema = z.object({
+  version: z.literal(1),
+  worker: z.string(),
+  executor: z.enum(['local', 'array', 'queue']),
+  share: z.object({ index: count, count }).nullable(),
+  host: z.string(),
+  pid: z.int(),
+  kind,
+  recipe: z.string(),
+  state: z.enum(['running', 'done', 'stopped', 'failed']),
+  /** Times as ISO 8601. */
+  started: z.string(),
+  updated: z.string(),
+  /** Made by this process. */
+  parts: count,
+  tokens: count,
+  text_bytes: count,
+  /** Time with a part in work. */
+  seconds: count,
+  in_work: z.array(z.object({ shard: z.string(), part: count, since: z.string() })),
+  error: z.string().nullable(),
+});
+export type WorkerNotes = z.infer<typeof workerSchema>;
+
+export interface OpenWorkerNotes {
+  /** Sees the run's events and hands them on. */
+  readonly sink: EventSink;
+  /** Last words. The file stays. */
+  close(state: 'done' | 'stopped' | 'failed', error?: string): Promise<void>;
+}
+
+export interface WorkerIdentity extends Pick<WorkerNotes, 'executor' | 'kind' | 'recipe'> {
+  readonly share?: Share | undefined;
+}
+
+/** Begins this process's notes below `out`. What goes wrong with writing them is left alone: a run never ends by it. */
+export async function openWorkerNotes(
+  storage: Storage,
+  out: string,
+  identity: WorkerIdentity,
+  onward: EventSink,
+): Promise<OpenWorkerNotes> {
+  const started = new Date().toISOString();
+  const worker = `${hostname()}-${process.pid}-${randomBytes(4).toString('hex')}`;
+  // The time comes first, so that old ones are known by their names.
+  const path = join(out, FOLDER, `${started.replace(/[^0-9T]/g, '').slice(0, 15)}-${worker}.json`);
+  const inWork = new Map<string, { shard: string; part: number; since: string }>();
+  const made = { parts: 0, tokens: 0, text_bytes: 0 };
+  let busy = 0;
+  let busySince = 0;
+  const now = (): number => performance.now();
+  const notes = (state: WorkerNotes['state'], error: string | null): WorkerNotes => ({
+    version: 1,
+    worker,
+    ...identity,
+    share: identity.share ?? null,
+    host: hostname(),
+    pid: process.pid,
+    state,
+    started,
+    updated: new Date().toISOString(),
+    ...made,
+    seconds: (busy + (inWork.size > 0 ? now() - busySince : 0)) / 1000,
+    in_work: [...inWork.values()],
+    error,
+  });
+  let writing: Promise<void> = Promise.resolve();
+  const write = (state: WorkerNotes['state'], error: string | null = null): Promise<void> => {
+    writing = writing.then(() => writeJson(storage, path, notes(state, error)).catch(() => undefined));
+    return writing;
+  };
+  const timer = setInterval(() => void write('running'), EVERY_MS);
+  timer.unref();
+  await write('running');
+  return {
+    sink(event) {
+      if (event.event === 'part-started') {
+        if (inWork.size === 0) busySince = now();
+        const { shard, part } = event;
+        inWork.set(`${shard}\n${part}`, { shard, part, since: new Date().toISOString() });
+      } else if (event.event === 'progress') {
+        made.tokens += event.tokens;
+        made.text_bytes += event.text_bytes;
+      } else if (event.event === 'part-done' || event.event === 'part-given-up') {
+        if (event.event === 'part-done') made.parts++;
+        inWork.delete(`${event.shard}\n${event.part}`);
+        if (inWork.size === 0) busy += now() - busySince;
+      }
+      onward(event);
+    },
+    async close(state, error) {
+      clearInterval(timer);
+      await write(state, error ?? null);
+    },
+  };
+}
+
+/** Writes down what the plan came to, and removes notes of long ago. */
+export async function writePlanNotes(storage: Storage, out: string, plan: PlanNotes): Promise<void> {
+  const before = new Date(Date.now() - KEPT_MS)
+    .toISOString()
+    .replace(/[^0-9T]/g, '')
+    .slice(0, 15);
+  try {
+    await writeJson(storage, join(out, FOLDER, `plan-${plan.kind}.json`), plan);
+    for (const path of await storage.list(join(out, FOLDER))) {
+      const [, stamp] = /\/(\d{8}T\d{6})-[^/]*\.json$/.exec(path) ?? [];
+      if (stamp !== undefined && stamp < before) await storage.remove(path);
+    }
+  } catch {
+    // As with the notes themselves: a run that cannot write fails where it writes parts.
+  }
+}
+
+/** The notes below an output folder; files that cannot be read are passed over. */
+export async function readWorkerNotes(
+  storage: Storage,
+  out: string,
+): Promise<{ readonly plans: readonly PlanNotes[]; readonly workers: readonly WorkerNotes[] }> {
+  const plans: PlanNotes[] = [];
+  const workers: WorkerNotes[] = [];
+  for (const path of await storage.list(join(out, FOLDER))) {
+    if (!path.endsWith('.json')) continue;
+    const json = await readJson(storage, path);
+    const plan = planSchema.safeParse(json);
+    const worker = workerSchema.safeParse(json);
+    if (plan.success) plans.push(plan.data);
+    else if (worker.success) workers.push(worker.data);
+  }
+  return { plans, workers };
+}
+
+async function readJson(storage: Storage, path: string): Promise<unknown> {
+  try {
+    const { size } = await storage.stat(path);
+    if (size > MAX_BYTES) return null;
+    return JSON.parse(Buffer.from(await storage.readRange(path, 0, size)).toString('utf8'));
+  } catch {
+    return null;
+  }
+}
+
+async function writeJson(storage: Storage, path: string, value: object): Promise<void> {
+  const file = await storage.stage(path);
+  try {
+    await file.write(Buffer.from(`${JSON.stringify(value)}\n`, 'utf8'));
+    await file.commit();
+  } catch (error) {
+    await file.abort();
+    throw error;
+  }
+}
