@@ -5,7 +5,9 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { z } from 'zod';
 import { auditSchema } from '../dist/audit/report.js';
 import { pipelineFileSchema } from '../dist/config/stages.js';
+import { exportSchema } from '../dist/config/export.js';
 import { datasetSchemas } from '../dist/dataset/schemas-json.js';
+import { exportManifestSchema } from '../dist/export/manifest.js';
 import { openApiDocument } from '../dist/service/openapi-document.js';
 import { trainSchema } from '../dist/train/settings.js';
 
@@ -15,6 +17,8 @@ export const schemas = () => ({
   // As a file is written: what has a default may be left out.
   'pipeline.json': { title: 'tokensieve pipeline', ...z.toJSONSchema(pipelineFileSchema, { io: 'input' }) },
   'audit.json': z.toJSONSchema(auditSchema),
+  'export.json': { title: 'tokensieve export', ...z.toJSONSchema(exportSchema, { io: 'input' }) },
+  'export-manifest.schema.json': z.toJSONSchema(exportManifestSchema),
   'train.json': { title: 'tokensieve train', ...z.toJSONSchema(trainSchema, { io: 'input' }) },
 });
 

@@ -31,7 +31,8 @@ export type { Audit } from './audit/report.js';
 export { auditSchema } from './audit/report.js';
 export type { AuditInput, AuditSettings } from './audit/settings.js';
 export { auditSettings } from './audit/settings.js';
-
+export type { ExportInput, ExportSettings, FormatName } from './config/export.js';
+export { exportSchema, parseExport } from './config/export.js';
 // Pipelines: the settings of a run.
 export type { Settings } from './config/load.js';
 export { mergeSettings, parsePipeline, readPipelineFile } from './config/load.js';
@@ -83,6 +84,25 @@ export type { HeldOutSet } from './evaluate/held-out.js';
 export type { EvaluationReport, HeldOutRecord, LossRecord } from './evaluate/report.js';
 export type { EvaluateInput, EvaluateSettings } from './evaluate/settings.js';
 export { evaluateSettings } from './evaluate/settings.js';
+
+// Other trainers' formats.
+export type { ExportOptions, ExportReport } from './export/export-run.js';
+export { exportRun } from './export/export-run.js';
+export type {
+  ExportContext,
+  ExportCounts,
+  ExportFormat,
+  FinishedExport,
+  OutputFile,
+  ShardContext,
+  ShardWriter,
+} from './export/format.js';
+export { FORMATS } from './export/formats.js';
+export type { ExportManifest } from './export/manifest.js';
+export { exportManifestSchema, readExportManifest } from './export/manifest.js';
+export type { ExportRows, TokenStream } from './export/rows.js';
+export { tokenStream } from './export/rows.js';
+export type { ExportSource } from './export/source.js';
 
 // What a file, a folder or a machine is.
 export type { Diagnosis } from './inspect/doctor.js';

@@ -7,6 +7,7 @@ import { diffCommand } from './diff.js';
 import { doctorCommand } from './doctor.js';
 import { evaluateCommand } from './evaluate.js';
 import { EXIT, reportError } from './exit.js';
+import { exportCommand } from './export.js';
 import { inspectCommand } from './inspect.js';
 import { modelCommand } from './model.js';
 import { packCommand } from './pack.js';
@@ -42,6 +43,7 @@ await yargs(hideBin(process.argv))
   .command(selectCommand)
   .command(trainCommand)
   .command(evaluateCommand)
+  .command(exportCommand)
   .command(auditCommand)
   .command(verifyCommand)
   .command(diffCommand)

@@ -117,6 +117,10 @@ function stageLine(stage: FinishedStage): string {
       const { audit, page } = stage.report;
       return `${count(audit.totals.eligible)} tokens${keptText(audit.totals)}: ${page}`;
     }
+    case 'export': {
+      const { tokens, format, shards, folder } = stage.report;
+      return `${count(tokens)} ids to ${format} in ${shards} shards: ${folder}`;
+    }
   }
 }
 

@@ -5,6 +5,7 @@ import { evaluateSettings } from '../evaluate/settings.js';
 import { reportSchema } from '../report/settings.js';
 import { selectionSettings } from '../select/settings.js';
 import { trainSchema } from '../train/settings.js';
+import { exportSchema } from './export.js';
 import { mergeSettings, parseSettings, type Settings } from './load.js';
 import { packSchema } from './pack.js';
 import { pipelineSchema, scoreSchema } from './pipeline.js';
@@ -29,6 +30,7 @@ export const STAGE_SCHEMAS = {
   eval: evaluateSchema,
   report: reportSchema,
   audit: auditSettings,
+  export: exportSchema,
 } as const;
 
 export type StageKind = keyof typeof STAGE_SCHEMAS;
@@ -55,6 +57,7 @@ const stageSchema = z
     eval: evaluateSchema.optional(),
     report: reportSchema.optional(),
     audit: auditSettings.optional(),
+    export: exportSchema.optional(),
   })
   .refine((stage) => KINDS.filter((kind) => stage[kind] !== undefined).length === 1, {
     message: `is one of ${KINDS.join(', ')}, with the settings of that command`,

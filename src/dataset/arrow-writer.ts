@@ -110,6 +110,22 @@ export async function createArrowFile(
   };
 }
 
+/** The bytes of an Arrow IPC *stream*, piece by piece, uncompressed: what Hugging Face `datasets` maps into memory. */
+export interface ArrowStreamEncoder {
+  /** The schema's message: the stream's first bytes. */
+  readonly head: Uint8Array;
+  /** A record batch; its arrays may be reused afterwards. */
+  batch(rows: number, columns: readonly ColumnData[]): Uint8Array;
+  /** The stream's last bytes. */
+  readonly end: Uint8Array;
+}
+
+export const arrowStream = (schema: Schema): ArrowStreamEncoder => ({
+  head: encapsulated(Message.encode(Message.from(schema))),
+  batch: (rows, columns) => recordBatch(rows, columns, undefined).message,
+  end: asBytes(Int32Array.of(-1, 0)),
+});
+
 /** A message's flatbuffer with its continuation mark and length, padded to 8 bytes. */
 function encapsulated(flatbuffer: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(align(8 + flatbuffer.length));

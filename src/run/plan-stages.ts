@@ -78,6 +78,11 @@ const PLANNERS: { readonly [K in StageKind]: Planner<K> } = {
     flops: 0,
     unknown: [],
   }),
+  export: ({ run }, facts, made) => ({
+    tokens: rowsAt(run, facts, made)?.tokens ?? null,
+    flops: 0,
+    unknown: [],
+  }),
 };
 
 function costOf<K extends StageKind>(stage: StageOf<K>, facts: StageFacts, made: Made): Cost {

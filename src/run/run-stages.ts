@@ -5,6 +5,7 @@ import { packedFolder, scoredFolder, weightedFolder } from '../dataset/part-file
 import { usageError } from '../errors.js';
 import { evaluateTo } from '../evaluate/evaluate-to.js';
 import type { EvaluationReport } from '../evaluate/report.js';
+import { type ExportReport, exportRun } from '../export/export-run.js';
 import { type NamedPath, type WrittenReport, writeReport } from '../report/write-report.js';
 import type { Storage } from '../storage/storage.js';
 import type { TrainSink } from '../train/events.js';
@@ -24,6 +25,7 @@ export interface StageReports {
   readonly eval: EvaluationReport;
   readonly report: WrittenReport;
   readonly audit: WrittenAudit;
+  readonly export: ExportReport;
 }
 
 export interface StageSinks {
@@ -87,6 +89,11 @@ const RUNNERS: {
     run: auditTo,
     what: 'report.html and audit.json: what was kept and dropped',
     path: ({ run, out }) => out ?? join(run, 'audit'),
+  },
+  export: {
+    run: exportRun,
+    what: 'tokens and weights for another trainer',
+    path: ({ out }) => out,
   },
 };
 

@@ -122,6 +122,13 @@ const STAGES: { readonly [K in StageKind]: Mapping<StageSettings[K]> } = {
       compare: await optional(settings.compare, (path) => to.input(path, 'compare')),
     };
   },
+  export: async (settings, to) => ({
+    ...settings,
+    run: await to.input(settings.run, 'run'),
+    out: await to.outputFolder(settings.out, 'out'),
+    shards: settings.shards && (await to.shards(settings.shards, 'shards')),
+    tokenizer: await optional(settings.tokenizer, (path) => to.input(path, 'tokenizer')),
+  }),
 };
 
 /** The paths that a stage writes to, as they are given. */

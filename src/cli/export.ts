@@ -1,0 +1,64 @@
+import type { CommandModule } from 'yargs';
+import { exportSchema, parseExport } from '../config/export.js';
+import { flagsOf, settingsFromFlags } from '../config/flags.js';
+import { type ExportReport, exportRun } from '../export/export-run.js';
+import { FORMATS } from '../export/formats.js';
+import { localStorage } from '../storage/local.js';
+import { retryingReads } from '../storage/retrying.js';
+import { EXIT, withInterrupt } from './exit.js';
+import { bytes, count, duration, percent } from './format.js';
+import { logOption, yargsOptions } from './options.js';
+import { type LogKind, openProgress } from './progress.js';
+import { replaceOption } from './score.js';
+
+const flags = flagsOf(exportSchema);
+
+export const exportCommand: CommandModule = {
+  command: 'export <run>',
+  describe: 'Write tokens and weights in the format of another trainer',
+  builder: (yargs) =>
+    yargs
+      .positional('run', {
+        type: 'string',
+        demandOption: true,
+        describe: 'Output folder of a run, or its weighted, scored or packed folder',
+      })
+      .options({ ...yargsOptions(flags, 'Export:'), ...replaceOption, ...logOption })
+      .demandOption(['to', 'out'])
+      .example(
+        '$0 export runs/owm --to hf --out exports/owm',
+        'A folder that load_dataset and load_from_disk read',
+      )
+      .epilogue(
+        `Formats:\n${FORMATS.map(({ name, summary }) => `  ${name.padEnd(10)} ${summary}`).join('\n')}`,
+      ),
+  handler: (args) =>
+    withInterrupt(async (signal) => {
+      const given = { run: String(args['run']), ...settingsFromFlags(flags, args) };
+      const settings = parseExport(given, 'command line');
+      const progress = openProgress(args['log'] as LogKind);
+      try {
+        const report = await exportRun(settings, {
+          storage: retryingReads(localStorage()),
+          sink: progress.sink,
+          signal,
+          replace: args['replace'] === true,
+        });
+        progress.stop();
+        process.stdout.write(`${exportText(report)}\n`);
+        return EXIT.done;
+      } finally {
+        progress.stop();
+      }
+    }),
+};
+
+/** The end of an export in a few lines. */
+export function exportText(report: ExportReport): string {
+  const { format, tokens, kept, rows, shards, resumed, folder } = report;
+  const before = resumed > 0 ? `, ${resumed} done before` : '';
+  return [
+    `exported ${count(tokens)} ids in ${count(rows)} rows to ${format}: ${percent(kept / Math.max(tokens, 1))} of weight above 0, ${shards} shards${before}, ${bytes(report.bytes)} in ${duration(report.seconds)}`,
+    `files: ${folder}`,
+  ].join('\n');
+}

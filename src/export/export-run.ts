@@ -1,0 +1,382 @@
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import type { ExportSettings } from '../config/export.js';
+import { canonicalJson, hashJson, type JsonObject } from '../dataset/canonical-json.js';
+import { explainDifference, type Manifest } from '../dataset/manifest.js';
+import { partFiles } from '../dataset/part-files.js';
+import { firstLine, TokensieveError, usageError } from '../errors.js';
+import type { EventSink } from '../run/events.js';
+import { claimFolder } from '../storage/folder-claim.js';
+import { sweepStaging } from '../storage/local.js';
+import type { StagedFile, Storage } from '../storage/storage.js';
+import type { ExportCounts, ExportFormat, OutputFile, ShardContext } from './format.js';
+import { formatNamed } from './formats.js';
+import { type ExportManifest, exportManifestBytes, readExportManifest } from './manifest.js';
+import { type PlannedShard, planShards } from './plan.js';
+import { rowCount } from './rows.js';
+import { changed, type ExportSource, openExportSource, readSlice } from './source.js';
+import { fractionError, type WeightRules } from './weights.js';
+
+export interface ExportOptions {
+  readonly storage: Storage;
+  readonly sink: EventSink;
+  readonly signal: AbortSignal;
+  /** Redo shards that were made with other settings or of other sources, instead of refusing. */
+  readonly replace: boolean;
+}
+
+export interface ExportReport extends ExportCounts {
+  readonly format: string;
+  readonly folder: string;
+  readonly shards: number;
+  /** Shards that were done before. */
+  readonly resumed: number;
+  readonly bytes: number;
+  readonly seconds: number;
+}
+
+const manifestPath = (out: string, index: number): string =>
+  join(out, 'manifests', `${String(index).padStart(5, '0')}.json`);
+
+/**
+ * Writes a run's tokens in another trainer's format, shard by shard: a shard whose manifest is there is not made
+ * again, and the same command after any stop leaves the bytes of an uninterrupted one. One record batch and what the
+ * format gathers are in memory.
+ * @throws TokensieveError (usage) `stale-shards`; `fractional-weights`; `out-is-input`; `folder-busy`; and as
+ *   `openExportSource` throws
+ */
+export async function exportRun(settings: ExportSettings, options: ExportOptions): Promise<ExportReport> {
+  const started = performance.now();
+  const { storage, sink, signal } = options;
+  const { out } = settings;
+  const format = formatNamed(settings.to);
+  const source = await openExportSource(storage, settings.run);
+  if (join(source.folder) === join(out) || join(settings.run) === join(out)) {
+    throw usageError('out-is-input', `${out}: holds the files that are exported; choose another --out`);
+  }
+  const rules = { threshold: settings.threshold ?? null, bitsOnly: format.bitsOnly(settings) };
+  refuseFractions(source, rules);
+  const shards = planShards(
+    source.parts,
+    settings.shard_bytes,
+    format.bytesPerToken(settings, source),
+    format.cut,
+  );
+  const recipe = exportRecipe(settings, format, source);
+  const expected = shards.map((shard) => expectedShard(shard, shards.length, recipe));
+  const claim = await claimFolder(out, hashJson(expected.map(({ fingerprint }) => fingerprint)));
+  try {
+    await sweepStaging(out);
+    const found = await finishedShards(storage, out, expected, options.replace);
+    const textOf = (some: readonly PlannedShard[]): number =>
+      some.reduce((sum, shard) => sum + textBytes(shard), 0);
+    const pending = shards.filter(({ index }) => !found.has(index));
+    sink({
+      event: 'planned',
+      shards: new Set(source.parts.map(({ manifest }) => manifest.shard)).size,
+      parts: shards.length,
+      done: found.size,
+      text_bytes: textOf(shards),
+      done_bytes: textOf(shards) - textOf(pending),
+    });
+    const manifests: ExportManifest[] = [];
+    const context = { storage, settings, source, signal, shards: shards.length };
+    const prepared = pending.length > 0 ? await format.prepare?.(context) : undefined;
+    const writing = { format: prepared ?? format, context, rules, options };
+    try {
+      for (const shard of shards) {
+        const done = found.get(shard.index);
+        const identity = expected[shard.index];
+        if (done !== undefined || identity === undefined) {
+          if (done !== undefined) manifests.push(done);
+          continue;
+        }
+        signal.throwIfAborted();
+        manifests.push(await writeShard(shard, identity, writing));
+      }
+    } finally {
+      await prepared?.close();
+    }
+    const counts = sumCounts(manifests);
+    const described = format.describe({
+      ...context,
+      fingerprint: hashJson(expected.map(({ fingerprint }) => fingerprint)),
+      counts,
+      outputs: manifests.flatMap(({ outputs, counts: { rows } }) =>
+        outputs.map(({ name, bytes }) => ({ name, bytes, rows })),
+      ),
+    });
+    const index = {
+      version: 1,
+      kind: 'export-index',
+      format: format.name,
+      recipe,
+      shards: shards.length,
+      counts,
+    };
+    for (const [name, text] of Object.entries({ ...described, 'export.json': `${canonicalJson(index)}\n` }))
+      await commitText(storage, join(out, name), text);
+    return {
+      ...counts,
+      format: format.name,
+      folder: out,
+      shards: shards.length,
+      resumed: found.size,
+      bytes: manifests.reduce(
+        (sum, { outputs }) => sum + outputs.reduce((all, { bytes }) => all + bytes, 0),
+        0,
+      ),
+      seconds: (performance.now() - started) / 1000,
+    };
+  } finally {
+    await claim.release();
+  }
+}
+
+/** Before anything is written: weights that do not sum to their number are not all 0 and 1. */
+function refuseFractions({ parts, folder, kind }: ExportSource, { threshold, bitsOnly }: WeightRules): void {
+  if (bitsOnly === null || threshold !== null || kind === 'scored') return;
+  for (const { manifest } of parts) {
+    const { kept, weight_sum } = manifest.counts;
+    if (kept === undefined || weight_sum === undefined || kept === weight_sum) continue;
+    throw fractionError(`${folder}: ${manifest.shard} part ${manifest.part}`, null, bitsOnly);
+  }
+}
+
+/** What decides an export's bytes besides its sources. */
+function exportRecipe(settings: ExportSettings, format: ExportFormat, source: ExportSource): JsonObject {
+  const chosen = Object.fromEntries(
+    (['shard_bytes', 'threshold', ...format.settings] as const).map((name) => [name, settings[name] ?? null]),
+  );
+  return {
+    format: format.name,
+    semantics: { exporting: 1, format: format.semantics },
+    settings: chosen,
+    source: { kind: source.kind, recipe: source.recipe },
+  };
+}
+
+type ShardIdentity = Pick<ExportManifest, 'fingerprint' | 'recipe' | 'sources' | 'shard' | 'shards'>;
+
+function expectedShard({ index, slices }: PlannedShard, shards: number, recipe: JsonObject): ShardIdentity {
+  const sources = slices.map(({ part: { manifest }, rowStart, rowEnd }) => ({
+    shard: manifest.shard,
+    part: manifest.part,
+    row_start: rowStart,
+    row_end: rowEnd,
+    sha256: sequencesDigest(manifest),
+  }));
+  return { shard: index, shards, recipe, sources, fingerprint: hashJson({ recipe, sources, index, shards }) };
+}
+
+function sequencesDigest({ outputs, shard, part }: Manifest): string {
+  const found = outputs.find(({ kind }) => kind === 'sequences');
+  if (found !== undefined) return found.sha256;
+  throw usageError(
+    'not-exportable',
+    `${shard} part ${part}: its manifest names no sequence file; make it again`,
+  );
+}
+
+const textBytes = ({ slices }: PlannedShard): number =>
+  slices.reduce(
+    (sum, { part, rowStart, rowEnd }) =>
+      sum + Math.round((part.manifest.counts.text_bytes * (rowEnd - rowStart)) / Math.max(1, part.rows)),
+    0,
+  );
+
+/**
+ * The shards that are done, by number. Manifests of other settings or sources, and of shards beyond the last, are
+ * refused, or removed with what they name.
+ */
+async function finishedShards(
+  storage: Storage,
+  out: string,
+  expected: readonly ShardIdentity[],
+  replace: boolean,
+): Promise<Map<number, ExportManifest>> {
+  const done = new Map<number, ExportManifest>();
+  const stale: { readonly path: string; readonly manifest: ExportManifest | null }[] = [];
+  for (const path of await storage.list(join(out, 'manifests'), { shallow: true })) {
+    const index = Number(/^(\d+)\.json$/.exec(path.slice(path.lastIndexOf('/') + 1))?.[1] ?? Number.NaN);
+    if (Number.isNaN(index)) continue;
+    const wanted = expected[index];
+    let manifest: ExportManifest | null = null;
+    let why: readonly string[];
+    try {
+      manifest = await readExportManifest(storage, path);
+      if (wanted !== undefined && manifest.fingerprint === wanted.fingerprint) {
+        done.set(index, manifest);
+        continue;
+      }
+      why = differences(manifest, wanted);
+    } catch (error) {
+      if (!(error instanceof TokensieveError) || error.reach !== 'input') throw error;
+      why = [`manifest unreadable: ${firstLine(error)}`];
+    }
+    if (!replace) {
+      throw usageError(
+        'stale-shards',
+        `${path}: made otherwise (${why.slice(0, 4).join('; ')}); choose another --out, or redo the export with --replace`,
+      );
+    }
+    stale.push({ path, manifest });
+  }
+  for (const { path, manifest } of stale) {
+    // The manifest first: from then on the shard is not done, whatever happens to its data.
+    await storage.remove(path);
+    for (const { name } of manifest?.outputs ?? []) if (isBelow(name)) await storage.remove(join(out, name));
+  }
+  return done;
+}
+
+/** A manifest may name files of its export only. */
+const isBelow = (name: string): boolean =>
+  !name.startsWith('/') && !name.split(/[/\\]/).includes('..') && !name.split('/').includes('');
+
+function differences(found: ExportManifest, wanted: ShardIdentity | undefined): readonly string[] {
+  if (wanted === undefined) return ['the export has fewer shards now'];
+  const why = [
+    ...explainDifference(found.recipe, wanted.recipe),
+    ...explainDifference(
+      { shards: found.shards, sources: found.sources },
+      { shards: wanted.shards, sources: wanted.sources },
+    ),
+  ];
+  return why.length > 0 ? why : ['fingerprint'];
+}
+
+interface Writing {
+  readonly format: ExportFormat;
+  readonly context: Omit<ShardContext, 'index' | 'create'>;
+  readonly rules: WeightRules;
+  readonly options: ExportOptions;
+}
+
+async function writeShard(
+  { index, slices }: PlannedShard,
+  identity: ShardIdentity,
+  { format, context, rules, options: { storage, sink, signal } }: Writing,
+): Promise<ExportManifest> {
+  const { out } = context.settings;
+  const files: { readonly name: string; readonly staged: StagedFile; readonly digest: () => Digest }[] = [];
+  const started = performance.now();
+  const name = identity.sources[0]?.shard ?? '';
+  sink({ event: 'part-started', shard: name, part: index });
+  try {
+    const writer = await format.open({
+      ...context,
+      index,
+      create: async (file) => {
+        const staged = await storage.stage(join(out, file));
+        const hashed = hashedFile(staged);
+        files.push({ name: file, staged, digest: hashed.digest });
+        return hashed.file;
+      },
+    });
+    const counts = { rows: 0, tokens: 0, kept: 0, weight_sum: 0 };
+    for (const slice of slices) {
+      const sliceKept = { kept: 0, tokens: 0 };
+      for await (const rows of readSlice(storage, context.source, slice, rules)) {
+        signal.throwIfAborted();
+        const sums = sumWeights(rows.weights);
+        counts.rows += rowCount(rows);
+        counts.tokens += rows.inputIds.length;
+        counts.kept += sums.kept;
+        counts.weight_sum += sums.sum;
+        sliceKept.kept += sums.kept;
+        sliceKept.tokens += rows.inputIds.length;
+        await writer.write(rows);
+        sink({ event: 'progress', tokens: rows.inputIds.length, text_bytes: 0 });
+      }
+      checkPart(slice, sliceKept, context.source, rules);
+    }
+    await writer.finish();
+    const manifest: ExportManifest = {
+      version: 1,
+      kind: 'export',
+      format: format.name,
+      ...identity,
+      counts,
+      outputs: files.map((file) => ({ name: file.name, ...file.digest() })),
+    };
+    await storage.remove(manifestPath(out, index));
+    for (const { staged } of files) await staged.commit();
+    sink({ event: 'data-committed', shard: name, part: index });
+    await commitBytes(storage, manifestPath(out, index), exportManifestBytes(manifest));
+    sink({ event: 'progress', tokens: 0, text_bytes: textBytes({ index, slices }) });
+    const seconds = (performance.now() - started) / 1000;
+    sink({ event: 'part-done', shard: name, part: index, tokens: counts.tokens, documents: 0, seconds });
+    return manifest;
+  } catch (error) {
+    for (const { staged } of files) await staged.abort();
+    throw error;
+  }
+}
+
+/** A part that was read whole must have the tokens that its manifest counts. */
+function checkPart(
+  { part, rowStart, rowEnd }: PlannedShard['slices'][number],
+  found: { readonly kept: number; readonly tokens: number },
+  { kind }: ExportSource,
+  { threshold }: WeightRules,
+): void {
+  if (rowStart > 0 || rowEnd < part.rows) return;
+  const { counts, shard, part: number } = part.manifest;
+  const kept = threshold !== null ? undefined : kind === 'scored' ? counts.eligible : counts.kept;
+  if (found.tokens === counts.tokens && (kept === undefined || kept === found.kept)) return;
+  throw changed(
+    partFiles(part.folder, shard, number).sequences,
+    `has ${found.tokens} tokens, ${found.kept} of them kept; its manifest says ${counts.tokens} and ${kept ?? found.kept}`,
+  );
+}
+
+type Digest = Omit<ExportManifest['outputs'][number], 'name'>;
+
+function hashedFile(staged: StagedFile): { readonly file: OutputFile; readonly digest: () => Digest } {
+  const hash = createHash('sha256');
+  let bytes = 0;
+  return {
+    file: {
+      get bytes() {
+        return bytes;
+      },
+      async write(chunk) {
+        hash.update(chunk);
+        bytes += chunk.length;
+        await staged.write(chunk);
+      },
+    },
+    digest: () => ({ bytes, sha256: hash.digest('hex') }),
+  };
+}
+
+function sumWeights(weights: Float32Array): { readonly kept: number; readonly sum: number } {
+  let [kept, sum] = [0, 0];
+  for (let i = 0; i < weights.length; i++) {
+    const weight = weights[i] as number;
+    if (weight > 0) kept++;
+    sum += weight;
+  }
+  return { kept, sum };
+}
+
+function sumCounts(manifests: readonly ExportManifest[]): ExportCounts {
+  const sum = (name: keyof ExportCounts): number =>
+    manifests.reduce((all, { counts }) => all + counts[name], 0);
+  return { rows: sum('rows'), tokens: sum('tokens'), kept: sum('kept'), weight_sum: sum('weight_sum') };
+}
+
+const commitText = (storage: Storage, path: string, text: string): Promise<void> =>
+  commitBytes(storage, path, Buffer.from(text, 'utf8'));
+
+async function commitBytes(storage: Storage, path: string, bytes: Uint8Array): Promise<void> {
+  const file = await storage.stage(path);
+  try {
+    await file.write(bytes);
+    await file.commit();
+  } catch (error) {
+    await file.abort();
+    throw error;
+  }
+}

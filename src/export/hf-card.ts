@@ -1,0 +1,52 @@
+import type { FinishedExport } from './format.js';
+import type { HfColumn } from './hf.js';
+import { provenanceOf, weightWords } from './provenance.js';
+
+/** The data set's card. Its front matter tells `load_dataset` where the data is. */
+export function hfCard(finished: FinishedExport, columns: readonly HfColumn[]): string {
+  const from = provenanceOf(finished);
+  const { counts, source } = finished;
+  const { length, attention, tokenizer } = source.rules;
+  const models = Object.entries(from.models).filter(([, hash]) => typeof hash === 'string');
+  const share = counts.tokens === 0 ? 0 : (100 * counts.kept) / counts.tokens;
+  return `---
+configs:
+- config_name: default
+  data_files:
+  - split: train
+    path: train/*.arrow
+---
+# Tokens with loss weights
+
+${counts.rows} rows of at most ${length} tokens, ${counts.tokens} tokens, ${counts.kept} of weight above 0 (${share.toFixed(1)}%).
+Written by tokensieve (\`export --to hf\`).
+
+| column | type | |
+|---|---|---|
+${columns.map(({ name, type, meaning }) => `| \`${name}\` | list of ${type} | ${meaning} |`).join('\n')}
+
+The weight of a token is ${weightWords(from)}.
+All lists of a row have one length. ${
+    source.packing === 'packed'
+      ? "Rows are packed: a row's first id is context only and is the last one of the row before."
+      : `A row is a document; a longer one goes on in rows that repeat ${source.overlap} ids as context.`
+  }
+${
+  attention === 'within'
+    ? 'Losses were computed with documents of a row not seeing each other: train with `position_ids` and an attention that honours them.'
+    : 'Documents of a row see each other.'
+}
+
+| | |
+|---|---|
+| export | \`${from.fingerprint}\` |
+| tokenizer | \`${tokenizer.hash}\` (BOS ${tokenizer.bos ?? 'none'}, EOS ${tokenizer.eos ?? 'none'}) |
+${models.map(([role, hash]) => `| ${role} model | \`${String(hash)}\` |\n`).join('')}| source | ${from.kind} files, digests in \`manifests/\` |
+
+Conventions of the source:
+
+\`\`\`json
+${JSON.stringify(from.conventions, null, 2)}
+\`\`\`
+`;
+}

@@ -1,0 +1,66 @@
+import type { ExportSettings } from '../config/export.js';
+import type { PartPlace } from '../dataset/part-files.js';
+import { usageError } from '../errors.js';
+
+/** Little-endian bytes of a typed array: every platform that Node runs on is. */
+export const bytesOf = (view: ArrayBufferView): Uint8Array =>
+  new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+
+export const tokenBytes = ({ token_type }: Pick<ExportSettings, 'token_type'>): number =>
+  token_type === 'uint16' ? 2 : 4;
+
+/** The ids in the type that was asked for. Throws a usage error (`id-too-large`) where one has no room. */
+export function narrowIds(
+  ids: Int32Array,
+  { token_type }: Pick<ExportSettings, 'token_type'>,
+  place: PartPlace,
+): Uint16Array | Uint32Array {
+  if (token_type === 'uint32') return new Uint32Array(ids.buffer, ids.byteOffset, ids.length);
+  const narrow = new Uint16Array(ids.length);
+  for (let i = 0; i < ids.length; i++) {
+    const id = ids[i] as number;
+    if (id > 0xffff) {
+      throw usageError(
+        'id-too-large',
+        `${place.shard} part ${place.part}: id ${id} has no room in uint16; export with --token-type uint32`,
+      );
+    }
+    narrow[i] = id;
+  }
+  return narrow;
+}
+
+/** `train.bin` alone, `train_00000.bin` and on of several. */
+export const shardName = (stem: string, index: number, shards: number, rest: string): string =>
+  shards === 1 ? `${stem}${rest}` : `${stem}_${String(index).padStart(5, '0')}${rest}`;
+
+/** [tokens] The id where the weight is above 0, else −100: what PyTorch's cross entropy leaves out. */
+export function labelsOf(ids: Int32Array, weights: Float32Array): Int32Array {
+  const labels = new Int32Array(ids.length);
+  for (let i = 0; i < ids.length; i++) labels[i] = (weights[i] as number) > 0 ? (ids[i] as number) : -100;
+  return labels;
+}
+
+export const LABELS_NEED_BITS = 'labels say only whether a token counts';
+export const MASK_NEEDS_BITS = 'a mask says only whether a token counts';
+
+/** [tokens] 1 where the weight is above 0. */
+export function maskOf(weights: Float32Array): Uint8Array {
+  const mask = new Uint8Array(weights.length);
+  for (let i = 0; i < weights.length; i++) mask[i] = (weights[i] as number) > 0 ? 1 : 0;
+  return mask;
+}
+
+export const sidecarReason = ({ sidecar }: Pick<ExportSettings, 'sidecar'>): string | null =>
+  sidecar === 'weights' ? null : sidecar === 'mask' ? MASK_NEEDS_BITS : LABELS_NEED_BITS;
+
+/** A sidecar's values for some tokens. */
+export const sidecarOf = (
+  { sidecar }: Pick<ExportSettings, 'sidecar'>,
+  ids: Int32Array,
+  weights: Float32Array,
+): Float32Array | Uint8Array | Int32Array =>
+  sidecar === 'weights' ? weights : sidecar === 'mask' ? maskOf(weights) : labelsOf(ids, weights);
+
+export const sidecarBytes = ({ sidecar }: Pick<ExportSettings, 'sidecar'>): number =>
+  sidecar === 'mask' ? 1 : 4;

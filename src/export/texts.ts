@@ -1,0 +1,147 @@
+import { dirname, join } from 'node:path';
+import { z } from 'zod';
+import { findAuditInputs } from '../audit/audit-inputs.js';
+import { expandShards } from '../corpus/expand.js';
+import { planShard, readShard } from '../corpus/read-shard.js';
+import type { PartReading, ReadOptions, Shard } from '../corpus/shard.js';
+import { readDocuments, textDigest } from '../dataset/documents.js';
+import { type PartPlace, partFiles, scoredFolder } from '../dataset/part-files.js';
+import { TokensieveError, usageError } from '../errors.js';
+import type { Storage } from '../storage/storage.js';
+import { openTokenizer } from '../tokenizer/open.js';
+import type { Tokenizer } from '../tokenizer/tokenizer.js';
+import type { ExportContext } from './format.js';
+import { changed } from './source.js';
+
+/** A document of a part with its text, which is the one that was scored. */
+export interface TextDocument {
+  readonly row: number;
+  readonly text: string;
+  /** Columns that were kept. */
+  readonly columns: Readonly<Record<string, unknown>>;
+}
+
+/** Texts of a run's documents, read again from its shards, and its tokenizer. */
+export interface Texts {
+  readonly tokenizer: Tokenizer;
+  /** Documents of a part in order; digests are checked. */
+  documents(place: PartPlace): AsyncGenerator<TextDocument>;
+  close(): Promise<void>;
+}
+
+const corpusSchema = z.object({
+  text: z.string(),
+  max_text_bytes: z.int(),
+  part_bytes: z.int(),
+  limit: z.int().optional(),
+});
+
+/**
+ * @throws TokensieveError (usage) `no-tokenizer-known`, `no-shards-known`, `tokenizers-differ`, `no-shards`,
+ *   `no-documents`
+ */
+export async function openTexts({ storage, settings, source }: ExportContext): Promise<Texts> {
+  const run = settings.run;
+  const inputs = await findAuditInputs(storage, run, source.rowsRecipe, settings.tokenizer);
+  if (inputs.tokenizer === null) {
+    throw usageError(
+      'no-tokenizer-known',
+      `${run}: where its tokenizer is is not known, or it has changed; name it with --tokenizer`,
+    );
+  }
+  const patterns = settings.shards ?? inputs.notes?.shards;
+  if (patterns === undefined) {
+    throw usageError(
+      'no-shards-known',
+      `${run}: where its text is is not known; name its shards with --shards`,
+    );
+  }
+  const shards = await expandShards(storage, patterns);
+  const corpus = corpusSchema.parse(source.rowsRecipe['corpus']);
+  const options: ReadOptions = {
+    columns: { text: corpus.text, keep: [] },
+    maxTextBytes: corpus.max_text_bytes,
+    partBytes: corpus.part_bytes,
+    ...(corpus.limit !== undefined && { limit: corpus.limit }),
+  };
+  const folders = [source.folder, scoredFolder(run), scoredFolder(dirname(join(source.folder)))];
+  const tokenizer = await openTokenizer({
+    path: inputs.tokenizer.path,
+    engine: 'auto',
+    controlTokens: inputs.controlTokens,
+    workers: 1,
+  });
+  const readings = createReadings(storage, shards, options);
+  return {
+    tokenizer,
+    async *documents(place) {
+      const records = await documentsBeside(storage, folders, place);
+      const rows = (await readings.part(place)).rows[Symbol.asyncIterator]();
+      const file = partFiles(source.folder, place.shard, place.part).sequences;
+      for await (const batch of records.batches()) {
+        for (const { row, textDigest: digest, columns } of batch) {
+          let found = await rows.next();
+          while (found.done !== true && found.value.row < row) found = await rows.next();
+          if (found.done === true || found.value.row !== row || found.value.kind !== 'document') {
+            throw changed(file, `document ${row} is not in its shard ${place.shard} any more`);
+          }
+          const { text } = found.value;
+          if (Buffer.compare(digest, textDigest(text)) !== 0) {
+            throw changed(
+              file,
+              `document ${row} of ${place.shard} has another text than was scored (its digest differs)`,
+            );
+          }
+          yield { row, text, columns };
+        }
+      }
+    },
+    close: () => tokenizer.close(),
+  };
+}
+
+/** The documents file of a part: weighted parts have theirs beside the scored ones. */
+async function documentsBeside(storage: Storage, folders: readonly string[], { shard, part }: PartPlace) {
+  for (const folder of folders) {
+    const path = partFiles(folder, shard, part).documents;
+    try {
+      await storage.stat(path);
+    } catch (error) {
+      if (error instanceof TokensieveError && error.code === 'not-found') continue;
+      throw error;
+    }
+    return readDocuments(storage, path);
+  }
+  throw usageError(
+    'no-documents',
+    `${shard} part ${part}: no documents file in ${folders.join(', ')}; export from the run's own folder`,
+  );
+}
+
+/** Parts of shards, asked for in order: a stream is read once, however many parts it has. */
+function createReadings(storage: Storage, shards: readonly Shard[], options: ReadOptions) {
+  let open: { readonly name: string; readonly parts: AsyncIterator<PartReading>; next: number } | null = null;
+  return {
+    async part({ shard: name, part }: PartPlace): Promise<PartReading> {
+      const shard = shards.find((one) => one.name === name);
+      if (shard === undefined) {
+        throw usageError(
+          'no-shards-known',
+          `${name}: not among the shards that hold the text; name them with --shards as they were named for scoring`,
+        );
+      }
+      if (open === null || open.name !== name || open.next > part) {
+        const plan = await planShard(storage, shard, options);
+        const isWanted = plan.parts === null ? () => true : (number: number) => number >= part;
+        open = { name, parts: readShard(storage, plan, options, isWanted)[Symbol.asyncIterator](), next: 0 };
+      }
+      for (;;) {
+        const found = await open.parts.next();
+        if (found.done === true) throw usageError('shard-changed', `${name}: has no part ${part} any more`);
+        open.next = found.value.part + 1;
+        if (found.value.part === part) return found.value;
+        for await (const _ of found.value.rows);
+      }
+    },
+  };
+}

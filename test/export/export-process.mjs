@@ -1,0 +1,14 @@
+// An export in a process of its own, without the command line's other commands to load:
+//   node export-process.mjs '{"run": …}'
+// Events go to stderr as lines of JSON; the last line on stdout is the peak resident memory in MiB.
+import { parseExport } from '../../dist/config/export.js';
+import { exportRun } from '../../dist/export/export-run.js';
+import { localStorage } from '../../dist/storage/local.js';
+
+await exportRun(parseExport(JSON.parse(process.argv[2]), 'test'), {
+  storage: localStorage(),
+  sink: (event) => event.event !== 'progress' && process.stderr.write(`${JSON.stringify(event)}\n`),
+  signal: new AbortController().signal,
+  replace: false,
+});
+console.log(process.resourceUsage().maxRSS / 1024);

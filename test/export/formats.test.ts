@@ -1,0 +1,309 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { tableFromIPC } from 'apache-arrow';
+import fc from 'fast-check';
+import { parquetReadObjects } from 'hyparquet';
+import { compressors } from 'hyparquet-compressors';
+import { describe, expect, it } from 'vitest';
+import { filesBelow } from '../support/cli.js';
+import { temporaryFolder } from '../support/quickstart.js';
+import {
+  BOS,
+  type CorpusSpec,
+  EOS,
+  exportTo,
+  float32s,
+  int32s,
+  int64s,
+  joined,
+  lossOf,
+  type Token,
+  uint16s,
+  uint32s,
+  writeCorpus,
+} from './support.js';
+
+const root = temporaryFolder();
+const folder = (): string => mkdtempSync(join(root, 'run-'));
+
+/** 0 and 1 as a method that keeps or drops gives them. */
+const bits = (document: number, position: number): number => ((document * 5 + position * 3) % 7 < 4 ? 1 : 0);
+const fractions = (document: number, position: number): number => ((document + position * 3) % 9) / 8;
+
+const rules = fc
+  .record({
+    length: fc.integer({ min: 2, max: 40 }),
+    packing: fc.constantFrom('packed' as const, 'document' as const),
+    attention: fc.constantFrom('across' as const, 'within' as const),
+    overlapShare: fc.integer({ min: 1, max: 8 }),
+    bosId: fc.constantFrom(BOS, null),
+    eosId: fc.constantFrom(EOS, null),
+  })
+  .map(({ overlapShare, ...rest }) => ({
+    ...rest,
+    overlap: Math.max(1, Math.min(rest.length - 1, Math.floor((rest.length * overlapShare) / 9))),
+  }));
+
+const corpora = fc.record({
+  rules,
+  // Enough in the first document for there to be a target, whatever the rules.
+  parts: fc
+    .array(fc.array(fc.integer({ min: 1, max: 120 }), { minLength: 1, maxLength: 6 }), {
+      minLength: 1,
+      maxLength: 3,
+    })
+    .map(([first = [], ...rest]) => [[5, ...first], ...rest]),
+  shardBytes: fc.constantFrom(2048, 1 << 30),
+});
+
+const files = (out: string, pattern: RegExp): string[] =>
+  filesBelow(out).filter((path) => pattern.test(path));
+const idsOf = (tokens: readonly Token[]): number[] => tokens.map(({ id }) => id);
+const weightsOf = (tokens: readonly Token[]): number[] => tokens.map(({ weight }) => weight);
+
+/** Lengths of the documents, in order. */
+function documentLengths(tokens: readonly Token[]): number[] {
+  const counts = new Map<number, number>();
+  for (const { document } of tokens) counts.set(document, (counts.get(document) ?? 0) + 1);
+  return [...counts.values()];
+}
+
+async function check(
+  spec: Omit<CorpusSpec, 'weight'>,
+  weight: CorpusSpec['weight'],
+  test: (run: string, out: string, tokens: readonly Token[]) => Promise<void>,
+): Promise<void> {
+  const run = folder();
+  try {
+    const tokens = await writeCorpus(run, { ...spec, weight });
+    await test(run, join(run, 'out'), tokens.flat());
+  } finally {
+    rmSync(run, { recursive: true });
+  }
+}
+
+describe('formats of one stream hold every token once, with its weight', () => {
+  it('nanogpt', async () => {
+    await fc.assert(
+      fc.asyncProperty(corpora, async ({ shardBytes, ...spec }) => {
+        await check(spec, fractions, async (run, out, tokens) => {
+          await exportTo({ run, to: 'nanogpt', out, shard_bytes: shardBytes });
+          expect(uint16s(joined(files(out, /train(_\d+)?\.bin$/)))).toEqual(idsOf(tokens));
+          expect(float32s(joined(files(out, /\.weights\.bin$/)))).toEqual(weightsOf(tokens));
+        });
+      }),
+      { numRuns: 10 },
+    );
+  });
+
+  it('olmo and datatrove, and where documents end', async () => {
+    await fc.assert(
+      fc.asyncProperty(corpora, async ({ shardBytes, ...spec }) => {
+        await check(spec, bits, async (run, out, tokens) => {
+          await exportTo({ run, to: 'olmo', out, shard_bytes: shardBytes, token_type: 'uint32' });
+          expect(uint32s(joined(files(out, /\/tokens\/\d+\.npy$/)))).toEqual(idsOf(tokens));
+          expect([...joined(files(out, /\/label_mask\/\d+\.npy$/))]).toEqual(weightsOf(tokens));
+
+          await exportTo({ run, to: 'datatrove', out: `${out}-2`, shard_bytes: shardBytes });
+          const datatrove = files(`${out}-2`, /\.ds$/);
+          expect(uint16s(joined(datatrove))).toEqual(idsOf(tokens));
+          expect([...joined(datatrove.map((path) => `${path}.loss`))]).toEqual(weightsOf(tokens));
+          const lengths = datatrove.flatMap((path) => {
+            const ends = int64s(readFileSync(`${path}.index`));
+            expect(ends.at(-1)).toBe(readFileSync(path).length / 2);
+            return ends.map((end, i) => end - (ends[i - 1] ?? 0));
+          });
+          expect(lengths).toEqual(documentLengths(tokens));
+        });
+      }),
+      { numRuns: 6 },
+    );
+  });
+
+  it('megatron: two indexed data sets with one index', async () => {
+    const sidecars = fc.constantFrom('weights' as const, 'mask' as const, 'labels' as const);
+    await fc.assert(
+      fc.asyncProperty(corpora, sidecars, async ({ shardBytes, ...spec }, sidecar) => {
+        await check(spec, bits, async (run, out, tokens) => {
+          await exportTo({ run, to: 'megatron', out, shard_bytes: shardBytes, sidecar });
+          const ids = files(out, /_document\.bin$/).flatMap((path) => readIndexed(path));
+          const beside = files(out, new RegExp(`_${sidecar}\\.bin$`)).flatMap((path) => readIndexed(path));
+          expect(ids.flat()).toEqual(idsOf(tokens));
+          expect(ids.map((document) => document.length)).toEqual(documentLengths(tokens));
+          expect(beside.map((document) => document.length)).toEqual(documentLengths(tokens));
+          const expected = tokens.map(({ id, weight }) =>
+            sidecar === 'labels' ? (weight > 0 ? id : -100) : weight,
+          );
+          expect(beside.flat()).toEqual(expected);
+        });
+      }),
+      { numRuns: 8 },
+    );
+  });
+
+  it('parquet, a row a token', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        corpora,
+        fc.constantFrom('none' as const, 'zstd' as const),
+        async (given, compression) => {
+          const { shardBytes, ...spec } = given;
+          await check(spec, fractions, async (run, out, tokens) => {
+            await exportTo({ run, to: 'parquet', out, shard_bytes: shardBytes, compression });
+            const rows = (await Promise.all(files(out, /\.parquet$/).map(readParquet))).flat();
+            expect(rows.map(({ token }) => token)).toEqual(idsOf(tokens));
+            expect(rows.map(({ weight }) => weight)).toEqual(weightsOf(tokens));
+            expect(rows.map(({ document }) => Number(document))).toEqual(
+              tokens.map(({ document }) => document),
+            );
+            expect(new Set(rows.map(({ shard }) => shard))).toEqual(new Set(['a/web.parquet']));
+          });
+        },
+      ),
+      { numRuns: 6 },
+    );
+  });
+});
+
+describe('formats of rows', () => {
+  it('hf: the rows, labels where there is weight, losses, positions', async () => {
+    await fc.assert(
+      fc.asyncProperty(corpora, async ({ shardBytes, ...spec }) => {
+        await check(spec, fractions, async (run, out, tokens) => {
+          const report = await exportTo({ run, to: 'hf', out, shard_bytes: shardBytes });
+          const state = JSON.parse(readFileSync(join(out, 'train/state.json'), 'utf8'));
+          const names: string[] = state._data_files.map(({ filename }: { filename: string }) => filename);
+          expect(names.map((name) => join(out, 'train', name))).toEqual(files(out, /\.arrow$/));
+          const rows = names.flatMap((name) => {
+            const table = tableFromIPC(readFileSync(join(out, 'train', name)));
+            return table.toArray().map((row) => rowOf(row.toJSON()));
+          });
+          expect(rows.length).toBe(report.rows);
+          const source = await sourceRows(run);
+          expect(rows.map(({ input_ids }) => input_ids)).toEqual(source.map(({ ids }) => ids));
+          expect(rows.map(({ loss_weights }) => loss_weights)).toEqual(source.map(({ weights }) => weights));
+          expect(rows.map(({ reference_loss }) => reference_loss)).toEqual(
+            source.map(({ losses }) => losses),
+          );
+          const labels = source.map(({ ids, weights }) =>
+            ids.map((id, i) => ((weights[i] ?? 0) > 0 ? id : -100)),
+          );
+          expect(rows.map((row) => row['labels'])).toEqual(labels);
+          const kept = labels.flat().filter((label) => label !== -100).length;
+          expect(kept).toBe(tokens.filter(({ weight }) => weight > 0).length);
+          expect(report.kept).toBe(kept);
+          const within = spec.rules.attention === 'within';
+          expect(rows.map((row) => row['position_ids'])).toEqual(
+            source.map(({ counts }) =>
+              within ? counts.flatMap((count) => Array.from({ length: count }, (_, i) => i)) : undefined,
+            ),
+          );
+        });
+      }),
+      { numRuns: 8 },
+    );
+  });
+
+  it('parquet, a row a sequence; null where there is no loss', async () => {
+    await fc.assert(
+      fc.asyncProperty(corpora, async ({ shardBytes, ...spec }) => {
+        await check(spec, fractions, async (run, out) => {
+          await exportTo({
+            run,
+            to: 'parquet',
+            out,
+            shard_bytes: shardBytes,
+            rows: 'sequence',
+            compression: 'zstd',
+          });
+          const rows = (await Promise.all(files(out, /\.parquet$/).map(readParquet))).flat();
+          const source = await sourceRows(run);
+          expect(rows.map(({ input_ids }) => input_ids)).toEqual(source.map(({ ids }) => ids));
+          expect(rows.map(({ weight }) => weight)).toEqual(source.map(({ weights }) => weights));
+          const losses = source.map((row) => row.losses.map((loss) => (Number.isNaN(loss) ? null : loss)));
+          expect(rows.map(({ reference_loss }) => reference_loss)).toEqual(losses);
+          expect(rows.map(({ segment_tokens }) => segment_tokens)).toEqual(
+            source.map(({ counts }) => counts),
+          );
+        });
+      }),
+      { numRuns: 6 },
+    );
+  });
+
+  it('scored files: every target has weight 1', async () => {
+    const run = folder();
+    const spec = {
+      rules: { ...plain, attention: 'within' as const },
+      parts: [[9, 30], [4]],
+      kind: 'scored' as const,
+    };
+    const tokens = (await writeCorpus(run, { ...spec, weight: () => 1 })).flat();
+    const out = join(run, 'out');
+    await exportTo({ run, to: 'nanogpt', out, sidecar: 'mask' });
+    expect([...joined(files(out, /\.mask\.bin$/))]).toEqual(weightsOf(tokens));
+    const packed = folder();
+    await writeCorpus(packed, { ...spec, kind: 'packed', weight: () => 1 });
+    await exportTo({ run: packed, to: 'nanogpt', out: join(packed, 'out'), sidecar: 'mask' });
+    expect([...joined(files(join(packed, 'out'), /\.mask\.bin$/))]).toEqual(weightsOf(tokens));
+    expect(lossOf(0, 1)).toBe(0.125);
+  });
+});
+
+const plain = {
+  length: 16,
+  packing: 'packed' as const,
+  attention: 'across' as const,
+  overlap: 4,
+  bosId: BOS,
+  eosId: EOS,
+};
+
+/** The documents of an indexed data set, by its own index. */
+function readIndexed(bin: string): number[][] {
+  const index = readFileSync(bin.replace(/\.bin$/, '.idx'));
+  expect(index.toString('latin1', 0, 9)).toBe('MMIDIDX\0\0');
+  expect(index.readBigUInt64LE(9)).toBe(1n);
+  const type = index.readUInt8(17);
+  const sequences = Number(index.readBigUInt64LE(18));
+  expect(Number(index.readBigUInt64LE(26))).toBe(sequences + 1);
+  const lengths = int32s(index.subarray(34, 34 + 4 * sequences));
+  const pointers = int64s(index.subarray(34 + 4 * sequences, 34 + 12 * sequences));
+  const documents = int64s(index.subarray(34 + 12 * sequences));
+  expect(documents).toEqual(Array.from({ length: sequences + 1 }, (_, i) => i));
+  const data = readFileSync(bin);
+  const [bytes, read] = ({
+    1: [1, (part: Buffer) => [...part]],
+    4: [4, int32s],
+    7: [4, float32s],
+    8: [2, uint16s],
+  }[type] ?? [0, () => []]) as [number, (part: Buffer) => number[]];
+  return lengths.map((length, i) => read(data.subarray(pointers[i], (pointers[i] ?? 0) + bytes * length)));
+}
+
+async function readParquet(path: string): Promise<Record<string, unknown>[]> {
+  const bytes = readFileSync(path);
+  const file = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
+  return parquetReadObjects({ file, compressors }) as Promise<Record<string, unknown>[]>;
+}
+
+const rowOf = (row: Record<string, unknown>): Record<string, number[]> =>
+  Object.fromEntries(Object.entries(row).map(([name, values]) => [name, [...(values as Iterable<number>)]]));
+
+/** The source's rows by apache-arrow's own reader. */
+async function sourceRows(run: string) {
+  const paths = filesBelow(join(run, 'weighted')).filter((path) => path.endsWith('.arrow'));
+  return paths.flatMap((path) =>
+    tableFromIPC(readFileSync(path))
+      .toArray()
+      .map((row) => {
+        const { input_ids, weight, reference_loss, segments } = row.toJSON();
+        return {
+          ids: [...(input_ids as Iterable<number>)],
+          weights: [...(weight as Iterable<number>)],
+          losses: [...(reference_loss as Iterable<number>)],
+          counts: [...(segments as Iterable<{ token_count: number }>)].map(({ token_count }) => token_count),
+        };
+      }),
+  );
+}
