@@ -18,7 +18,7 @@ export class TokensieveError extends Error {
     message: string,
     options?: ErrorOptions,
   ) {
-    super(message.replace(/\s*\n\s*/g, ' '), options);
+    super(oneLine(message), options);
   }
 }
 
@@ -31,6 +31,28 @@ export const fatalError = (code: string, message: string, options?: ErrorOptions
 export const inputError = (code: string, message: string, options?: ErrorOptions): TokensieveError =>
   new TokensieveError('input', code, message, options);
 
+/** Longest message, in UTF-16 code units: names in it may come from a file, and a log line has an end. */
+const MAX_MESSAGE = 4096;
+
+/**
+ * The text as one line that every terminal shows as it is: what comes from a file may hold line breaks, and sequences
+ * that clear a screen or rewrite what was printed before.
+ */
+export function oneLine(text: string): string {
+  const cut = text.length > MAX_MESSAGE ? `${text.slice(0, MAX_MESSAGE)}…` : text;
+  const line = cut.includes('\n')
+    ? cut
+        .split('\n')
+        .map((part) => part.trim())
+        .join(' ')
+    : cut;
+  return line.replace(UNPRINTABLE, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}
+
+/** Control characters, line separators, and marks that turn the direction of writing. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is meant
+const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;
+
 /** The error with the place it happened at before its message; errors of other kinds as they are. */
 export function locatedError(place: string, error: unknown): unknown {
   if (!(error instanceof TokensieveError)) return error;
@@ -40,5 +62,5 @@ export function locatedError(place: string, error: unknown): unknown {
 /** The first line of whatever was thrown, for quarantine reports that must stay one line long. */
 export function firstLine(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
-  return text.split('\n', 1)[0] ?? '';
+  return oneLine(text.split('\n', 1)[0] ?? '');
 }
