@@ -9,6 +9,10 @@ import { decompressZstd } from './zstd-stream.js';
 
 const WINDOW_BYTES = 2 ** 20;
 
+/** A stream that gives more than this and grew more than so many times is a bomb; text grows three to ten times. */
+const BOMB_BYTES = 2 ** 29;
+const BOMB_RATIO = 256;
+
 /** @throws BrokenStream when decompression fails; TokensieveError when storage does. */
 export function decompressed(
   storage: Storage,
@@ -16,10 +20,40 @@ export function decompressed(
   size: number,
   format: Exclude<ShardFormat, 'parquet'>,
 ): AsyncIterable<Uint8Array> {
-  const bytes = readAll(storage, path, size);
-  if (format === 'jsonl') return bytes;
-  if (format === 'jsonl.gz') return throughZlib(bytes, zlib.createGunzip());
-  return decompressZstd(bytes);
+  if (format === 'jsonl') return readAll(storage, path, size);
+  const taken = { bytes: 0 };
+  const bytes = counted(readAll(storage, path, size), taken);
+  return expanding(
+    format === 'jsonl.gz' ? throughZlib(bytes, zlib.createGunzip()) : decompressZstd(bytes),
+    taken,
+  );
+}
+
+async function* counted(
+  source: AsyncIterable<Uint8Array>,
+  taken: { bytes: number },
+): AsyncGenerator<Uint8Array, void, undefined> {
+  for await (const bytes of source) {
+    taken.bytes += bytes.length;
+    yield bytes;
+  }
+}
+
+/** Ends a stream that is no text: reading on would cost time in proportion to what comes out, not to the file. */
+async function* expanding(
+  source: AsyncIterable<Uint8Array>,
+  taken: { readonly bytes: number },
+): AsyncGenerator<Uint8Array, void, undefined> {
+  let given = 0;
+  for await (const bytes of source) {
+    given += bytes.length;
+    if (given > BOMB_BYTES && given > BOMB_RATIO * taken.bytes) {
+      throw new BrokenStream(
+        `${given} bytes came out of ${taken.bytes}, more than ${BOMB_RATIO} for one, which no text does`,
+      );
+    }
+    yield bytes;
+  }
 }
 
 /** The object in windows, the next one under way while this one is used. */

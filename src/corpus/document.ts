@@ -8,7 +8,7 @@ export interface Document {
   readonly textBytes: number;
   /** The other columns that were asked for, by the shard's own column names, as plain JSON values. */
   readonly columns: Readonly<Record<string, unknown>>;
-  /** Those of `columns` that are null because their bytes are broken; absent when none is. */
+  /** Those of `columns` that are null because their bytes are broken, or nested too deep to be stored; absent when none is. */
   readonly lost?: readonly string[];
 }
 

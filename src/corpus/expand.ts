@@ -20,6 +20,11 @@ export const formatOf = (path: string): ShardFormat | null =>
 /** A run's own list of rows set aside: text of no corpus, and below the shards where the output folder is. */
 const isReport = (path: string): boolean => path.endsWith('.quarantine.jsonl');
 
+const MAX_PATTERN = 4096;
+const MAX_BRACES = 3;
+const MAX_GLOBSTARS = 2;
+const MAX_WILDCARDS = 3;
+
 /** A file as found, with the folder that its name is relative to. */
 interface Found {
   readonly path: string;
@@ -33,7 +38,8 @@ interface Found {
  * A shard's name is its path relative to the glob's fixed part, to the named folder, or, for files named
  * outright, to the folder that all of these have in common: never absolute, never with `..`. A folder stands for
  * the files of known formats below it. Hidden files and quarantine reports are left out unless named outright.
- * @throws TokensieveError (usage): nothing matched, unknown extension, two shards with one name, or one file under two names.
+ * @throws TokensieveError (usage): nothing matched, unknown extension, two shards with one name, or one file under two names;
+ *   `glob-too-wild`.
  */
 export async function expandShards(storage: Storage, patterns: readonly string[]): Promise<readonly Shard[]> {
   const files: Found[] = [];
@@ -62,7 +68,30 @@ async function kindOf(storage: Storage, pattern: string): Promise<'file' | 'glob
   }
 }
 
+/**
+ * picomatch compiles a pattern into a regular expression that backtracks: a dozen wildcards, or two repeated groups,
+ * against a name of fifty characters take hours. What these limits let through takes milliseconds.
+ */
+function refuseWild(pattern: string): void {
+  const refuse = (found: string): never => {
+    throw usageError(
+      'glob-too-wild',
+      `${pattern}: ${found}; name a folder, or several simpler patterns instead.`,
+    );
+  };
+  if (pattern.length > MAX_PATTERN)
+    refuse(`a pattern of ${pattern.length} characters, at most ${MAX_PATTERN} are taken`);
+  if (/[()]/.test(pattern)) refuse('parentheses are not taken in a pattern, use {a,b}');
+  if ((pattern.match(/\{/g)?.length ?? 0) > MAX_BRACES) refuse(`more than ${MAX_BRACES} groups in braces`);
+  const parts = pattern.split('/');
+  if (parts.filter((part) => part.includes('**')).length > MAX_GLOBSTARS)
+    refuse(`more than ${MAX_GLOBSTARS} times **`);
+  const wild = parts.find((part) => (part.replaceAll('**', '*').match(/[*+]/g)?.length ?? 0) > MAX_WILDCARDS);
+  if (wild !== undefined) refuse(`more than ${MAX_WILDCARDS} wildcards in one name`);
+}
+
 async function glob(storage: Storage, pattern: string): Promise<readonly Found[]> {
+  refuseWild(pattern);
   const { base, glob: rest } = picomatch.scan(pattern);
   const folder = base === '' ? (pattern.startsWith('/') ? '/' : '.') : base;
   const matches = picomatch(rest);

@@ -1,5 +1,6 @@
 /** JSON-lines shards, plain or compressed: read once, in order, cut into parts on the way. */
 import { firstLine } from '../errors.js';
+import { isDeeper, parseJson } from '../json/parse-json.js';
 import type { Storage } from '../storage/storage.js';
 import { BrokenStream } from './broken-stream.js';
 import { decompressed } from './byte-stream.js';
@@ -22,6 +23,9 @@ const TEXT_RATIO = { jsonl: 0.9, 'jsonl.gz': 4.6, 'jsonl.zst': 4.8 } as const;
  * Never over 256 MiB: a line becomes one string, which V8 ends at 512 Mi characters.
  */
 const maxLineBytes = (maxTextBytes: number): number => Math.min(3 * maxTextBytes + 2 ** 20, 2 ** 28);
+
+/** A line shorter than this is parsed unseen: what it may become in memory is bounded by it. UTF-16 code units. */
+const SHORT_LINE = 1 << 20;
 
 type JsonLines = keyof typeof TEXT_RATIO;
 
@@ -132,15 +136,19 @@ function rowOf(line: Line, { columns, maxTextBytes }: ReadOptions): CorpusRow | 
   if (json.trim() === '') return null;
   let value: unknown;
   try {
-    value = JSON.parse(json);
+    value = json.length < SHORT_LINE ? JSON.parse(json) : parseJson(json);
   } catch (error) {
     return refuse('bad-json', firstLine(error));
   }
   if (!isObject(value)) return refuse('bad-json', `the line is ${kindOf(value)}, expected an object`);
   const text = textFromJson(own(value, columns.text), maxTextBytes);
   if (!text.ok) return refuse(text.reason, `column ${columns.text}: ${text.detail}`);
-  const kept = Object.fromEntries(columns.keep.map((name) => [name, own(value, name) ?? null]));
-  return { kind: 'document', row: line.number, text: text.text, textBytes: text.bytes, columns: kept };
+  const lost = columns.keep.filter((name) => isDeeper(own(value, name)));
+  const kept = Object.fromEntries(
+    columns.keep.map((name) => [name, lost.includes(name) ? null : (own(value, name) ?? null)]),
+  );
+  const document = { kind: 'document', row: line.number, text: text.text, textBytes: text.bytes } as const;
+  return { ...document, columns: kept, ...(lost.length > 0 && { lost }) };
 }
 
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>

@@ -6,7 +6,7 @@ export type Line =
 
 const NEWLINE = 0x0a;
 
-/** Lines by number from 0, without their newline; a last line need not have one. */
+/** Lines by number from 0, without their newline; a last line need not have one. Empty ones count, and are not given out. */
 export async function* readLines(
   source: AsyncIterable<Uint8Array>,
   maxBytes: number,
@@ -26,7 +26,7 @@ export async function* readLines(
   for await (const chunk of source) {
     let from = 0;
     for (let end = chunk.indexOf(NEWLINE); end >= 0; end = chunk.indexOf(NEWLINE, from)) {
-      yield line(chunk.subarray(from, end));
+      if (end > from || length > 0) yield line(chunk.subarray(from, end));
       number++;
       pieces = [];
       length = 0;

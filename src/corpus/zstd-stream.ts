@@ -1,6 +1,6 @@
 /**
  * zstd streams (Node 20's zlib has none): fzstd decodes the blocks, and this walk over the frames guards it.
- * fzstd allocates whatever window a frame asks for, cannot tell a stream cut between two blocks from a whole one,
+ * fzstd allocates whatever window a frame asks for and moves all of it with every block, cannot tell a stream cut between two blocks from a whole one,
  * and does not verify checksums, so that a flipped bit would pass as other text.
  * Source: RFC 8878, section 3.1.
  */
@@ -17,24 +17,76 @@ const SKIPPABLE = 0x184d2a50;
 
 const hashes = xxhash();
 
+/** Output that is given out together: a block may be one byte, and an array of its own takes two hundred. */
+const OUTPUT_BYTES = 1 << 16;
+/**
+ * Bytes of windows that may be moved: this many, and so many for each byte of output. Twenty kilobytes of empty blocks
+ * would otherwise keep a window of 128 MiB moving for minutes.
+ */
+const MOVED_BYTES = 2 ** 33;
+const MOVED_PER_BYTE = 2 ** 12;
+/** Blocks that wait for that: some kilobytes of the stream. */
+const MAX_WAITING = 4096;
+/** Arrays that are joined at once. */
+const OUTPUT_PIECES = 4096;
+/** Output that a frame must be able to give before it gets the whole window it asks for. */
+const SMALL_FRAME_BYTES = 1 << 20;
+
 /** @throws BrokenStream when the bytes are cut off or no zstd stream. */
 export async function* decompressZstd(
   source: AsyncIterable<Uint8Array>,
 ): AsyncGenerator<Uint8Array, void, undefined> {
+  let pieces: Uint8Array[] = [];
+  let bytes = 0;
+  const take = (): Uint8Array => {
+    const [first] = pieces;
+    const joined = pieces.length === 1 && first !== undefined ? first : Buffer.concat(pieces, bytes);
+    pieces = [];
+    bytes = 0;
+    return joined;
+  };
+  try {
+    for await (const piece of blocksOf(source)) {
+      pieces.push(piece);
+      bytes += piece.length;
+      if (bytes >= OUTPUT_BYTES || pieces.length >= OUTPUT_PIECES) yield take();
+    }
+  } catch (error) {
+    // Everything before the break is given out.
+    if (bytes > 0) yield take();
+    throw error;
+  }
+  if (bytes > 0) yield take();
+}
+
+async function* blocksOf(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
   const input = byteQueue(source);
+  const work: Work = { moved: 0, output: 0 };
   while (await input.has(1)) {
     const magic = littleEndian(await input.take(4));
     if ((magic & 0xfffffff0) >>> 0 === SKIPPABLE) {
       await input.skip(littleEndian(await input.take(4)));
     } else if (magic === MAGIC) {
-      yield* decodeFrame(input);
+      yield* decodeFrame(input, work);
     } else {
       throw new BrokenStream(`no zstd frame (it begins with 0x${magic.toString(16)})`);
     }
   }
 }
 
-async function* decodeFrame(input: ByteQueue): AsyncGenerator<Uint8Array, void, undefined> {
+/** What decoding has cost so far, over all frames. */
+interface Work {
+  moved: number;
+  output: number;
+}
+
+function spend(work: Work, bytes: number): void {
+  work.moved += bytes;
+  if (work.moved <= MOVED_BYTES + MOVED_PER_BYTE * work.output) return;
+  throw new BrokenStream('zstd blocks so small, under a window so large, that decoding them takes hours');
+}
+
+async function* decodeFrame(input: ByteQueue, work: Work): AsyncGenerator<Uint8Array, void, undefined> {
   const [descriptor = 0] = await input.take(1);
   const singleSegment = (descriptor & 0x20) !== 0;
   const contentSizeBytes = [singleSegment ? 1 : 0, 2, 4, 8][descriptor >> 6] ?? 0;
@@ -54,6 +106,7 @@ async function* decodeFrame(input: ByteQueue): AsyncGenerator<Uint8Array, void, 
   const hash = create64();
   const decoder = new Decompress((bytes) => {
     hash.update(bytes);
+    work.output += bytes.length;
     output.push(bytes);
   });
   const push = (bytes: Uint8Array, final = false): void => {
@@ -63,7 +116,26 @@ async function* decodeFrame(input: ByteQueue): AsyncGenerator<Uint8Array, void, 
       throw new BrokenStream(`zstd: ${firstLine(error)}`, { cause: error });
     }
   };
-  push(Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, descriptor, ...rest));
+  const magic = [0x28, 0xb5, 0x2f, 0xfd, descriptor];
+  // Blocks that wait until it is known how large a window the frame can need at all.
+  let waiting: Uint8Array[] | null = [];
+  let possible = 0;
+  let moving = window;
+  const pushBlock = (block: Uint8Array): void => {
+    spend(work, moving);
+    push(block);
+  };
+  const begin = (whole: boolean): void => {
+    if (waiting === null) return;
+    // What a frame holds in all is as far as it can look back: a descriptor e << 3 asks for 2^(10 + e) bytes.
+    const exponent = Math.max(0, Math.ceil(Math.log2(Math.max(1, possible))) - 10);
+    const smaller = whole && !singleSegment && 2 ** (10 + exponent) < window;
+    if (smaller) moving = 2 ** (10 + exponent);
+    spend(work, moving);
+    push(Uint8Array.from([...magic, ...(smaller ? [exponent << 3, ...rest.subarray(1)] : rest)]));
+    for (const block of waiting.splice(0)) pushBlock(block);
+    waiting = null;
+  };
   for (let last = false; !last; ) {
     const header = await input.take(3);
     const bits = littleEndian(header);
@@ -72,7 +144,12 @@ async function* decodeFrame(input: ByteQueue): AsyncGenerator<Uint8Array, void, 
     const size = bits >> 3;
     if (type === 3 || size > MAX_BLOCK_BYTES)
       throw new BrokenStream(`zstd block of type ${type} and ${size} bytes`);
-    push(Buffer.concat([header, await input.take(type === 1 ? 1 : size)]));
+    const block = Buffer.concat([header, await input.take(type === 1 ? 1 : size)]);
+    if (waiting === null) pushBlock(block);
+    else waiting.push(block);
+    possible += type === 2 ? MAX_BLOCK_BYTES : size;
+    if (last && possible <= SMALL_FRAME_BYTES) begin(true);
+    else if (last || possible > SMALL_FRAME_BYTES || (waiting?.length ?? 0) > MAX_WAITING) begin(false);
     yield* output.splice(0);
   }
   // fzstd holds the last bytes back until it has 18 of a frame, and then expects the checksum to follow.

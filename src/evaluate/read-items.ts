@@ -3,6 +3,7 @@ import { BrokenStream } from '../corpus/broken-stream.js';
 import { decompressed } from '../corpus/byte-stream.js';
 import { type Line, readLines } from '../corpus/lines.js';
 import { firstLine, TokensieveError, usageError } from '../errors.js';
+import { parseJson } from '../json/parse-json.js';
 import type { ItemReason } from '../run/events.js';
 import type { Storage } from '../storage/storage.js';
 import type { Item, Task } from './tasks.js';
@@ -109,7 +110,7 @@ function itemOf(line: Line, { item }: Task): Item | Omit<BadLine, 'row'> {
   }
   let value: unknown;
   try {
-    value = JSON.parse(json);
+    value = parseJson(json);
   } catch (error) {
     return { reason: 'bad-json', detail: firstLine(error) };
   }

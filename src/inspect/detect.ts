@@ -1,4 +1,5 @@
 import { inputError } from '../errors.js';
+import { parseJson } from '../json/parse-json.js';
 import { maxHeaderBytes } from '../model/safetensors.js';
 import type { Storage } from '../storage/storage.js';
 
@@ -113,7 +114,7 @@ function kindOfJson(text: string, path: string): FileKind | null {
 
 function parsed(text: string): unknown {
   try {
-    return JSON.parse(text) as unknown;
+    return parseJson(text);
   } catch {
     return null;
   }

@@ -3,6 +3,7 @@ import { decompressed } from '../corpus/byte-stream.js';
 import { readLines } from '../corpus/lines.js';
 import type { ShardFormat } from '../corpus/shard.js';
 import { inputError } from '../errors.js';
+import { parseJson } from '../json/parse-json.js';
 import type { Storage } from '../storage/storage.js';
 import { guessTextColumn } from './parquet.js';
 
@@ -96,7 +97,7 @@ export async function inspectJsonLines(
 
 function parseRow(bytes: Uint8Array): Readonly<Record<string, unknown>> | null {
   try {
-    const row: unknown = JSON.parse(new TextDecoder().decode(bytes));
+    const row: unknown = parseJson(new TextDecoder().decode(bytes));
     return typeof row === 'object' && row !== null && !Array.isArray(row) ? { ...row } : null;
   } catch {
     return null;

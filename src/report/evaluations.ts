@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { firstLine, usageError } from '../errors.js';
+import { parseJson } from '../json/parse-json.js';
 import type { Storage } from '../storage/storage.js';
 import type { Section } from './section.js';
 
@@ -56,7 +57,7 @@ async function readEvaluation(storage: Storage, path: string): Promise<z.output<
   if (size > MAX_BYTES) throw problem(`${size} bytes long`);
   let json: unknown;
   try {
-    json = JSON.parse(Buffer.from(await storage.readRange(path, 0, size)).toString('utf8'));
+    json = parseJson(Buffer.from(await storage.readRange(path, 0, size)).toString('utf8'));
   } catch (error) {
     throw problem(`not JSON (${firstLine(error)})`, error);
   }

@@ -189,7 +189,8 @@ describe('JSON lines', () => {
             .split('\n')
             .map((line, i) => (line.length > 8 ? `${i}!${line.length}` : `${i}:${line}`));
           if (content.length === 0 || content.at(-1) === 10) expected.pop();
-          expect(await collect(chunks)).toEqual(expected);
+          // Empty lines count, and are not given out.
+          expect(await collect(chunks)).toEqual(expected.filter((line) => !line.endsWith(':')));
         },
       ),
     );
