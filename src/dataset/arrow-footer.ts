@@ -35,6 +35,9 @@ const corrupt = (what: string) => inputError('arrow-corrupt', what);
 /** Largest record batch body that is read: more than the longest row (2^24 tokens) needs. */
 const MAX_BODY_BYTES = 2 ** 30;
 
+/** Fields of a schema, nested ones counted: four bytes of the file can name one that is there already. */
+const MAX_FIELDS = 4096;
+
 /** A 64-bit length or offset as a number; one that is negative or beyond `limit` is an error. */
 function bounded(value: bigint | number, limit: number, what: string): number {
   const n = Number(value);
@@ -82,6 +85,7 @@ export function decodeBlocks(bytes: Uint8Array, start: number, end: number): Blo
 /** In an honest flatbuffer no bytes are used twice, so what a schema holds cannot be larger than its bytes. */
 function checkSchemaSize(schema: SchemaTable, bytes: number): void {
   let budget = bytes;
+  let fields = 0;
   const spend = (n: number) => {
     budget -= n;
     if (budget < 0) throw corrupt(`the schema claims more than the footer's ${bytes} bytes`);
@@ -92,6 +96,7 @@ function checkSchemaSize(schema: SchemaTable, bytes: number): void {
   };
   const spendField = (field: FieldTable | null): void => {
     spend(4 + (field?.name(Encoding.UTF8_BYTES)?.length ?? 0));
+    if (++fields > MAX_FIELDS) throw corrupt(`the schema has more than ${MAX_FIELDS} fields`);
     if (field === null) return;
     for (let i = 0; i < field.customMetadataLength(); i++) spendText(field.customMetadata(i));
     for (let i = 0; i < field.childrenLength(); i++) spendField(field.children(i));
@@ -131,6 +136,7 @@ export function decodeBatchHeader(
     );
   }
   const limit = 2 ** 31 - 1;
+  let last = 0;
   return {
     rows: bounded(batch.length(), limit, 'the number of rows of a record batch'),
     nodes: Array.from({ length: nodes }, (_, i) => ({
@@ -139,8 +145,13 @@ export function decodeBatchHeader(
     })),
     regions: Array.from({ length: buffers }, (_, i) => {
       const offset = bounded(batch.buffers(i)?.offset() ?? -1, block.bodyBytes, `the offset of buffer ${i}`);
+      // Buffers that share bytes would be more in memory than in the file.
+      if (offset < last)
+        throw corrupt(`buffer ${i} begins at byte ${offset}, before the end of the one before it`);
       const rest = block.bodyBytes - offset;
-      return { offset, length: bounded(batch.buffers(i)?.length() ?? -1, rest, `the length of buffer ${i}`) };
+      const length = bounded(batch.buffers(i)?.length() ?? -1, rest, `the length of buffer ${i}`);
+      last = offset + length;
+      return { offset, length };
     }),
     compression: batch.compression()?.codec() as number | undefined,
   };

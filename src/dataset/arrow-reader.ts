@@ -1,6 +1,7 @@
 import type { DataType, Schema } from 'apache-arrow';
 import { DataType as Types } from 'apache-arrow';
 import { firstLine, inputError } from '../errors.js';
+import { parseJson } from '../json/parse-json.js';
 import type { Storage } from '../storage/storage.js';
 import {
   type BatchHeader,
@@ -51,6 +52,8 @@ const SMALLEST_FILE = 8 + 8 + 10;
 const TAIL_BYTES = 1 << 16;
 /** 24 bytes a record batch and the schema: room for 2.7 million record batches. */
 const MAX_FOOTER_BYTES = 1 << 26;
+/** What the buffers of one record batch may hold together once decompressed: the longest row in seven columns. */
+const MAX_BATCH_BYTES = 1 << 29;
 /** Largest buffer that is read: a column of the longest row (2^24 tokens of 8 bytes) fits. */
 const MAX_BUFFER_BYTES = 1 << 27;
 
@@ -128,6 +131,7 @@ export async function openArrowFile(storage: Storage, path: string): Promise<Arr
 function createBody(header: BatchHeader, body: Uint8Array, codec: BodyCodec | undefined): BatchBody {
   let nextNode = 0;
   let nextBuffer = 0;
+  let decompressed = 0;
   const take = (): Uint8Array => {
     const region = header.regions[nextBuffer++];
     if (region === undefined) throw new RangeError('a record batch has too few buffers');
@@ -137,7 +141,12 @@ function createBody(header: BatchHeader, body: Uint8Array, codec: BodyCodec | un
     if (bytes > MAX_BUFFER_BYTES)
       throw new RangeError(`a buffer claims ${bytes} bytes; at most ${MAX_BUFFER_BYTES} are read`);
     if (bytes === 0) return stored.subarray(0, 0);
-    if (codec !== undefined) return decompressBuffer(codec, stored, bytes);
+    if (codec !== undefined) {
+      decompressed += bytes;
+      if (decompressed > MAX_BATCH_BYTES)
+        throw new RangeError(`a record batch claims more than ${MAX_BATCH_BYTES} bytes decompressed`);
+      return decompressBuffer(codec, stored, bytes);
+    }
     // Writers may count the padding to 8 bytes, or to 64, into a buffer's length.
     if (stored.length < bytes || stored.length > bytes + 64) {
       throw new RangeError(`buffer ${nextBuffer - 1} has ${stored.length} bytes; expected ${bytes}`);
@@ -166,7 +175,7 @@ function readMetadata(schema: Schema, path: string): JsonObject {
   if (text === undefined) throw refuse(`its schema has no '${METADATA_KEY}' metadata`);
   let metadata: unknown;
   try {
-    metadata = JSON.parse(text);
+    metadata = parseJson(text);
   } catch {
     throw refuse(`its '${METADATA_KEY}' metadata is not JSON`);
   }

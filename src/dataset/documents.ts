@@ -189,6 +189,9 @@ export async function readDocuments(storage: Storage, path: string): Promise<Doc
 }
 
 function decodeDocuments(body: BatchBody, keep: readonly string[]): DocumentRecord[] {
+  // Each becomes an object, some hundred bytes more than a compressed row need have.
+  if (body.rows > MAX_DOCUMENTS)
+    throw new RangeError(`a record batch has ${body.rows} documents; at most ${MAX_DOCUMENTS} are written`);
   const flat = (width: number): Uint8Array => {
     const { length, nulls } = body.node();
     if (length !== body.rows || nulls !== 0)

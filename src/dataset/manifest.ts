@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { fatalError, inputError } from '../errors.js';
+import { parseJson } from '../json/parse-json.js';
 import type { StagedFile, Storage } from '../storage/storage.js';
 import { canonicalJson, hashJson, isJsonObject, type JsonObject } from './canonical-json.js';
 
@@ -10,6 +11,9 @@ import { canonicalJson, hashJson, isJsonObject, type JsonObject } from './canoni
  */
 export const MANIFEST_VERSION = 1;
 export const MANIFEST_SUFFIX = '.manifest.json';
+
+/** A shard's name becomes a path below the folder of parts, and must stay there. */
+const SHARD_NAME = /^(?!\.{1,2}(?:\/|$))[^/\0]+(?:\/(?!\.{1,2}(?:\/|$))[^/\0]+)*$/;
 
 const count = z.int().min(0);
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'expected 64 hex digits');
@@ -33,7 +37,7 @@ const output = z.strictObject({
   }),
   name: z
     .string()
-    .regex(/^[^/\\]+$/, 'expected a file name without a folder')
+    .regex(/^(?!\.{1,2}$)[^/\\\0]+$/, 'expected a file name without a folder')
     .meta({ description: "File name in the manifest's folder" }),
   bytes: count,
   sha256,
@@ -46,7 +50,7 @@ export const manifestSchema = z
     kind: z.enum(['scored', 'weighted', 'packed']),
     shard: z
       .string()
-      .min(1)
+      .regex(SHARD_NAME, 'expected a relative path without empty, . or .. parts')
       .meta({ description: 'Name of the shard, relative to the pattern that found it' }),
     part: count,
     input: z
@@ -125,7 +129,7 @@ export async function readManifest(storage: Storage, path: string): Promise<Mani
 export function parseManifest(text: string, path: string): Manifest {
   let json: unknown;
   try {
-    json = JSON.parse(text);
+    json = parseJson(text);
   } catch {
     throw inputError('bad-manifest', `${path}: not JSON; remove it and the part will be made again`);
   }

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { z } from 'zod';
+import { parseJson } from '../json/parse-json.js';
 import type { Storage } from '../storage/storage.js';
 
 /**
@@ -54,7 +55,7 @@ export async function readRunNotes(storage: Storage, folder: string): Promise<Ru
     const { size } = await storage.stat(file);
     if (size > MAX_BYTES) return null;
     const text = Buffer.from(await storage.readRange(file, 0, size)).toString('utf8');
-    return runNotesSchema.parse(JSON.parse(text));
+    return runNotesSchema.parse(parseJson(text));
   } catch {
     return null;
   }

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { canonicalJson } from '../dataset/canonical-json.js';
 import { fatalError } from '../errors.js';
+import { parseJson } from '../json/parse-json.js';
 import type { DataPosition } from './batch.js';
 
 export const STATE_VERSION = 1;
@@ -87,7 +88,7 @@ export function stateBytes(
 export function parseState(text: string, path: string): CheckpointState {
   let json: unknown;
   try {
-    json = JSON.parse(text);
+    json = parseJson(text);
   } catch (error) {
     throw damaged(path, 'is not JSON', { cause: error });
   }

@@ -41,7 +41,7 @@ export function openPartsReader(): PartsReader {
         shard,
         part,
         counts,
-        quarantine: report === undefined ? null : path.replace(/[^/]+$/, report.name),
+        quarantine: report === undefined ? null : path.replace(/[^/]+$/, () => report.name),
       };
       if (known.size >= MAX_REMEMBERED) known.clear();
       known.set(path, { mtimeMs, part: found });
