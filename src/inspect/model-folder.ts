@@ -1,16 +1,19 @@
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { parseJson } from '../json/parse-json.js';
 import { describeOnnxExport } from '../model/onnx-export.js';
 import { isOnnxExport, openExport } from '../model/onnx-export-file.js';
 import { describeModel } from '../model/prepare.js';
 import type { ModelInfo } from '../model/prepared-model.js';
 import { forwardFlops } from '../run/plan.js';
+import { readText } from '../storage/read-text.js';
 import { type ModelShape, shapeFromConfig } from './model-shape.js';
 import { inspectOnnx, type OnnxInspection } from './onnx.js';
 
 /** Context at which the cost of attention is told, in tokens. */
 export const FLOPS_CONTEXT = 2048;
+
+const MAX_CONFIG_BYTES = 16 * 2 ** 20;
 
 export interface ModelInspection extends ModelInfo {
   readonly kind: 'model';
@@ -51,7 +54,7 @@ export async function inspectModel(folder: string, cacheFolder: string | null): 
 /** Checked for size and form when the model was opened; exports may have none. */
 async function readConfig(folder: string): Promise<unknown> {
   try {
-    return JSON.parse(await readFile(join(folder, 'config.json'), 'utf8')) as unknown;
+    return parseJson(await readText(join(folder, 'config.json'), MAX_CONFIG_BYTES));
   } catch {
     return null;
   }

@@ -1,9 +1,11 @@
 /** A Hugging Face checkpoint folder: config.json and where each tensor lies. Read-only; nothing is trusted. */
 import { existsSync } from 'node:fs';
-import { readFile, realpath, stat } from 'node:fs/promises';
+import { realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { fatalError } from '../errors.js';
+import { fatalError, firstLine } from '../errors.js';
+import { parseJson } from '../json/parse-json.js';
+import { readText } from '../storage/read-text.js';
 import { architectures } from './architectures/index.js';
 import type { Decoder } from './decoder.js';
 import { readSafetensorsHeader, type TensorEntry } from './safetensors.js';
@@ -92,12 +94,11 @@ function parseHead(config: unknown, file: string): z.infer<typeof configHead> {
 }
 
 async function readJson(file: string, maxBytes: number, code: string): Promise<unknown> {
-  const { size } = await stat(file);
-  if (size > maxBytes) {
-    throw fatalError(code, `${file}: has ${size} bytes; expected at most ${maxBytes}: it is not such a file`);
-  }
+  const text = await readText(file, maxBytes).catch((error: unknown) => {
+    throw fatalError(code, `${file}: ${firstLine(error)}; fetch the checkpoint again`, { cause: error });
+  });
   try {
-    return JSON.parse(await readFile(file, 'utf8')) as unknown;
+    return parseJson(text);
   } catch (error) {
     throw fatalError(code, `${file}: is not JSON; fetch the checkpoint again`, { cause: error });
   }

@@ -5,7 +5,9 @@ import { dirname, isAbsolute, join, relative, sep } from 'node:path';
 import { TensorProto_DataLocation as DataLocation, type ModelProto, type TensorProto } from 'onnx-buf';
 import { z } from 'zod';
 import { fatalError, firstLine } from '../errors.js';
+import { parseJson } from '../json/parse-json.js';
 import { decodeModel } from '../onnx/decode.js';
+import { readText } from '../storage/read-text.js';
 import type { CheckpointFile } from './checkpoint.js';
 import { commonFolder } from './graph-cache.js';
 
@@ -118,9 +120,7 @@ async function readConfig(folder: string): Promise<ExportConfig> {
 /** null when absent or unusable: these files only inform. */
 async function readJson(path: string): Promise<unknown> {
   try {
-    return (await stat(path)).size > maxConfigBytes
-      ? null
-      : (JSON.parse(await readFile(path, 'utf8')) as unknown);
+    return parseJson(await readText(path, maxConfigBytes));
   } catch {
     return null;
   }
@@ -128,7 +128,8 @@ async function readJson(path: string): Promise<unknown> {
 
 /** @throws fatal `onnx-unreadable` */
 export async function readModel(path: string): Promise<ModelProto> {
-  const { size: bytes } = await stat(path);
+  const found = await stat(path);
+  const { size: bytes } = found;
   const refuse = (found: string, cause?: unknown): never => {
     throw fatalError(
       'onnx-unreadable',
@@ -136,6 +137,7 @@ export async function readModel(path: string): Promise<ModelProto> {
       { cause },
     );
   };
+  if (!found.isFile()) return refuse('is not a plain file');
   if (bytes > maxGraphBytes) return refuse(`has ${bytes} bytes, more than protobuf allows`);
   let model: ModelProto;
   try {
@@ -161,8 +163,10 @@ async function placeWeights(
   const external = (model.graph?.initializer ?? []).filter(
     ({ dataLocation }) => dataLocation === DataLocation.EXTERNAL,
   );
+  refuseHiddenData(model, external.length, path);
   const files = new Map<string, CheckpointFile & { readonly bytes: number }>();
   for (const tensor of external) {
+    checkFields(tensor, path);
     const location = externalField(tensor, 'location');
     const file = files.get(location) ?? (await findDataFile(path, tensor.name, location));
     files.set(location, file);
@@ -187,6 +191,39 @@ async function placeWeights(
   return { files: [...files.values()].sort((a, b) => (a.name < b.name ? -1 : 1)), weightsFolder };
 }
 
+/** ONNX Runtime reads the tensors of nodes and subgraphs from files too, and looks for these by itself. */
+function refuseHiddenData(model: ModelProto, initializers: number, path: string): void {
+  const all = countExternal(model, 0);
+  if (all === initializers) return;
+  throw fatalError(
+    'onnx-data-file',
+    `${path}: ${all - initializers} of its tensors in nodes or subgraphs are in data files; expected only initializers of the whole graph there: export it again`,
+  );
+}
+
+/** Tensors anywhere in a message that are in data files. */
+function countExternal(message: unknown, depth: number): number {
+  if (typeof message !== 'object' || message === null || ArrayBuffer.isView(message) || depth > 256) return 0;
+  const { $typeName: type, dataLocation } = message as { $typeName?: unknown; dataLocation?: unknown };
+  if (type === 'onnx.TensorProto') return dataLocation === DataLocation.EXTERNAL ? 1 : 0;
+  let found = 0;
+  for (const inner of Object.values(message)) found += countExternal(inner, depth + 1);
+  return found;
+}
+
+/** One file, and a place in it that is made of whole numbers: ONNX Runtime takes a field's last value, and any sign. */
+function checkFields({ name, externalData }: TensorProto, path: string): void {
+  const keys = externalData.map(({ key }) => key);
+  const bad = externalData.find(
+    ({ key, value }) => (key === 'offset' || key === 'length') && !/^\d{1,15}$/.test(value),
+  );
+  if (bad === undefined && new Set(keys).size === keys.length) return;
+  throw fatalError(
+    'onnx-data-file',
+    `${path}: keeps ${name} at ${bad === undefined ? 'two places at once' : `${bad.key} ${JSON.stringify(bad.value)}`}; expected one location, offset and length in bytes: export it again`,
+  );
+}
+
 const externalField = (tensor: TensorProto, key: string): string =>
   tensor.externalData.find((field) => field.key === key)?.value ?? '0';
 
@@ -195,14 +232,20 @@ async function findDataFile(
   tensor: string,
   location: string,
 ): Promise<CheckpointFile & { bytes: number }> {
-  const inside = !isAbsolute(location) && !/[\\\0]/.test(location) && !location.split('/').includes('..');
-  const file = join(dirname(path), location);
-  if (!inside || !existsSync(file) || !(await stat(file)).isFile()) {
+  const refuse = (found: string): never => {
     throw fatalError(
       'onnx-data-file',
-      `${path}: keeps ${tensor} in ${JSON.stringify(location)}, ${inside ? 'which is missing' : 'outside of its folder'}; expected a data file beside it: fetch the whole export`,
+      `${path}: keeps ${tensor} in ${JSON.stringify(location)}, ${found}; expected a data file beside it: fetch the whole export`,
     );
-  }
+  };
+  const inside = !isAbsolute(location) && !/[\\\0]/.test(location) && !location.split('/').includes('..');
+  if (!inside) return refuse('outside of its folder');
+  const file = join(dirname(path), location);
+  if (!existsSync(file) || !(await stat(file)).isFile()) return refuse('which is missing');
   const real = await realpath(file);
+  // Any bytes will do as weights. A link may lead to where the model itself lies, as in a download cache, not elsewhere.
+  const folders = [await realpath(dirname(path)), dirname(await realpath(path))];
+  if (!folders.some((folder) => real.startsWith(folder.endsWith(sep) ? folder : folder + sep)))
+    return refuse('a link that leads out of its folder');
   return { name: location, path: real, bytes: (await stat(real)).size };
 }

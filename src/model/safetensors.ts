@@ -4,7 +4,9 @@
  */
 import { type FileHandle, open } from 'node:fs/promises';
 import { z } from 'zod';
-import { fatalError } from '../errors.js';
+import { fatalError, firstLine } from '../errors.js';
+import { parseJson } from '../json/parse-json.js';
+import { plainFileSize } from '../storage/read-text.js';
 
 /** Bytes an element. */
 export const elementBytes = {
@@ -58,13 +60,17 @@ const broken = (file: string, found: string) =>
  * @throws fatal `broken-safetensors` naming the file and what is wrong with it.
  */
 export async function readSafetensorsHeader(file: string): Promise<TensorEntry[]> {
-  const handle = await open(file, 'r').catch((error: unknown) => {
-    throw fatalError('unreadable-weights', `${file}: cannot be opened; check the path and permissions`, {
-      cause: error,
-    });
-  });
+  const unreadable = (error: unknown) => {
+    throw fatalError(
+      'unreadable-weights',
+      `${file}: cannot be opened (${firstLine(error)}); check the path and permissions`,
+      { cause: error },
+    );
+  };
+  // Asked before it is opened: opening a pipe waits for somebody to write into it.
+  const size = await plainFileSize(file).catch(unreadable);
+  const handle = await open(file, 'r').catch(unreadable);
   try {
-    const { size } = await handle.stat();
     const text = await readHeaderText(handle, file, size);
     const headerEnd = 8 + text.length;
     const entries = parseHeader(text, file, headerEnd);
@@ -94,11 +100,13 @@ async function readHeaderText(handle: FileHandle, file: string, size: number): P
 function parseHeader(text: Buffer, file: string, headerEnd: number): TensorEntry[] {
   let json: unknown;
   try {
-    json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(text));
+    json = parseJson(new TextDecoder('utf-8', { fatal: true }).decode(text));
   } catch (error) {
-    throw fatalError('broken-safetensors', `${file}: its header is not JSON; fetch the checkpoint again`, {
-      cause: error,
-    });
+    throw fatalError(
+      'broken-safetensors',
+      `${file}: its header is not JSON of tensors (${firstLine(error)}); fetch the checkpoint again`,
+      { cause: error },
+    );
   }
   if (typeof json !== 'object' || json === null || Array.isArray(json)) {
     throw broken(file, 'has a header that is not an object');

@@ -1,6 +1,8 @@
-import { readFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { fatalError, usageError } from '../errors.js';
+import { fatalError, firstLine, usageError } from '../errors.js';
+import { parseJson } from '../json/parse-json.js';
+import { readText } from '../storage/read-text.js';
 import type { Definition } from './definition.js';
 
 /** Ids put around each document. */
@@ -11,6 +13,9 @@ export interface Boundaries {
 
 /** A token by its content or id; null for none. */
 export type BoundaryOverride = string | number | null;
+
+/** Longest file beside a tokenizer.json that is read: some repeat every added token. */
+const MAX_COMPANION_BYTES = 64 * 2 ** 20;
 
 /** The names under which BOS and EOS go, the surer first: a tokenizer with `<|endoftext|>` and `</s>` (Phi-3) ends documents with the former. */
 const KNOWN_NAMES = {
@@ -60,11 +65,13 @@ async function readCompanions(folder: string): Promise<readonly Companion[]> {
     'config.json',
   ]) {
     const file = join(folder, name);
-    const text = await readFile(file, 'utf8').catch(() => null);
-    if (text === null) continue;
+    if (!existsSync(file)) continue;
+    const text = await readText(file, MAX_COMPANION_BYTES).catch((cause: unknown) => {
+      throw fatalError('bad-tokenizer', `${file}: ${firstLine(cause)}`, { cause });
+    });
     let json: unknown;
     try {
-      json = JSON.parse(text);
+      json = parseJson(text);
     } catch (cause) {
       throw fatalError('bad-tokenizer', `${file}: not JSON: ${String(cause)}`, { cause });
     }

@@ -2,6 +2,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { fatalError } from '../errors.js';
+import { parseJson } from '../json/parse-json.js';
 
 /** Larger than any published tokenizer.json (Gemma's is 33 MB), small enough to parse. */
 const MAX_FILE_BYTES = 256 * 2 ** 20;
@@ -98,17 +99,19 @@ export async function tokenizerFile(
     );
   }
   const file = found.isDirectory() ? join(path, 'tokenizer.json') : path;
-  const size = found.isDirectory() ? (await stat(file).catch(() => null))?.size : found.size;
-  if (size === undefined) {
+  const inside = found.isDirectory() ? await stat(file).catch(() => null) : found;
+  if (inside === null) {
     throw fatalError(
       'no-tokenizer',
       `${path}: the folder holds no tokenizer.json; export one with the tokenizers library`,
     );
   }
-  if (size > MAX_FILE_BYTES) {
+  // A pipe would be waited for, and a device has no end.
+  if (!inside.isFile()) throw bad(file, 'is not a plain file');
+  if (inside.size > MAX_FILE_BYTES) {
     throw fatalError(
       'bad-tokenizer',
-      `${file}: ${size} bytes, expected at most ${MAX_FILE_BYTES} for a tokenizer.json`,
+      `${file}: ${inside.size} bytes, expected at most ${MAX_FILE_BYTES} for a tokenizer.json`,
     );
   }
   return { file, folder: dirname(file) };
@@ -122,7 +125,7 @@ export async function readDefinition(file: string): Promise<Definition> {
   const text = await readFile(file, 'utf8');
   let json: unknown;
   try {
-    json = JSON.parse(text);
+    json = parseJson(text);
   } catch (cause) {
     throw bad(file, `not JSON: ${cause instanceof Error ? cause.message : String(cause)}`, cause);
   }
@@ -247,7 +250,7 @@ function refuseRepeatedKeys(
   let largest = 0;
   for (const id of owned) largest = Math.max(largest, id);
   if (owned.size === largest + 1) return;
-  for (const [, key, digits] of text.matchAll(/("(?:[^"\\]|\\.)*")\s*:\s*(\d+)/g)) {
+  for (const [, key, digits] of text.matchAll(/("[^"\\]*(?:\\.[^"\\]*)*")\s*:\s*(\d+)/g)) {
     if (key === undefined || owned.has(Number(digits))) continue;
     const piece: unknown = JSON.parse(key);
     if (typeof piece === 'string' && vocab.has(piece)) {
