@@ -40,6 +40,7 @@ export function parsePipelineText(text: string, source: string): Settings {
   }
   let value: unknown;
   try {
+    refuseDeep(text);
     const document = parseDocument(text, { merge: true, logLevel: 'error' });
     const [problem] = document.errors;
     if (problem !== undefined) throw problem;
@@ -55,6 +56,36 @@ export function parsePipelineText(text: string, source: string): Settings {
     );
   }
   return value;
+}
+
+/** Limits that no pipeline comes near: open brackets, columns of indentation, indicators (`- `, ` &x`) in one line. */
+const MAX_BRACKETS = 256;
+const MAX_COLUMNS = 1024;
+const MAX_INDICATORS = 1024;
+
+/**
+ * The parser recurses with every level, and keeps an error for everything that is out of place: a megabyte of brackets
+ * is more than the stack and the heap can hold, and ends the process. Counted whether quoted or not.
+ */
+function refuseDeep(text: string): void {
+  let open = 0;
+  let indented = 0;
+  let indicators = 0;
+  let before = '\n';
+  for (let at = 0; at < text.length; at++) {
+    const char = text.charAt(at);
+    const isSpace = char === ' ' || char === '\t';
+    if (char === '\n') indented = indicators = 0;
+    else if (isSpace && indented >= 0) indented++;
+    else indented = -1;
+    if (char === '[' || char === '{') open++;
+    else if (char === ']' || char === '}') open--;
+    else if (isSpace && '-?:'.includes(before)) indicators++;
+    else if (' \t\n'.includes(before) && '&*!|>@`%#"\''.includes(char)) indicators++;
+    if (Math.abs(open) > MAX_BRACKETS || indented > MAX_COLUMNS || indicators > MAX_INDICATORS)
+      throw new Error('nested deeper, or with more indicators in a line, than any pipeline is');
+    before = char;
+  }
 }
 
 /** How many keys the `<<` of a document copy: an alias is a few bytes, what it stands for may be all of the file. */
@@ -108,13 +139,14 @@ export function parseSettings<T extends z.ZodType>(
 
 /** `patch` laid over `base`; objects merge, everything else replaces. */
 export function mergeSettings(base: Settings, patch: Settings): Settings {
-  const merged: Record<string, unknown> = { ...base };
+  // A Map, and fromEntries, which defines: __proto__ stays a key, which schemas refuse like any other that is unknown.
+  const merged = new Map(Object.entries(base));
   for (const [key, value] of Object.entries(patch)) {
     if (value === undefined) continue;
-    const below = merged[key];
-    merged[key] = isSettings(value) && isSettings(below) ? mergeSettings(below, value) : value;
+    const below = merged.get(key);
+    merged.set(key, isSettings(value) && isSettings(below) ? mergeSettings(below, value) : value);
   }
-  return merged;
+  return Object.fromEntries(merged);
 }
 
 /**
