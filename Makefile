@@ -5,7 +5,7 @@ built := dist/index.js
 sources := $(shell find src web -type f 2>/dev/null) tsconfig.json
 quickstart := runs/quickstart
 
-.PHONY: install build run test lint clean
+.PHONY: install build run test lint fuzz clean
 
 install: $(installed)
 build: $(built)
@@ -37,3 +37,9 @@ lint: $(built)
 
 clean:
 	rm -rf dist runs/quickstart
+
+# Hostile input, made from a seed, for an hour: docs/hostile-input.md. FUZZ_SECONDS=60 FUZZ_SEED=2 for less and for other inputs.
+FUZZ_SECONDS ?= 3600
+FUZZ_SEED ?= 1
+fuzz: $(built)
+	node fuzz/run.mjs --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED) --log runs/fuzz.jsonl
