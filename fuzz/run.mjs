@@ -25,7 +25,7 @@ export const TARGETS = [
 const MAX_CPU_MS = 10_000;
 const MAX_WALL_MS = 120_000;
 /** Until an input is made and handed over: the first of a child waits for all that is imported. */
-const MAX_START_MS = 600_000;
+const MAX_START_MS = 3_600_000;
 /** Beyond the input's own size. */
 const MAX_MB = 1024;
 /** The child is killed well above, so that the machine is safe and the figure is still a figure. */
