@@ -31,6 +31,11 @@ $(quickstart)/inputs.json: $(shell find fixtures/quickstart fixtures/bpe -name '
 test: $(built)
 	npx vitest run
 
+# Kills, frozen and cut-off processes, a Redis that dies: minutes to an hour, with redis-server and, for networks, root.
+.PHONY: test-faults
+test-faults: $(built)
+	node bench/faults/main.mjs
+
 lint: $(built)
 	npm run --silent lint
 	npm run --silent typecheck

@@ -5,6 +5,7 @@ import { hideBin } from 'yargs/helpers';
 import { auditCommand } from './audit.js';
 import { diffCommand } from './diff.js';
 import { doctorCommand } from './doctor.js';
+import { enqueueCommand } from './enqueue.js';
 import { evaluateCommand } from './evaluate.js';
 import { EXIT, reportError } from './exit.js';
 import { exportCommand } from './export.js';
@@ -12,6 +13,7 @@ import { inspectCommand } from './inspect.js';
 import { modelCommand } from './model.js';
 import { packCommand } from './pack.js';
 import { planCommand } from './plan.js';
+import { queueCommand } from './queue.js';
 import { runCommand } from './run.js';
 import { scoreCommand } from './score.js';
 import { selectCommand } from './select.js';
@@ -20,6 +22,7 @@ import { statusCommand } from './status.js';
 import { trainCommand } from './train.js';
 import { reportUsage } from './usage.js';
 import { verifyCommand } from './verify.js';
+import { workerCommand } from './worker.js';
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
   version: string;
@@ -38,6 +41,9 @@ await yargs(hideBin(process.argv))
   .command(runCommand)
   .command(planCommand)
   .command(statusCommand)
+  .command(enqueueCommand)
+  .command(workerCommand)
+  .command(queueCommand)
   .command(scoreCommand)
   .command(packCommand)
   .command(selectCommand)

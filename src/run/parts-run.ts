@@ -1,5 +1,4 @@
 import { hashJson } from '../dataset/canonical-json.js';
-import type { Manifest } from '../dataset/manifest.js';
 import { firstLine } from '../errors.js';
 import { claimFolder } from '../storage/folder-claim.js';
 import { sweepStaging } from '../storage/local.js';
@@ -9,7 +8,7 @@ import type { EventSink } from './events.js';
 import { runLanes } from './lanes.js';
 import type { PartsJob } from './parts-job.js';
 import { type Share, tasksOfShare } from './share.js';
-import { type Totals, totalsOf } from './totals.js';
+import { type Counted, type Totals, totalsOf } from './totals.js';
 import {
   type BrokenShard,
   findWork,
@@ -120,9 +119,9 @@ function planNotes({ kind, recipe, shards }: PartsJob, { plans, broken }: Planne
   };
 }
 
-/** The executor of one process: its lanes take task after task. The manifests of the parts made, in no order. */
-async function runTasks(work: Work, job: PartsJob, options: PartsOptions): Promise<Manifest[]> {
-  const made: Manifest[] = [];
+/** The executor of one process: its lanes take task after task. What the parts made come to, in no order. */
+async function runTasks(work: Work, job: PartsJob, options: PartsOptions): Promise<Counted[]> {
+  const made: Counted[] = [];
   const lanes = Math.max(1, Math.min(job.workers, work.tasks.length));
   await runLanes(
     work.tasks,
@@ -131,7 +130,8 @@ async function runTasks(work: Work, job: PartsJob, options: PartsOptions): Promi
     () => job.open(lanes),
     async (task, stage, signal) => {
       const doneBefore = work.doneStreamParts.get(task.plan.shard.name);
-      made.push(...(await doTask(job, task, stage, { ...options, signal, doneBefore })));
+      const manifests = await doTask(job, task, stage, { ...options, signal, doneBefore });
+      made.push(...manifests.map(({ counts }) => ({ counts })));
     },
   );
   return made;

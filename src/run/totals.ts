@@ -14,7 +14,10 @@ export interface Totals {
   readonly quarantined: Readonly<Record<string, number>>;
 }
 
-export function totalsOf(manifests: readonly Manifest[]): Totals {
+/** As much of a manifest as sums need. */
+export type Counted = Pick<Manifest, 'counts'>;
+
+export function totalsOf(manifests: readonly Counted[]): Totals {
   const quarantined: Record<string, number> = {};
   for (const { counts } of manifests) {
     for (const [reason, rows] of Object.entries(counts.quarantined)) {

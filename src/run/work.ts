@@ -11,6 +11,7 @@ import { type PartState, partState } from './done-parts.js';
 import type { EventSink } from './events.js';
 import { leftoverParts, listParts } from './leftovers.js';
 import type { PartTask } from './make-part.js';
+import type { Counted } from './totals.js';
 
 /** Footers read at once: a folder of many shards is bound by the store's latency. */
 const FOOTERS_AHEAD = 8;
@@ -62,7 +63,7 @@ export async function planShards(
   const broken: BrokenShard[] = [];
   const planOrWhyNot = async (shard: Shard): Promise<ShardPlan | BrokenShard> => {
     try {
-      return withLimit(await planShard(storage, shard, options), limit);
+      return planOf(await planShard(storage, shard, options), limit);
     } catch (error) {
       if (!(error instanceof TokensieveError) || error.reach !== 'input') throw error;
       return { shard: shard.name, detail: firstLine(error) };
@@ -79,7 +80,7 @@ export async function planShards(
 }
 
 /** The plan cut to the shard's first `limit` rows. */
-function withLimit(plan: ShardPlan, limit: number | undefined): ShardPlan {
+export function planOf(plan: ShardPlan, limit: number | undefined): ShardPlan {
   if (limit === undefined || plan.parts === null) return plan;
   const parts = plan.parts
     .filter((part) => part.rowStart < limit)
@@ -117,8 +118,8 @@ export function partTask(
 }
 
 export interface Work {
-  /** Manifests of parts that are done and will not be redone. */
-  readonly done: readonly Manifest[];
+  /** Counts of parts that are done and will not be redone; the rest of their manifests would fill the memory. */
+  readonly done: readonly Counted[];
   readonly tasks: readonly Task[];
   /** For jsonl shards: parts found done, which are read again but not made again. */
   readonly doneStreamParts: ReadonlyMap<string, ReadonlyMap<number, Manifest>>;
@@ -141,14 +142,14 @@ export async function findWork(
 ): Promise<Work> {
   const found = await listParts(storage, folder);
   const manifests = new Set(found.map(({ shard, part }) => partFiles(folder, shard, part).manifest));
-  const done: Manifest[] = [];
+  const done: Counted[] = [];
   const tasks: Task[] = [];
   const doneStreamParts = new Map<string, ReadonlyMap<number, Manifest>>();
   const stale: { path: string; why: readonly string[] }[] = [];
   const look = async (plan: ShardPlan, part: number): Promise<PartState> => {
     const path = partFiles(folder, plan.shard.name, part).manifest;
     const state = await partState(storage, manifests, path, partTask(plan, part, null, recipe));
-    if (state.state === 'done') done.push(state.manifest);
+    if (state.state === 'done') done.push({ counts: state.manifest.counts });
     if (state.state === 'stale') stale.push({ path, why: state.why });
     return state;
   };

@@ -21,6 +21,12 @@ const commands: readonly (readonly [readonly string[], readonly string[]])[] = [
   [['score'], [...scoring, ...array, 'set', 'replace', 'log']],
   [['pack'], [...flagsOf(packSchema).map(({ name }) => name), ...array, 'set', 'replace', 'log']],
   [['status'], ['json']],
+  [
+    ['enqueue'],
+    [...scoring, 'from', 'to', 'only', 'follow', 'attempts', 'backoff', 'priority', 'redis', 'queue'],
+  ],
+  [['worker'], ['parts', 'lease', 'takeovers', 'grace', 'until-empty', 'redis', 'queue', 'log']],
+  [['queue'], ['json', 'redis', 'queue']],
   [['select'], [...selection, 'out', 'replace', 'log']],
   [['eval'], [...flagsOf(evaluateSettings).map(({ name }) => name), 'out', 'json', 'log']],
   [['verify'], ['json']],

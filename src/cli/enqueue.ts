@@ -1,0 +1,113 @@
+import type { CommandModule } from 'yargs';
+import type { Stage } from '../config/stages.js';
+import { weightedFolder } from '../dataset/part-files.js';
+import { enqueueRun, followRun, stageSettings } from '../queue/enqueue.js';
+import type { QueueRules } from '../queue/jobs.js';
+import { closeQueue, openQueue } from '../queue/open-queue.js';
+import { chooseStages, type StageChoice } from '../run/run-stages.js';
+import { EXIT, withInterrupt } from './exit.js';
+import { logOption } from './options.js';
+import { type Job, jobFrom, scoringOptions, stageOptions } from './pipeline-options.js';
+import { type LogKind, openProgress } from './progress.js';
+import { placeFrom, queueOptions } from './queue-options.js';
+import { replaceOption } from './score.js';
+
+export const enqueueCommand: CommandModule = {
+  command: 'enqueue <pipeline>',
+  describe: 'Put a pipeline into a queue that workers share',
+  builder: (yargs) =>
+    yargs
+      .positional('pipeline', { type: 'string', demandOption: true, describe: 'Pipeline file (YAML)' })
+      .options({ ...scoringOptions, ...stageOptions, ...replaceOption, ...logOption, ...queueOptions })
+      .options({
+        follow: {
+          type: 'boolean',
+          default: false,
+          description: 'Wait until it is over, with progress; put it in again when the queue has lost it',
+          group: 'Queue:',
+        },
+        attempts: {
+          type: 'number',
+          requiresArg: true,
+          default: 3,
+          description: 'Tries of a part before it is given up',
+          group: 'Queue:',
+        },
+        backoff: {
+          type: 'number',
+          requiresArg: true,
+          default: 5,
+          description: 'Seconds before the second try; doubled with each',
+          group: 'Queue:',
+        },
+        priority: {
+          type: 'number',
+          requiresArg: true,
+          default: 1000,
+          description: 'Runs with lower numbers go first',
+          group: 'Queue:',
+        },
+      })
+      .example(
+        '$0 enqueue pipelines/openwebmath-1b.yaml --follow',
+        'Workers on any machines do it; see the end',
+      )
+      .example('$0 enqueue job.yaml --priority 1', 'Before runs that are in the queue already'),
+  handler: (args) =>
+    withInterrupt(async (signal) => {
+      const place = placeFrom(args);
+      const stages = stageSettings(
+        stagesOf(await jobFrom(args, String(args['pipeline'])), args as StageChoice),
+      );
+      const rules = rulesFrom(args);
+      const queue = await openQueue(place);
+      try {
+        const { run, state } = await enqueueRun(queue, stages, rules);
+        const did = state === 'added' ? 'enqueued' : 'in the queue already';
+        process.stdout.write(`run ${run}: ${did}: ${place.queue} at ${place.name}\n`);
+        if (args['follow'] !== true) return EXIT.done;
+        const progress = openProgress(args['log'] as LogKind);
+        try {
+          const { sink } = progress;
+          const { quarantined } = await followRun({ place, queue, stages, rules, sink, signal });
+          progress.stop();
+          process.stdout.write(`run ${run}: done${quarantined ? ', with rows or shards set aside' : ''}\n`);
+          return quarantined ? EXIT.quarantined : EXIT.done;
+        } finally {
+          progress.stop();
+        }
+      } finally {
+        await closeQueue(queue);
+      }
+    }, 'no longer following; the run goes on in the queue'),
+};
+
+function rulesFrom(args: Readonly<Record<string, unknown>>): QueueRules {
+  const number = (name: string, least: number, most: number): number =>
+    Math.min(most, Math.max(least, Number(args[name]) || 0));
+  return {
+    attempts: Math.round(number('attempts', 1, 1000)),
+    backoff: number('backoff', 0, 3600),
+    priority: Math.round(number('priority', 1, 2_000_000)),
+    replace: args['replace'] === true,
+  };
+}
+
+/** A single run as the stages that it is. */
+function stagesOf(job: Job, choice: StageChoice): readonly Stage[] {
+  if (job.kind === 'stages') return chooseStages(job.staged.stages, choice);
+  const { select, ...score } = job.pipeline;
+  const { out } = score;
+  return [
+    { name: 'score', kind: 'score', settings: score },
+    ...(select === undefined
+      ? []
+      : [
+          {
+            name: 'select',
+            kind: 'select' as const,
+            settings: { ...select, run: out, out: weightedFolder(out) },
+          },
+        ]),
+  ];
+}

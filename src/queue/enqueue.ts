@@ -1,0 +1,152 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import { Job, type Queue, QueueEvents } from 'bullmq';
+import { z } from 'zod';
+import type { Stage } from '../config/stages.js';
+import type { JsonObject } from '../dataset/canonical-json.js';
+import { fatalError, firstLine } from '../errors.js';
+import type { EventSink } from '../run/events.js';
+import type { QueuePlace } from './connection.js';
+import { partResult, type QueueRules, runId, stageId, stageResult } from './jobs.js';
+import { addStage } from './stage-job.js';
+
+/** Time between two looks at a run. */
+const LOOK_MS = 500;
+/** Failed jobs looked through at a time. */
+const PAGE = 500;
+
+export interface QueuedRun {
+  readonly run: string;
+  /** `at-work`: it was in the queue already, and was left alone. */
+  readonly state: 'added' | 'at-work';
+}
+
+/** Stages as jobs carry them: a pipeline file's own form. */
+export const stageSettings = (stages: readonly Stage[]): JsonObject[] =>
+  stages.map(
+    ({ name, kind, settings }) => JSON.parse(JSON.stringify({ name, [kind]: settings })) as JsonObject,
+  );
+
+/**
+ * Puts a pipeline into the queue. Only its first stage is added: what parts it has, and which of them are left, the
+ * worker finds out that plans it. A run that is in the queue already is left alone; of one that failed or ended, what
+ * is left is begun again.
+ */
+export async function enqueueRun(
+  queue: Queue,
+  stages: readonly JsonObject[],
+  rules: QueueRules,
+): Promise<QueuedRun> {
+  const run = runId(stages);
+  const jobs = await Promise.all(stages.map((_, index) => Job.fromId(queue, stageId(run, index))));
+  const states = await Promise.all(jobs.map((job) => job?.getState()));
+  const isOver = (state: string | undefined): boolean =>
+    state === undefined || state === 'completed' || state === 'failed' || state === 'unknown';
+  if (!states.every(isOver)) return { run, state: 'at-work' };
+  await removeFailedParts(queue, run);
+  for (const job of jobs) await job?.remove();
+  const begin = { version: 1, index: 0, step: 'begin', round: 0, broken: 0 } as const;
+  await addStage(queue, { ...begin, run, stages: [...stages], rules });
+  return { run, state: 'added' };
+}
+
+async function removeFailedParts(queue: Queue, run: string): Promise<void> {
+  for (let from = 0; ; ) {
+    const failed = await queue.getFailed(from, from + PAGE - 1);
+    if (failed.length === 0) return;
+    const own = failed.filter((job) => job?.id?.startsWith(`${run}.`) && job.name === 'part');
+    for (const job of own) await job.remove();
+    from += failed.length - own.length;
+  }
+}
+
+const progressSchema = z.object({
+  planned: z.object({
+    name: z.string(),
+    kind: z.string(),
+    shards: z.number(),
+    parts: z.number(),
+    done: z.number(),
+    text_bytes: z.number(),
+    done_bytes: z.number(),
+  }),
+});
+
+export interface FollowOptions {
+  readonly place: QueuePlace;
+  readonly queue: Queue;
+  readonly stages: readonly JsonObject[];
+  readonly rules: QueueRules;
+  readonly sink: EventSink;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Waits until a run is over, telling of its stages and parts. A run that the queue has lost is put in again: what its
+ * manifests say is done is not done again. Stopping to follow does not stop the run.
+ * @throws TokensieveError `run-failed` (fatal) with the reason of the stage that failed
+ */
+export async function followRun(options: FollowOptions): Promise<{ readonly quarantined: boolean }> {
+  const { place, queue, stages, rules, sink, signal } = options;
+  const run = runId(stages);
+  let index = 0;
+  const events = new QueueEvents(place.queue, { connection: place.connection });
+  events.on('error', () => undefined);
+  events.on('completed', ({ jobId, returnvalue }) => {
+    if (!jobId.startsWith(`${stageId(run, index)}.`)) return;
+    const made = partResult.safeParse(parsed(returnvalue));
+    if (made.success) sink({ event: 'progress', tokens: made.data.tokens, text_bytes: made.data.text_bytes });
+  });
+  let told = '';
+  let quarantined = false;
+  try {
+    while (index < stages.length) {
+      signal.throwIfAborted();
+      try {
+        const job = await Job.fromId(queue, stageId(run, index));
+        if (job === undefined) {
+          // A next stage is added before its predecessor counts as done: this one was there.
+          const { state } = await enqueueRun(queue, stages, rules);
+          if (state === 'added') {
+            sink({ event: 'warning', message: 'the queue has lost the run; it was put in again' });
+            index = 0;
+            told = '';
+          }
+        } else {
+          const planned = progressSchema.safeParse(job.progress);
+          const key = `${index} ${JSON.stringify(planned.data?.planned ?? null)}`;
+          if (planned.success && key !== told) {
+            const { name, kind, ...counts } = planned.data.planned;
+            sink({ event: 'stage', name, kind });
+            sink({ event: 'planned', ...counts });
+            told = key;
+          }
+          const state = await job.getState();
+          if (state === 'completed') {
+            quarantined ||= stageResult.safeParse(job.returnvalue).data?.quarantined ?? false;
+            index++;
+            continue;
+          }
+          if (state === 'failed') throw fatalError('run-failed', job.failedReason ?? 'the stage failed');
+        }
+      } catch (error) {
+        if (isOwn(error)) throw error;
+        sink({ event: 'warning', message: `queue: ${firstLine(error)}` });
+      }
+      await wait(LOOK_MS, undefined, { signal });
+    }
+    return { quarantined };
+  } finally {
+    await events.close().catch(() => undefined);
+  }
+}
+
+const isOwn = (error: unknown): boolean => error instanceof Error && error.name === 'TokensieveError';
+
+function parsed(text: unknown): unknown {
+  if (typeof text !== 'string') return text;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}

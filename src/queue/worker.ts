@@ -1,0 +1,198 @@
+import { hostname } from 'node:os';
+import { setTimeout as wait } from 'node:timers/promises';
+import { DelayedError, type Job, type Queue, UnrecoverableError, WaitingError, Worker } from 'bullmq';
+import { fatalError, firstLine, TokensieveError, usageError } from '../errors.js';
+import type { EventSink } from '../run/events.js';
+import type { QueuePlace } from './connection.js';
+import { PART_JOB, partData, type QueuedStage, queuedStage, spreadBackoff } from './jobs.js';
+import { closeQueue, openQueue } from './open-queue.js';
+import { type Performer, UnfitWorker } from './performer.js';
+import { doStageJob } from './stage-job.js';
+
+/** Time between two words of progress of a part, to Redis. */
+const PROGRESS_MS = 5_000;
+/** Time between two looks whether the queue is empty. */
+const EMPTY_MS = 1_000;
+/** Time that parting from Redis may take. */
+const CLOSE_MS = 10_000;
+/** A stage whose output another process holds is tried again after this. */
+const BUSY_MS = 10_000;
+
+export interface QueueWorkerOptions {
+  readonly place: QueuePlace;
+  readonly performer: Performer;
+  /** Parts in work at once. */
+  readonly parts: number;
+  /** Seconds that a part stays this worker's without a sign of life; then another takes it over. */
+  readonly lease: number;
+  /** How often a part may be taken over from dead workers before it is given up. */
+  readonly takeovers: number;
+  /** Seconds that the part in work may go on after a stop; then it is handed back. */
+  readonly grace: number;
+  /** End when nothing is left in the queue, rather than wait for more. */
+  readonly untilEmpty: boolean;
+  readonly sink: EventSink;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Works on a queue until it is stopped, or until the queue is empty. Sessions run in threads of their own, so that the
+ * lease is renewed while a model is at work.
+ * @throws TokensieveError `unfit-worker` (usage) when this machine cannot do what the queue asks for, after handing the
+ *   job back; `no-redis` (fatal) when Redis does not answer at the start
+ */
+export async function runQueueWorker(options: QueueWorkerOptions): Promise<void> {
+  const { place, performer, sink, signal } = options;
+  const queue = await openQueue(place);
+  const stop = new AbortController();
+  const giveUp = new AbortController();
+  let unfit: UnfitWorker | null = null;
+  const stages = new Map<string, QueuedStage>();
+  let inWork = 0;
+
+  const processor = async (job: Job, token = ''): Promise<unknown> => {
+    inWork++;
+    try {
+      if (unfit !== null) return await handBack(job, token);
+      if (job.name !== PART_JOB) return await doStageJob(queue, job, token, performer, giveUp.signal);
+      const part = partData.parse(job.data);
+      const stage = stages.get(part.stage) ?? (await stageOf(queue, part.stage));
+      if (stages.size > 100) stages.clear();
+      stages.set(part.stage, stage);
+      return await performer.part(stage, part, giveUp.signal, progressOf(job));
+    } catch (error) {
+      if (error instanceof UnfitWorker) {
+        unfit = error;
+        stop.abort();
+        return await handBack(job, token);
+      }
+      if (giveUp.signal.aborted) return await handBack(job, token);
+      if (error instanceof TokensieveError && error.code === 'folder-busy') {
+        await job.moveToDelayed(Date.now() + BUSY_MS, token);
+        throw new DelayedError();
+      }
+      if (error instanceof TokensieveError && error.reach === 'usage') {
+        throw new UnrecoverableError(error.message);
+      }
+      throw error;
+    } finally {
+      inWork--;
+    }
+  };
+  const worker = new Worker(place.queue, processor, {
+    connection: place.connection,
+    name: `${hostname()}-${process.pid}`,
+    concurrency: options.parts,
+    lockDuration: options.lease * 1000,
+    stalledInterval: options.lease * 1000,
+    maxStalledCount: options.takeovers,
+    runRetryDelay: 1_000,
+    settings: {
+      backoffStrategy: (made, _type, _error, job) => {
+        const backoff = job?.opts.backoff;
+        return spreadBackoff(made, typeof backoff === 'object' ? (backoff.delay ?? 0) : 0);
+      },
+    },
+  });
+  worker.on(
+    'error',
+    rarely((error: Error) => sink({ event: 'warning', message: `queue: ${firstLine(error)}` })),
+  );
+  worker.on('failed', (job, error) => {
+    const made = `attempt ${job?.attemptsMade ?? '?'} of ${job?.opts.attempts ?? '?'}`;
+    const data = partData.safeParse(job?.data);
+    const what = data.success
+      ? `${data.data.shard} part ${data.data.part ?? ''}`.trim()
+      : `stage ${job?.id ?? '?'}`;
+    sink({ event: 'warning', message: `${what}: ${made} failed: ${firstLine(error)}` });
+  });
+  worker.on('stalled', (id) =>
+    sink({ event: 'warning', message: `job ${id}: its worker is silent; it is taken over` }),
+  );
+  const ended = new Promise<void>((resolve) => {
+    for (const one of [signal, stop.signal]) {
+      if (one.aborted) resolve();
+      one.addEventListener('abort', () => resolve(), { once: true });
+    }
+  });
+  try {
+    await Promise.race([ended, ...(options.untilEmpty ? [empty(queue, ended, () => inWork)] : [])]);
+    // No further jobs; those in work may end by themselves for a while.
+    await worker.pause(true);
+    const patience = unfit === null ? options.grace : 0;
+    for (const until = Date.now() + patience * 1000; inWork > 0 && Date.now() < until; ) await wait(50);
+    giveUp.abort(new Error('the worker was stopped'));
+    // A Redis that is away must not keep a worker from ending: what it holds is taken over when its lease is up.
+    await Promise.race([worker.close(), wait(CLOSE_MS)]);
+  } finally {
+    await performer.close();
+    await closeQueue(queue);
+  }
+  const reason = unfit as UnfitWorker | null;
+  if (reason !== null) {
+    throw usageError(
+      'unfit-worker',
+      `${reason.message}; the job went back into the queue, for another worker`,
+    );
+  }
+}
+
+/** The job goes back as if it had never been taken. */
+async function handBack(job: Job, token: string): Promise<never> {
+  await job.moveToWait(token);
+  throw new WaitingError();
+}
+
+async function stageOf(queue: Queue, id: string): Promise<QueuedStage> {
+  const job = await queue.getJob(id);
+  if (job !== undefined) return queuedStage(id, job.data);
+  throw fatalError(
+    'no-stage',
+    `the queue has lost the stage of this part (${id}); enqueue the pipeline again`,
+  );
+}
+
+/** Tells Redis of a part's progress now and then; what it cannot be told does not matter. */
+function progressOf(job: Job): (progress: { readonly tokens: number; readonly text_bytes: number }) => void {
+  const sums = { tokens: 0, text_bytes: 0 };
+  let told = Date.now();
+  return ({ tokens, text_bytes }) => {
+    sums.tokens += tokens;
+    sums.text_bytes += text_bytes;
+    if (Date.now() - told < PROGRESS_MS) return;
+    told = Date.now();
+    job.updateProgress({ ...sums }).catch(() => undefined);
+  };
+}
+
+/** Resolves when nothing waits, is in work or will come later, seen twice in a row. */
+async function empty(queue: Queue, ended: Promise<void>, inWork: () => number): Promise<void> {
+  let over = false;
+  void ended.then(() => {
+    over = true;
+  });
+  for (let seen = 0; seen < 2 && !over; ) {
+    await wait(EMPTY_MS);
+    try {
+      const counts = await queue.getJobCounts(
+        ...(['wait', 'active', 'delayed', 'prioritized', 'waiting-children'] as const),
+      );
+      const left = Object.values(counts).reduce((sum, count) => sum + count, 0);
+      seen = left === 0 && inWork() === 0 ? seen + 1 : 0;
+    } catch {
+      seen = 0;
+    }
+  }
+}
+
+/** The function, at most once in ten seconds for one message: a Redis that is away fails every call. */
+function rarely(tell: (error: Error) => void): (error: Error) => void {
+  const last = new Map<string, number>();
+  return (error) => {
+    const now = Date.now();
+    if (now - (last.get(error.message) ?? Number.NEGATIVE_INFINITY) < 10_000) return;
+    if (last.size > 100) last.clear();
+    last.set(error.message, now);
+    tell(error);
+  };
+}

@@ -1,0 +1,90 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Outcome, type RunningCli, runCli, startCli } from '../support/cli.js';
+import { manySmallParts, quickstartInputs } from '../support/quickstart.js';
+import type { TestRedis } from '../support/redis.js';
+
+export interface QueueInputs {
+  readonly folder: string;
+  /** A pipeline that writes below `folder/name`, and where. */
+  pipeline(name: string, stages?: readonly ('pack' | 'score' | 'select')[]): { file: string; out: string };
+}
+
+/** Small shards, models of two lines, and pipelines over them. */
+export async function queueInputs(folder: string): Promise<QueueInputs> {
+  const { reference, current } = await quickstartInputs(join(folder, 'inputs'));
+  const shards = await manySmallParts(join(folder, 'corpus'));
+  return {
+    folder,
+    pipeline(name, stages = ['score', 'select']) {
+      const out = join(folder, name);
+      const rows = `shards: ['${shards}'], sequence: { length: 256 }, corpus: { part_bytes: 8192 }`;
+      const lines = {
+        pack: `{ ${rows}, tokenizer: { path: ${reference} }, out: ${join(out, 'clm')} }`,
+        score: `{ ${rows}, reference: ${reference}, current: ${current}, out: ${join(out, 'slm')}, score: { device: cpu }, run: { threads: 1, cache: ${join(folder, 'cache')} } }`,
+        select: `{ run: ${join(out, 'slm')} }`,
+      };
+      const file = join(folder, `${name}.yaml`);
+      writeFileSync(file, `stages:\n${stages.map((kind) => `  - ${kind}: ${lines[kind]}\n`).join('')}`);
+      return { file, out };
+    },
+  };
+}
+
+export interface Event {
+  readonly event: string;
+  readonly [key: string]: unknown;
+}
+
+export interface Worker extends RunningCli {
+  /** Events so far. */
+  readonly events: Event[];
+  /** Resolves with the first event of this kind, those gone by included. */
+  seen(event: string): Promise<Event>;
+}
+
+export function environmentOf(redis: TestRedis): NodeJS.ProcessEnv {
+  return { ...process.env, TOKENSIEVE_REDIS_URL: redis.url };
+}
+
+/** Starts `tokensieve worker` or `enqueue --follow`; its log is read as it comes. */
+export function startInQueue(redis: TestRedis, args: readonly string[]): Worker {
+  const events: Event[] = [];
+  const waiting: { event: string; resolve(event: Event): void }[] = [];
+  const running = startCli([...args, '--log', 'json'], {
+    env: environmentOf(redis),
+    onLine(line) {
+      if (!line.startsWith('{')) return;
+      const event = JSON.parse(line) as Event;
+      events.push(event);
+      for (const one of waiting.filter((waiter) => waiter.event === event.event)) one.resolve(event);
+    },
+  });
+  return {
+    ...running,
+    events,
+    seen: (event) =>
+      new Promise((resolve) => {
+        const before = events.find((one) => one.event === event);
+        if (before === undefined) waiting.push({ event, resolve });
+        else resolve(before);
+      }),
+  };
+}
+
+export const startWorker = (redis: TestRedis, ...more: readonly string[]): Worker =>
+  startInQueue(redis, ['worker', '--lease', '2', '--grace', '30', ...more]);
+
+export const queueCommand = (redis: TestRedis, ...args: readonly string[]): Promise<Outcome> =>
+  startCli(args, { env: environmentOf(redis) }).outcome;
+
+/** How often each part was made, over the logs of several processes. */
+export function timesMade(workers: readonly Worker[]): Map<string, number> {
+  const made = new Map<string, number>();
+  for (const { event, shard, part } of workers.flatMap(({ events }) => events)) {
+    if (event === 'part-done') made.set(`${shard} ${part}`, (made.get(`${shard} ${part}`) ?? 0) + 1);
+  }
+  return made;
+}
+
+export { runCli };
