@@ -119,11 +119,16 @@ export async function runQueueWorker(options: QueueWorkerOptions): Promise<void>
     await Promise.race([ended, ...(options.untilEmpty ? [empty(queue, ended, () => inWork)] : [])]);
     // No further jobs; those in work may end by themselves for a while.
     await worker.pause(true);
-    const patience = unfit === null ? options.grace : 0;
-    for (const until = Date.now() + patience * 1000; inWork > 0 && Date.now() < until; ) await wait(50);
+    const grace = unfit === null ? options.grace : 0;
+    for (const until = Date.now() + grace * 1000; inWork > 0 && Date.now() < until; ) await wait(50);
     giveUp.abort(new Error('the worker was stopped'));
     // A Redis that is away must not keep a worker from ending: what it holds is taken over when its lease is up.
-    await Promise.race([worker.close(), wait(CLOSE_MS)]);
+    const patience = new AbortController();
+    await Promise.race([
+      worker.close().catch(() => undefined),
+      wait(CLOSE_MS, undefined, { signal: patience.signal }).catch(() => undefined),
+    ]);
+    patience.abort();
   } finally {
     await performer.close();
     await closeQueue(queue);

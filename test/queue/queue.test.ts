@@ -17,7 +17,7 @@ import {
 
 const PASSWORD = 'correct-horse-battery';
 
-describe.skipIf(redisServerPath === null)('a queue of parts', () => {
+describe.skipIf(redisServerPath === null)('a queue of parts', { timeout: 900_000 }, () => {
   const folder = temporaryFolder();
   let inputs: QueueInputs;
   let redis: TestRedis;
