@@ -1,3 +1,5 @@
+import { redacted } from './storage/redacted.js';
+
 /**
  * How far an error reaches. `usage`: the command or a setting is wrong, nothing was started (exit 2).
  * `fatal`: the run cannot go on (exit 1). `input`: one shard, row group, page or row is unusable and is
@@ -7,7 +9,8 @@ export type Reach = 'usage' | 'fatal' | 'input' | 'retry';
 
 /**
  * The one error type of the package. `message` is one line that names the file, the row or field, what was
- * found, what was expected and what to do. `code` is stable and machine-readable (`vocabulary-mismatch`).
+ * found, what was expected and what to do; secrets in URLs are taken out. `code` is stable and machine-readable
+ * (`vocabulary-mismatch`).
  */
 export class TokensieveError extends Error {
   override readonly name = 'TokensieveError';
@@ -18,7 +21,7 @@ export class TokensieveError extends Error {
     message: string,
     options?: ErrorOptions,
   ) {
-    super(oneLine(message), options);
+    super(redacted(oneLine(message)), options);
   }
 }
 

@@ -163,7 +163,10 @@ export type { Segment, Sequence } from './sequence/sequence.js';
 
 // Where bytes come from and go to.
 export { localStorage } from './storage/local.js';
-export type { ListOptions, ObjectStat, StagedFile, Storage } from './storage/storage.js';
+export type { PatienceSettings } from './storage/patience.js';
+export type { RoutedOptions } from './storage/routed.js';
+export { routedStorage } from './storage/routed.js';
+export type { ListOptions, ObjectStat, StagedFile, StagingOptions, Storage } from './storage/storage.js';
 
 // Text to ids.
 export type { OpenedTokenizer, TokenizerDescription, TokenizerSource } from './tokenizer/open.js';

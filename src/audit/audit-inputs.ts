@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
-import { dirname } from 'node:path';
 import { isJsonObject, type JsonObject } from '../dataset/canonical-json.js';
 import { type RunNotes, readRunNotes } from '../dataset/run-notes.js';
 import { usageError } from '../errors.js';
+import { folderOf } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import type { ControlTokens } from '../tokenizer/control-tokens.js';
 import { hashTokenizer } from '../tokenizer/open.js';
@@ -31,7 +31,7 @@ export async function findAuditInputs(
   scored: JsonObject,
   named: string | undefined,
 ): Promise<AuditInputs> {
-  const notes = (await readRunNotes(storage, run)) ?? (await readRunNotes(storage, dirname(run)));
+  const notes = (await readRunNotes(storage, run)) ?? (await readRunNotes(storage, folderOf(run)));
   const recipe = isJsonObject(scored['tokenizer']) ? scored['tokenizer'] : {};
   const hash = typeof recipe['hash'] === 'string' ? recipe['hash'] : '';
   const controlTokens = recipe['control_tokens'] === 'special' ? 'special' : 'text';

@@ -1,6 +1,6 @@
-import { basename, resolve } from 'node:path';
 import { hashJson, isJsonObject } from '../dataset/canonical-json.js';
 import type { EventSink } from '../run/events.js';
+import { absolutePath, nameOf } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import { type AuditInputs, findAuditInputs, modelsOf, scoringFlops } from './audit-inputs.js';
 import { type AuditedRun, openAuditedRun } from './audited-run.js';
@@ -50,7 +50,7 @@ export async function auditRun(settings: AuditSettings, options: AuditOptions): 
   const calibration = scan.distributions.calibration();
   const audit: Audit = {
     version: AUDIT_VERSION,
-    title: settings.title ?? `Audit of ${basename(resolve(settings.run))}`,
+    title: settings.title ?? `Audit of ${nameOf(absolutePath(settings.run))}`,
     run: {
       path: settings.run,
       kind: run.kind,

@@ -1,7 +1,7 @@
-import { join } from 'node:path';
 import { expandShards } from '../corpus/expand.js';
 import type { Shard } from '../corpus/shard.js';
 import { TokensieveError } from '../errors.js';
+import { joinPath } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import { openTokenizer } from '../tokenizer/open.js';
 import { type AuditedNumbers, type AuditOptions, auditRun } from './audit-run.js';
@@ -44,9 +44,9 @@ export async function auditTo(settings: AuditSettings, options: AuditOptions): P
       rule: `${settings.documents} documents drawn by seed ${settings.seed}, every document of the run equally likely, and those of highest and lowest mean excess; at most ${MAX_DOCUMENT_TOKENS} tokens of each and ${MAX_TOKENS} in all.`,
     },
   };
-  const folder = settings.out ?? join(settings.run, 'audit');
-  const json = join(folder, 'audit.json');
-  const page = join(folder, 'report.html');
+  const folder = settings.out ?? joinPath(settings.run, 'audit');
+  const json = joinPath(folder, 'audit.json');
+  const page = joinPath(folder, 'report.html');
   await writeFiles(options.storage, [
     [json, `${JSON.stringify(audit, null, 2)}\n`],
     [page, renderAudit(audit, reading)],

@@ -1,10 +1,10 @@
-import { basename, dirname, join, resolve } from 'node:path';
 import { isJsonObject, type JsonObject } from '../dataset/canonical-json.js';
 import { type DocumentFile, readDocuments } from '../dataset/documents.js';
 import { type FinishedPart, readParts } from '../dataset/finished-parts.js';
 import { explainDifference, MANIFEST_SUFFIX } from '../dataset/manifest.js';
 import { partFiles, scoredFolder, weightedFolder } from '../dataset/part-files.js';
 import { usageError } from '../errors.js';
+import { absolutePath, folderOf, nameOf, normalPath } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 
 /** The parts of a run that is audited, in global order. */
@@ -49,9 +49,7 @@ export async function openAuditedRun(
     const folders = kind === 'scored' ? [folder] : scoredCandidates(run, folder);
     const documentsFolder = await scoredBeside(storage, folders, parts, scored);
     const files = documentsFolder === null ? [] : await storage.list(documentsFolder);
-    const present = new Set(
-      files.filter((path) => path.endsWith('.documents.arrow')).map((path) => join(path)),
-    );
+    const present = new Set(files.filter((path) => path.endsWith('.documents.arrow')).map(normalPath));
     return {
       kind,
       parts,
@@ -61,7 +59,7 @@ export async function openAuditedRun(
       async documents({ manifest }) {
         if (documentsFolder === null) return null;
         const path = partFiles(documentsFolder, manifest.shard, manifest.part).documents;
-        return present.has(join(path)) ? readDocuments(storage, path) : null;
+        return present.has(normalPath(path)) ? readDocuments(storage, path) : null;
       },
     };
   }
@@ -73,9 +71,10 @@ export async function openAuditedRun(
 
 /** Where the scored files of weighted ones may lie. */
 function scoredCandidates(run: string, weighted: string): string[] {
-  const beside = basename(resolve(weighted)) === 'weighted' ? [scoredFolder(dirname(resolve(weighted)))] : [];
+  const beside =
+    nameOf(absolutePath(weighted)) === 'weighted' ? [scoredFolder(folderOf(absolutePath(weighted)))] : [];
   return [...new Set([scoredFolder(run), ...beside, run])].filter(
-    (folder) => resolve(folder) !== resolve(weighted),
+    (folder) => absolutePath(folder) !== absolutePath(weighted),
   );
 }
 
@@ -87,7 +86,7 @@ async function scoredBeside(
   recipe: JsonObject,
 ): Promise<string | null> {
   for (const folder of folders) {
-    if (parts.some((part) => resolve(part.folder) === resolve(folder))) return folder;
+    if (parts.some((part) => absolutePath(part.folder) === absolutePath(folder))) return folder;
     const first = (await listManifests(storage, folder)).slice(0, 1);
     const [found] = await readParts(storage, folder, first).catch(() => []);
     if (found?.manifest.kind !== 'scored') continue;

@@ -3,8 +3,7 @@ import { auditTo } from '../audit/audit-to.js';
 import { auditSettings } from '../audit/settings.js';
 import { flagsOf, settingsFromFlags } from '../config/flags.js';
 import { parseSettings } from '../config/load.js';
-import { localStorage } from '../storage/local.js';
-import { retryingReads } from '../storage/retrying.js';
+import { routedStorage } from '../storage/routed.js';
 import { EXIT, withInterrupt } from './exit.js';
 import { logOption, yargsOptions } from './options.js';
 import { type LogKind, openProgress } from './progress.js';
@@ -39,7 +38,7 @@ export const auditCommand: CommandModule = {
       const progress = openProgress(args['log'] as LogKind);
       try {
         const written = await auditTo(settings, {
-          storage: retryingReads(localStorage()),
+          storage: routedStorage(),
           sink: progress.sink,
           signal,
         });

@@ -1,7 +1,6 @@
 import type { CommandModule } from 'yargs';
 import { diffRuns, formatDiff } from '../dataset/diff.js';
-import { localStorage } from '../storage/local.js';
-import { retryingReads } from '../storage/retrying.js';
+import { routedStorage } from '../storage/routed.js';
 import { EXIT, untilInterrupted } from './exit.js';
 
 export const diffCommand: CommandModule = {
@@ -19,7 +18,7 @@ export const diffCommand: CommandModule = {
       .example('$0 diff runs/fp32/weighted runs/bf16/weighted', 'The flip rate between two precisions'),
   handler: (args) =>
     untilInterrupted(async () => {
-      const storage = retryingReads(localStorage());
+      const storage = routedStorage();
       const report = await diffRuns(
         { storage, folder: String(args['a']) },
         { storage, folder: String(args['b']) },

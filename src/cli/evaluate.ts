@@ -5,8 +5,7 @@ import { evaluate } from '../evaluate/evaluate.js';
 import { writeEvaluation } from '../evaluate/evaluate-to.js';
 import { type EvaluationReport, hasQuarantined } from '../evaluate/report.js';
 import { evaluateSettings } from '../evaluate/settings.js';
-import { localStorage } from '../storage/local.js';
-import { retryingReads } from '../storage/retrying.js';
+import { routedStorage } from '../storage/routed.js';
 import { EXIT, withInterrupt } from './exit.js';
 import { logOption, yargsOptions } from './options.js';
 import { type LogKind, openProgress } from './progress.js';
@@ -49,7 +48,7 @@ export const evaluateCommand: CommandModule = {
   handler: (args) =>
     withInterrupt(async (signal) => {
       const settings = parseSettings(evaluateSettings, settingsFromFlags(flags, args), 'command line');
-      const storage = retryingReads(localStorage());
+      const storage = routedStorage();
       const progress = openProgress(args['log'] as LogKind);
       try {
         const report = await evaluate(settings, { storage, sink: progress.sink, signal });

@@ -1,4 +1,5 @@
 import { firstLine, TokensieveError } from '../errors.js';
+import { redacted } from '../storage/redacted.js';
 import { printable } from './format.js';
 
 /** Exit codes, the same for every command. */
@@ -8,10 +9,10 @@ export const EXIT = { done: 0, failed: 1, usage: 2, quarantined: 3, interrupted:
 export function reportError(error: unknown): number {
   const known = error instanceof TokensieveError;
   process.stderr.write(
-    `tokensieve: ${printable(known ? error.message : `unexpected: ${firstLine(error)}`)}\n`,
+    `tokensieve: ${printable(known ? error.message : `unexpected: ${redacted(firstLine(error))}`)}\n`,
   );
   if (process.env['TOKENSIEVE_DEBUG'] === '1' && error instanceof Error)
-    process.stderr.write(`${error.stack}\n`);
+    process.stderr.write(`${redacted(error.stack ?? '')}\n`);
   else if (!known) process.stderr.write('  (set TOKENSIEVE_DEBUG=1 for the stack)\n');
   return known && error.reach === 'usage' ? EXIT.usage : EXIT.failed;
 }

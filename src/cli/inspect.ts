@@ -1,7 +1,7 @@
 import type { CommandModule } from 'yargs';
 import { inspect } from '../inspect/inspect.js';
 import { defaultCacheFolder } from '../run/open-inputs.js';
-import { localStorage } from '../storage/local.js';
+import { routedStorage } from '../storage/routed.js';
 import { EXIT, untilInterrupted } from './exit.js';
 import { inspectionText } from './views/inspection.js';
 
@@ -26,7 +26,7 @@ export const inspectCommand: CommandModule = {
   handler: (args) =>
     untilInterrupted(async () => {
       const found = await inspect(String(args['path']), {
-        storage: localStorage(),
+        storage: routedStorage(),
         cacheFolder: defaultCacheFolder(),
       });
       const text = args['json'] === true ? JSON.stringify(found, null, 2) : inspectionText(found);

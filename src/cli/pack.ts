@@ -2,8 +2,7 @@ import type { CommandModule } from 'yargs';
 import { flagsOf } from '../config/flags.js';
 import { packSchema, parsePack } from '../config/pack.js';
 import { packCorpus } from '../run/pack-run.js';
-import { localStorage } from '../storage/local.js';
-import { retryingReads } from '../storage/retrying.js';
+import { routedStorage } from '../storage/routed.js';
 import { withInterrupt } from './exit.js';
 import { arrayOptions, logOption, shareFrom, shareText, yargsOptions } from './options.js';
 import { setOption, settingsFrom } from './pipeline-options.js';
@@ -35,7 +34,7 @@ export const packCommand: CommandModule = {
       const progress = openProgress(args['log'] as LogKind);
       try {
         const report = await packCorpus(settings, {
-          storage: retryingReads(localStorage()),
+          storage: routedStorage(),
           sink: progress.sink,
           signal,
           replace: args['replace'] === true,

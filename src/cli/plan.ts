@@ -1,8 +1,7 @@
 import type { CommandModule } from 'yargs';
 import { planRun, type RunPlan } from '../run/plan-run.js';
 import { planStaged } from '../run/stage-facts.js';
-import { localStorage } from '../storage/local.js';
-import { retryingReads } from '../storage/retrying.js';
+import { routedStorage } from '../storage/routed.js';
 import { EXIT, untilInterrupted } from './exit.js';
 import { bytes, count, duration, percent, significant, table } from './format.js';
 import { jobFrom, pipelineFrom, scoringOptions } from './pipeline-options.js';
@@ -35,7 +34,7 @@ export const planCommand: CommandModule = {
           ? { kind: 'run' as const, pipeline: await pipelineFrom(args) }
           : await jobFrom(args, file);
       const tflops = args['tflops'] as number | undefined;
-      const options = { storage: retryingReads(localStorage()), ...(tflops !== undefined && { tflops }) };
+      const options = { storage: routedStorage(), ...(tflops !== undefined && { tflops }) };
       if (job.kind === 'stages') {
         const plan = await planStaged(job.staged, options);
         print(plan, stagedPlanText(plan), args['json'] === true);

@@ -3,8 +3,7 @@ import { weightedFolder } from '../dataset/part-files.js';
 import type { StageChoice } from '../run/run-stages.js';
 import { scoreCorpus } from '../run/score-run.js';
 import { selectRun } from '../run/select-run.js';
-import { localStorage } from '../storage/local.js';
-import { retryingReads } from '../storage/retrying.js';
+import { routedStorage } from '../storage/routed.js';
 import { withInterrupt } from './exit.js';
 import { arrayOptions, logOption, shareFrom, shareText } from './options.js';
 import { jobFrom, scoringOptions, stageOptions } from './pipeline-options.js';
@@ -58,7 +57,7 @@ export const runCommand: CommandModule = {
       const { pipeline } = job;
       const progress = openProgress(log, logEvery);
       const options = {
-        storage: retryingReads(localStorage()),
+        storage: routedStorage(),
         sink: progress.sink,
         signal,
         replace,

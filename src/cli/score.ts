@@ -1,8 +1,7 @@
 import type { CommandModule } from 'yargs';
 import type { PartsReport } from '../run/parts-run.js';
 import { scoreCorpus } from '../run/score-run.js';
-import { localStorage } from '../storage/local.js';
-import { retryingReads } from '../storage/retrying.js';
+import { routedStorage } from '../storage/routed.js';
 import { EXIT, withInterrupt } from './exit.js';
 import { bytes, count, duration, percent } from './format.js';
 import { arrayOptions, logOption, shareFrom, shareText } from './options.js';
@@ -35,7 +34,7 @@ export const scoreCommand: CommandModule = {
       const progress = openProgress(args['log'] as LogKind);
       try {
         const report = await scoreCorpus(pipeline, {
-          storage: retryingReads(localStorage()),
+          storage: routedStorage(),
           sink: progress.sink,
           signal,
           replace: args['replace'] === true,

@@ -5,8 +5,7 @@ import { weightedFolder } from '../dataset/part-files.js';
 import { type SelectReport, selectRun } from '../run/select-run.js';
 import { METHODS } from '../select/methods.js';
 import { selectionSettings } from '../select/settings.js';
-import { localStorage } from '../storage/local.js';
-import { retryingReads } from '../storage/retrying.js';
+import { routedStorage } from '../storage/routed.js';
 import { EXIT, withInterrupt } from './exit.js';
 import { count, duration, percent, significant } from './format.js';
 import { logOption, yargsOptions } from './options.js';
@@ -48,7 +47,7 @@ export const selectCommand: CommandModule = {
       const progress = openProgress(args['log'] as LogKind);
       try {
         const report = await selectRun(run, out, settings, {
-          storage: retryingReads(localStorage()),
+          storage: routedStorage(),
           sink: progress.sink,
           signal,
           replace: args['replace'] === true,

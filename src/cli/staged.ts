@@ -9,8 +9,7 @@ import {
   stagesOfArray,
 } from '../run/run-stages.js';
 import type { Share } from '../run/share.js';
-import { localStorage } from '../storage/local.js';
-import { retryingReads } from '../storage/retrying.js';
+import { routedStorage } from '../storage/routed.js';
 import { EXIT } from './exit.js';
 import { count, duration, percent, printable } from './format.js';
 import { shareText } from './options.js';
@@ -44,7 +43,7 @@ export async function runStaged({ stages }: StagedPipeline, options: StagedOptio
   let stop = (): void => undefined;
   try {
     const finished = runStages(stages, chosen, {
-      storage: retryingReads(localStorage()),
+      storage: routedStorage(),
       signal: options.signal,
       replace: options.replace,
       share,

@@ -1,7 +1,6 @@
 import type { CommandModule } from 'yargs';
 import { runStatus } from '../run/run-status.js';
-import { localStorage } from '../storage/local.js';
-import { retryingReads } from '../storage/retrying.js';
+import { routedStorage } from '../storage/routed.js';
 import { EXIT, untilInterrupted } from './exit.js';
 import { runStatusText } from './views/run-status.js';
 
@@ -19,7 +18,7 @@ export const statusCommand: CommandModule = {
       .example('$0 status runs/owm', 'Whoever works on it: one process, an array or a queue’s workers'),
   handler: (args) =>
     untilInterrupted(async () => {
-      const stages = await runStatus(retryingReads(localStorage()), String(args['run']));
+      const stages = await runStatus(routedStorage(), String(args['run']));
       const text = args['json'] === true ? JSON.stringify({ stages }, null, 2) : runStatusText(stages);
       process.stdout.write(`${text}\n`);
       return EXIT.done;

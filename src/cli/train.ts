@@ -7,8 +7,7 @@ import {
   readPipelineFile,
   type Settings,
 } from '../config/load.js';
-import { localStorage } from '../storage/local.js';
-import { retryingReads } from '../storage/retrying.js';
+import { routedStorage } from '../storage/routed.js';
 import { trainSchema } from '../train/settings.js';
 import { type TrainReport, trainRun } from '../train/train-run.js';
 import { EXIT, withInterrupt } from './exit.js';
@@ -50,7 +49,7 @@ export const trainCommand: CommandModule = {
       const progress = openTrainProgress(args['log'] as LogKind);
       try {
         const report = await trainRun(parseSettings(trainSchema, settings, 'train'), {
-          storage: retryingReads(localStorage()),
+          storage: routedStorage(),
           sink: progress.sink,
           signal,
         });

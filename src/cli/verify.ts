@@ -1,7 +1,6 @@
 import type { CommandModule } from 'yargs';
 import { verifyFolder } from '../dataset/verify.js';
-import { localStorage } from '../storage/local.js';
-import { retryingReads } from '../storage/retrying.js';
+import { routedStorage } from '../storage/routed.js';
 import { EXIT, untilInterrupted } from './exit.js';
 import { bytes, count } from './format.js';
 
@@ -16,7 +15,7 @@ export const verifyCommand: CommandModule = {
   handler: (args) =>
     untilInterrupted(async () => {
       const folder = String(args['folder']);
-      const report = await verifyFolder(retryingReads(localStorage()), folder, {
+      const report = await verifyFolder(routedStorage(), folder, {
         onProgress: ({ done, of }) => {
           if (process.stderr.isTTY) process.stderr.write(`\r${done} of ${of} parts`);
         },

@@ -2,27 +2,31 @@
 import { pipeline } from 'node:stream/promises';
 import zlib from 'node:zlib';
 import { firstLine, TokensieveError } from '../errors.js';
-import type { Storage } from '../storage/storage.js';
+import type { ObjectStat, Storage } from '../storage/storage.js';
 import { BrokenStream } from './broken-stream.js';
 import type { ShardFormat } from './shard.js';
 import { decompressZstd } from './zstd-stream.js';
 
-const WINDOW_BYTES = 2 ** 20;
+/** Bytes of one request; two windows are held. */
+const WINDOW_BYTES = 4 * 2 ** 20;
 
 /** A stream that gives more than this and grew more than so many times is a bomb; text grows three to ten times. */
 const BOMB_BYTES = 2 ** 29;
 const BOMB_RATIO = 256;
 
-/** @throws BrokenStream when decompression fails; TokensieveError when storage does. */
+/**
+ * @param version of the object that is read, from `stat`: no other will do
+ * @throws BrokenStream when decompression fails; TokensieveError when storage does.
+ */
 export function decompressed(
   storage: Storage,
   path: string,
-  size: number,
+  version: ObjectStat,
   format: Exclude<ShardFormat, 'parquet'>,
 ): AsyncIterable<Uint8Array> {
-  if (format === 'jsonl') return readAll(storage, path, size);
+  if (format === 'jsonl') return readAll(storage, path, version);
   const taken = { bytes: 0 };
-  const bytes = counted(readAll(storage, path, size), taken);
+  const bytes = counted(readAll(storage, path, version), taken);
   return expanding(
     format === 'jsonl.gz' ? throughZlib(bytes, zlib.createGunzip()) : decompressZstd(bytes),
     taken,
@@ -60,11 +64,12 @@ async function* expanding(
 async function* readAll(
   storage: Storage,
   path: string,
-  size: number,
+  version: ObjectStat,
 ): AsyncGenerator<Uint8Array, void, undefined> {
+  const { size } = version;
   const read = (start: number): Promise<Uint8Array> | null => {
     if (start >= size) return null;
-    const bytes = storage.readRange(path, start, Math.min(size, start + WINDOW_BYTES));
+    const bytes = storage.readRange(path, start, Math.min(size, start + WINDOW_BYTES), version);
     bytes.catch(() => {});
     return bytes;
   };

@@ -2,6 +2,7 @@
 import { posix } from 'node:path';
 import picomatch from 'picomatch';
 import { TokensieveError, usageError } from '../errors.js';
+import { absolutePath, isUrl, rootOf, schemeOf, withoutQuery } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import type { Shard, ShardFormat } from './shard.js';
 
@@ -15,7 +16,7 @@ const KNOWN = '.parquet, .jsonl, .ndjson, .jsonl.gz, .json.gz, .jsonl.zst, .json
 
 /** The format that a file's extension says, or null. */
 export const formatOf = (path: string): ShardFormat | null =>
-  FORMATS.find(([extension]) => extension.test(path))?.[1] ?? null;
+  FORMATS.find(([extension]) => extension.test(withoutQuery(path)))?.[1] ?? null;
 
 /** A run's own list of rows set aside: text of no corpus, and below the shards where the output folder is. */
 const isReport = (path: string): boolean => path.endsWith('.quarantine.jsonl');
@@ -36,7 +37,7 @@ interface Found {
  * The shards that globs, file paths and folders name, sorted by name in code unit order.
  *
  * A shard's name is its path relative to the glob's fixed part, to the named folder, or, for files named
- * outright, to the folder that all of these have in common: never absolute, never with `..`. A folder stands for
+ * outright, to the folder that all of these have in common (files of one store): never absolute, never with `..`. A folder stands for
  * the files of known formats below it. Hidden files and quarantine reports are left out unless named outright.
  * @throws TokensieveError (usage): nothing matched, unknown extension, two shards with one name, or one file under two names;
  *   `glob-too-wild`.
@@ -49,8 +50,11 @@ export async function expandShards(storage: Storage, patterns: readonly string[]
     if (kind === 'file') plain.push(pattern);
     else files.push(...(kind === 'glob' ? await glob(storage, pattern) : await folder(storage, pattern)));
   }
-  const base = commonFolder(plain.map(normalize));
-  for (const path of plain) files.push({ path, base, pattern: path });
+  for (const root of new Set(plain.map(rootOf))) {
+    const there = plain.filter((path) => rootOf(path) === root);
+    const base = commonFolder(there.map(normalize));
+    for (const path of there) files.push({ path, base, pattern: path });
+  }
   if (patterns.length === 0)
     throw usageError('no-shards', 'no shards were named. Give files, folders or globs.');
   return distinct(files.map(shardOf)).sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
@@ -58,13 +62,17 @@ export async function expandShards(storage: Storage, patterns: readonly string[]
 
 /** An existing file is a file even when its name looks like a glob. */
 async function kindOf(storage: Storage, pattern: string): Promise<'file' | 'glob' | 'folder'> {
+  // A web server lists nothing, and the query of a URL looks like a glob.
+  if (/^https?$/.test(schemeOf(pattern) ?? '')) return 'file';
   try {
     await storage.stat(pattern);
     return 'file';
   } catch (error) {
-    if (!(error instanceof TokensieveError && (error.code === 'not-found' || error.code === 'not-a-file')))
-      throw error;
-    return picomatch.scan(pattern).isGlob ? 'glob' : 'folder';
+    const { isGlob } = picomatch.scan(pattern);
+    // Stores that hide what is missing from those who may not list say that it is not theirs to read.
+    const isNoFile = ['not-found', 'not-a-file', ...(isGlob ? ['not-readable'] : [])];
+    if (!(error instanceof TokensieveError && isNoFile.includes(error.code))) throw error;
+    return isGlob ? 'glob' : 'folder';
   }
 }
 
@@ -92,8 +100,9 @@ function refuseWild(pattern: string): void {
 
 async function glob(storage: Storage, pattern: string): Promise<readonly Found[]> {
   refuseWild(pattern);
-  const { base, glob: rest } = picomatch.scan(pattern);
-  const folder = base === '' ? (pattern.startsWith('/') ? '/' : '.') : base;
+  const root = rootOf(pattern);
+  const { base, glob: rest } = picomatch.scan(pattern.slice(root.length));
+  const folder = root + (base === '' && root === '' ? (pattern.startsWith('/') ? '/' : '.') : base);
   const matches = picomatch(rest);
   const shallow = !rest.includes('/') && !rest.includes('**');
   const found = (await storage.list(folder, { shallow }))
@@ -127,7 +136,7 @@ function shardOf({ path, base, pattern }: Found): Shard {
       `${path}${through}: unknown extension, expected one of ${KNOWN}. Narrow the pattern or rename the file.`,
     );
   }
-  return { path, name: posix.relative(normalize(base), normalize(path)), format };
+  return { path, name: shardName(base, path), format };
 }
 
 function distinct(shards: readonly Shard[]): Shard[] {
@@ -155,9 +164,30 @@ function distinct(shards: readonly Shard[]): Shard[] {
   return [...byName.values()];
 }
 
-/** An absolute path without `.` and `..`; a URL as it is. */
-const normalize = (path: string): string =>
-  /^[a-z][a-z0-9+.-]+:\/\//i.test(path) ? path : posix.resolve(path);
+/** An absolute path without `.` and `..`; a URL as it is, without its query. */
+const normalize = (path: string): string => (isUrl(path) ? withoutQuery(path) : absolutePath(path));
+
+/** The names of a store are anybody's: one that leads out of the output folder must not become a path there. */
+function shardName(base: string, path: string): string {
+  if (!isUrl(path)) return posix.relative(normalize(base), normalize(path));
+  const rest = below(normalize(base), normalize(path));
+  const names = rest.split('/').map((name) => (/^https?:/i.test(path) ? decoded(name) : name));
+  const bad = names.find((name) => /^\.{0,2}$|[/\\\0]/.test(name));
+  if (bad === undefined) return names.join('/');
+  throw usageError(
+    'bad-name',
+    `${path}: ${JSON.stringify(rest)} cannot be a shard's name, it has the step ${JSON.stringify(bad)}; give the object another name`,
+  );
+}
+
+/** Percent signs of a URL's path undone, so that a shard is called as its file is. */
+function decoded(name: string): string {
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name;
+  }
+}
 
 const below = (folder: string, path: string): string =>
   path.slice(folder.endsWith('/') ? folder.length : folder.length + 1);

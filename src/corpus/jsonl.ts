@@ -50,7 +50,7 @@ export async function* readJsonLines(
   wanted: (part: number) => boolean,
 ): AsyncGenerator<PartReading, void, undefined> {
   if (shard.format === 'parquet') throw new Error('not a JSON-lines shard');
-  const all = readRows(decompressed(storage, shard.path, identity.size, shard.format), options);
+  const all = readRows(decompressed(storage, shard.path, identity, shard.format), options);
   // Cut before parts are: rows beyond the limit must not become parts without a document.
   const rows = firstRows(all, options.limit);
   try {

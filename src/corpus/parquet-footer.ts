@@ -61,9 +61,10 @@ type Thrift = Readonly<Record<string, unknown>>;
 
 /** @throws TokensieveError (input): not a parquet file, encrypted, or a footer that cannot be understood. */
 export async function readFooter(storage: Storage, path: string): Promise<ParquetFooter> {
-  const { size, etag } = await storage.stat(path);
+  const version = await storage.stat(path);
+  const { size, etag } = version;
   if (size < 12) throw broken(path, `is ${size} bytes long, too short for a parquet file`);
-  const tail = await storage.readRange(path, size - 8, size);
+  const tail = await storage.readRange(path, size - 8, size, version);
   const magic = Buffer.from(tail.subarray(4)).toString('latin1');
   if (magic === MAGIC_ENCRYPTED) {
     throw inputError(
@@ -81,7 +82,7 @@ export async function readFooter(storage: Storage, path: string): Promise<Parque
   if (length > size - 12) throw broken(path, `claims a footer of ${length} bytes, the file has ${size}`);
   if (length > MAX_FOOTER_BYTES)
     throw broken(path, `has a footer of ${length} bytes, at most ${MAX_FOOTER_BYTES} are read`);
-  const bytes = await storage.readRange(path, size - 8 - length, size - 8);
+  const bytes = await storage.readRange(path, size - 8 - length, size - 8, version);
   const sha256 = createHash('sha256').update(bytes).update(tail.subarray(0, 4)).digest('hex');
   try {
     thriftStructEnd(bytes, 0, MAX_FOOTER_VALUES);

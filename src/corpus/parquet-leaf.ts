@@ -59,7 +59,7 @@ export async function* readLeaf<T>(request: LeafRequest<T>): AsyncGenerator<Leaf
   let dictionary: readonly T[] | null = null;
   let dictionaryTrouble = '';
   try {
-    for await (const raw of readPages(storage, footer.path, chunk)) {
+    for await (const raw of readPages(storage, footer, chunk)) {
       if (raw.header.type === 'DICTIONARY_PAGE') {
         try {
           dictionary = decodeDictionary(raw, chunk.codec, column, convert);

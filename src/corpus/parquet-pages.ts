@@ -5,9 +5,9 @@
 import zlib from 'node:zlib';
 import { parquetHeader } from 'hyparquet/src/column.js';
 import { firstLine } from '../errors.js';
-import type { Storage } from '../storage/storage.js';
+import type { ObjectStat, Storage } from '../storage/storage.js';
 import { MAX_PAGE_BYTES } from './parquet-codec.js';
-import type { Chunk } from './parquet-footer.js';
+import type { Chunk, ParquetFooter } from './parquet-footer.js';
 import { ThriftIncomplete, thriftStructEnd } from './thrift.js';
 
 /** Bytes of one request. */
@@ -29,13 +29,16 @@ export interface RawPage {
 /** The walk is lost: where the next page begins cannot be told. */
 export class LostPages extends Error {}
 
+/** Which file the pages are of. */
+type FileVersion = Pick<ParquetFooter, 'path' | 'size' | 'etag'>;
+
 /** Data and dictionary pages in order. @throws LostPages when a header is broken; TokensieveError when reading fails. */
 export async function* readPages(
   storage: Storage,
-  path: string,
+  { path, size, etag }: FileVersion,
   chunk: Chunk,
 ): AsyncGenerator<RawPage, void, undefined> {
-  const input = windows(storage, path, chunk);
+  const input = windows(storage, path, { size, ...(etag !== undefined && { etag }) }, chunk);
   while (input.left() > 0) {
     const header = await nextHeader(input);
     const size = header.compressed_page_size;
@@ -78,7 +81,7 @@ interface Windows {
   take(length: number): Promise<Uint8Array>;
 }
 
-function windows(storage: Storage, path: string, { start, end }: Chunk): Windows {
+function windows(storage: Storage, path: string, version: ObjectStat, { start, end }: Chunk): Windows {
   let held: Uint8Array = new Uint8Array(0);
   let at = 0;
   let consumed = 0;
@@ -88,7 +91,7 @@ function windows(storage: Storage, path: string, { start, end }: Chunk): Windows
   const fetchNext = (length: number): Promise<Uint8Array> => {
     const from = fetched;
     fetched = Math.min(end, from + length);
-    const bytes = storage.readRange(path, from, fetched);
+    const bytes = storage.readRange(path, from, fetched, version);
     // Failures are met when the bytes are asked for, if they ever are.
     bytes.catch(() => {});
     return bytes;

@@ -1,8 +1,9 @@
 /** Parquet shards: parts planned from the footer alone, documents read by row group, column and page. */
-import { inputError } from '../errors.js';
+import { fatalError, inputError } from '../errors.js';
 import type { Storage } from '../storage/storage.js';
 import type { CorpusRow } from './document.js';
 import { firstRows } from './first-rows.js';
+import { joinedReads } from './joined-reads.js';
 import { codecsReady } from './parquet-codec.js';
 import { type ColumnSlice, openColumn } from './parquet-column.js';
 import { ENCRYPTED, type ParquetFooter, type RowGroup, readFooter } from './parquet-footer.js';
@@ -60,7 +61,7 @@ export async function planParquet(storage: Storage, shard: Shard, options: ReadO
   return { shard, identity, rows: footer.rows, textBytes, parts };
 }
 
-/** The wanted parts, in order. @throws TokensieveError (input) when the shard is no longer the one that was planned. */
+/** The wanted parts, in order. @throws TokensieveError (fatal) when the shard is no longer the one that was planned. */
 export async function* readParquet(
   storage: Storage,
   plan: ShardPlan,
@@ -70,11 +71,13 @@ export async function* readParquet(
   const parts = (plan.parts ?? []).filter(({ part }) => wanted(part));
   if (parts.length === 0) return;
   await codecsReady();
-  const footer = await readFooter(storage, plan.shard.path);
-  if (footer.sha256 !== plan.identity.footerSha256) {
-    throw inputError(
+  const footer = await footerOf(storage, plan);
+  const { size, etag, footerSha256 } = plan.identity;
+  if (footer.sha256 !== footerSha256 || footer.size !== size || footer.etag !== etag) {
+    const what = footer.sha256 !== footerSha256 ? 'footer' : footer.size !== size ? 'size' : 'entity tag';
+    throw fatalError(
       'shard-changed',
-      `${plan.shard.path}: the file is not the one that was planned, its footer differs. Run the command again.`,
+      `${plan.shard.path}: the file is not the one that was planned, its ${what} differs. Run the command again.`,
     );
   }
   const text = textField(footer, options.columns.text);
@@ -82,6 +85,23 @@ export async function* readParquet(
     const rows = readGroups(storage, footer, rowGroups, rowStart, text, options);
     yield { part, rows: firstRows(rows, options.limit) };
   }
+}
+
+/** Footers of the shards read last, by storage: each part of a shard is read by itself. */
+const footers = new WeakMap<Storage, Map<string, ParquetFooter>>();
+const FOOTERS_HELD = 4;
+
+/** The shard's footer. Where an entity tag pins the shard, it is read once for several parts. */
+async function footerOf(storage: Storage, { shard, identity }: ShardPlan): Promise<ParquetFooter> {
+  if (identity.etag === undefined) return readFooter(storage, shard.path);
+  const held = footers.get(storage) ?? new Map<string, ParquetFooter>();
+  footers.set(storage, held);
+  const known = held.get(shard.path);
+  if (known?.etag === identity.etag && known.sha256 === identity.footerSha256) return known;
+  const footer = await readFooter(storage, shard.path);
+  held.set(shard.path, footer);
+  for (const path of [...held.keys()].slice(0, -FOOTERS_HELD)) held.delete(path);
+  return footer;
 }
 
 async function* readGroups(
@@ -110,11 +130,15 @@ async function* readGroup(
   const { leaf: type, definition, repetition } = text;
   if (!type) throw new Error('not a leaf');
   const fields = columns.keep.map((name) => footer.fields.find((field) => field.name === name));
-  const kept = fields.map((field) => (field ? openColumn(storage, footer, group, field) : null));
+  const chunks = [text, ...fields]
+    .flatMap((field) => group.chunks.slice(...(field?.leaves ?? [0, 0])))
+    .filter((chunk) => typeof chunk === 'object');
+  const joined = joinedReads(storage, chunks);
+  const kept = fields.map((field) => (field ? openColumn(joined, footer, group, field) : null));
   const convert = (value: unknown): TextValue =>
     value instanceof Uint8Array ? textFromBytes(value, maxTextBytes) : NULL_TEXT;
   const runs = readLeaf({
-    storage,
+    storage: joined,
     footer,
     group,
     leaf: text.leaves[0],

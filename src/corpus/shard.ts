@@ -27,7 +27,7 @@ export interface Shard {
   readonly format: ShardFormat;
 }
 
-/** What identifies a shard's bytes before its text is read. */
+/** What identifies a shard's bytes before its text is read; `etag` does so within one run only. */
 export interface ShardIdentity {
   readonly name: string;
   /** Bytes. */

@@ -1,4 +1,5 @@
 import { usageError } from '../errors.js';
+import { joinPath } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import { alignRows, type NamedFile, type TokenSpan } from './align.js';
 import { createDifference, type Difference } from './difference.js';
@@ -60,7 +61,7 @@ export async function diffRuns(a: RunFolder, b: RunFolder): Promise<DiffReport> 
   }
   const byShard = new Map<string, string[]>();
   for (const name of common) {
-    const { shard } = await readManifest(a.storage, join(a.folder, name));
+    const { shard } = await readManifest(a.storage, joinPath(a.folder, name));
     byShard.set(shard, [...(byShard.get(shard) ?? []), name]);
   }
   const total = createTally();
@@ -83,8 +84,6 @@ export async function diffRuns(a: RunFolder, b: RunFolder): Promise<DiffReport> 
   };
 }
 
-const join = (folder: string, name: string) => `${folder.replace(/\/+$/, '')}/${name}`;
-
 async function manifestNames({ storage, folder }: RunFolder): Promise<string[]> {
   const paths = await storage.list(folder);
   return paths
@@ -93,7 +92,7 @@ async function manifestNames({ storage, folder }: RunFolder): Promise<string[]> 
 }
 
 async function openPart({ storage, folder }: RunFolder, name: string): Promise<NamedFile> {
-  const path = join(folder, name);
+  const path = joinPath(folder, name);
   const { outputs } = await readManifest(storage, path);
   const output = outputs.find(({ kind }) => kind === 'sequences');
   if (output === undefined) throw usageError('not-comparable', `${path}: the part has no sequence file`);

@@ -1,6 +1,6 @@
-import { join } from 'node:path';
 import { fatalError, usageError } from '../errors.js';
 import { mapAhead } from '../flow/map-ahead.js';
+import { normalPath } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import { explainDifference, type Manifest, readManifest } from './manifest.js';
 import { partFiles } from './part-files.js';
@@ -57,7 +57,7 @@ export function knownInput({ input }: Manifest): PartInput {
 
 function checkPlace({ shard, part }: Manifest, folder: string, path: string): void {
   const expected = partFiles(folder, shard, part).manifest;
-  if (expected === join(path)) return;
+  if (expected === normalPath(path)) return;
   throw usageError(
     'misplaced-part',
     `${path}: says that it is part ${part} of ${shard}, whose place is ${expected}; name a folder that tokensieve wrote, as it wrote it`,

@@ -57,7 +57,6 @@ export const manifestSchema = z
       .strictObject({
         name: z.string(),
         size: count.meta({ description: 'Bytes of the shard' }),
-        etag: z.string().optional(),
         footer_sha256: sha256.optional().meta({ description: "Digest of a parquet shard's footer" }),
         row_start: count,
         row_end: count.meta({ description: 'Rows [row_start, row_end) of the shard' }),
@@ -157,7 +156,6 @@ function problemOf(parsed: z.ZodSafeParseResult<unknown>): string | undefined {
 export interface InputIdentity {
   readonly name: string;
   readonly size: number;
-  readonly etag?: string;
   readonly footer_sha256?: string;
   readonly part: number;
 }

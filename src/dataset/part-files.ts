@@ -1,4 +1,4 @@
-import { join, relative, sep } from 'node:path';
+import { joinPath, normalPath, pathBelow } from '../storage/path.js';
 
 /** A part by its name. */
 export interface PartPlace {
@@ -15,13 +15,13 @@ export interface PartFiles {
 }
 
 /** Folders of scored, weighted and packed parts below an output folder. */
-export const scoredFolder = (out: string): string => join(out, 'scored');
-export const weightedFolder = (out: string): string => join(out, 'weighted');
-export const packedFolder = (out: string): string => join(out, 'packed');
+export const scoredFolder = (out: string): string => joinPath(out, 'scored');
+export const weightedFolder = (out: string): string => joinPath(out, 'weighted');
+export const packedFolder = (out: string): string => joinPath(out, 'packed');
 
 /** @param folder of scored, weighted or packed parts · @param shard the shard's name, `/` between its folders */
 export function partFiles(folder: string, shard: string, part: number): PartFiles {
-  const stem = join(folder, ...shard.split('/'), String(part).padStart(5, '0'));
+  const stem = joinPath(folder, ...shard.split('/'), String(part).padStart(5, '0'));
   return {
     sequences: `${stem}.arrow`,
     documents: `${stem}.documents.arrow`,
@@ -32,9 +32,9 @@ export function partFiles(folder: string, shard: string, part: number): PartFile
 
 /** The part whose manifest has this path below `folder`; null for every other path. */
 export function placeOfManifest(folder: string, path: string): PartPlace | null {
-  const name = relative(folder, path).split(sep).join('/');
-  const [, shard, part] = /^(?!\.\.\/)(.+)\/(\d{5,15})\.manifest\.json$/.exec(name) ?? [];
+  const name = pathBelow(folder, path) ?? '';
+  const [, shard, part] = /^(.+)\/(\d{5,15})\.manifest\.json$/.exec(name) ?? [];
   if (shard === undefined || part === undefined) return null;
   const place = { shard, part: Number(part) };
-  return partFiles(folder, shard, place.part).manifest === join(path) ? place : null;
+  return partFiles(folder, shard, place.part).manifest === normalPath(path) ? place : null;
 }

@@ -1,6 +1,7 @@
-import { join } from 'node:path';
 import { z } from 'zod';
 import { parseJson } from '../json/parse-json.js';
+import { joinPath } from '../storage/path.js';
+import { redacted } from '../storage/redacted.js';
 import type { Storage } from '../storage/storage.js';
 
 /**
@@ -36,11 +37,13 @@ const runNotesSchema = z.object({
 
 export type RunNotes = z.infer<typeof runNotesSchema>;
 
-/** Writes the notes of a run into its output folder, replacing older ones. */
+/** Writes the notes of a run into its output folder, replacing older ones; secrets in URLs are left out. */
 export async function writeRunNotes(storage: Storage, out: string, notes: RunNotes): Promise<void> {
-  const file = await storage.stage(join(out, FILE));
+  const file = await storage.stage(joinPath(out, FILE), { onConflict: 'replace' });
   try {
-    await file.write(Buffer.from(`${JSON.stringify(notes, null, 2)}\n`, 'utf8'));
+    await file.write(
+      Buffer.from(`${JSON.stringify({ ...notes, shards: notes.shards.map(redacted) }, null, 2)}\n`, 'utf8'),
+    );
     await file.commit();
   } catch (error) {
     await file.abort();
@@ -50,7 +53,7 @@ export async function writeRunNotes(storage: Storage, out: string, notes: RunNot
 
 /** The notes in a folder; null where there are none, or none that can be read. */
 export async function readRunNotes(storage: Storage, folder: string): Promise<RunNotes | null> {
-  const file = join(folder, FILE);
+  const file = joinPath(folder, FILE);
   try {
     const { size } = await storage.stat(file);
     if (size > MAX_BYTES) return null;

@@ -56,7 +56,7 @@ export async function openTaskFile(storage: Storage, folder: string, task: Task)
     async *items(most, setAside) {
       let given = 0;
       try {
-        const bytes = hashing(decompressed(storage, path, size, 'jsonl'), hash);
+        const bytes = hashing(decompressed(storage, path, { size }, 'jsonl'), hash);
         for await (const line of readLines(bytes, MAX_LINE_BYTES)) {
           if (isBlank(line)) continue;
           lines++;

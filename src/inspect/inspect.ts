@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
-import { basename, join } from 'node:path';
-import { inputError } from '../errors.js';
+import { inputError, TokensieveError } from '../errors.js';
+import { isUrl, joinPath, nameOf, schemeOf } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import { inspectArrow } from './arrow.js';
 import { inspectCorpus } from './corpus-folder.js';
@@ -28,10 +28,39 @@ export interface InspectOptions {
  * @throws TokensieveError `unknown-file`, and whatever the reader of its kind throws
  */
 export async function inspect(path: string, options: InspectOptions): Promise<Inspection> {
+  const { storage } = options;
+  if (await (isUrl(path) ? isFolderOf(storage, path) : isLocalFolder(path)))
+    return inspectFolder(path, options);
+  const kind = await detectFile(storage, path);
+  if (isUrl(path) && !REMOTE.includes(kind)) {
+    throw inputError(
+      'not-local',
+      `${path}: ${kind} files are read from local disk only; download it, then inspect the copy`,
+    );
+  }
+  return inspectors[kind](storage, path);
+}
+
+/** Kinds of files that are read through the storage, wherever they are. */
+const REMOTE: readonly FileKind[] = ['parquet', 'arrow', 'manifest', 'jsonl', 'jsonl.gz', 'jsonl.zst'];
+
+async function isLocalFolder(path: string): Promise<boolean> {
   const found = await stat(path).catch(() => null);
   if (found === null) throw inputError('not-found', `${path}: no such file or folder; check the path`);
-  if (found.isDirectory()) return inspectFolder(path, options);
-  return inspectors[await detectFile(options.storage, path)](options.storage, path);
+  return found.isDirectory();
+}
+
+/** Object stores have no folders, only objects whose names begin alike. */
+async function isFolderOf(storage: Storage, path: string): Promise<boolean> {
+  try {
+    await storage.stat(path);
+    return false;
+  } catch (error) {
+    const absent = error instanceof TokensieveError && ['not-found', 'not-a-file'].includes(error.code);
+    if (!absent || /^https?$/.test(schemeOf(path) ?? '')) throw error;
+    if ((await storage.list(path)).length === 0) throw error;
+    return true;
+  }
 }
 
 const inspectors: Readonly<Record<FileKind, (storage: Storage, path: string) => Promise<Inspection>>> = {
@@ -49,15 +78,20 @@ const inspectors: Readonly<Record<FileKind, (storage: Storage, path: string) => 
 
 /** A model, a tokenizer, a training run, a scoring run, a corpus: the first that the files make it. */
 async function inspectFolder(path: string, { storage, cacheFolder }: InspectOptions): Promise<Inspection> {
-  const names = (await storage.list(path, { shallow: true })).map((file) => basename(file));
-  const hasOnnx = [...names, ...(await storage.list(join(path, 'onnx'), { shallow: true }))].some((name) =>
-    name.endsWith('.onnx'),
+  const names = (await storage.list(path, { shallow: true })).map((file) => nameOf(file));
+  const hasOnnx = [...names, ...(await storage.list(joinPath(path, 'onnx'), { shallow: true }))].some(
+    (name) => name.endsWith('.onnx'),
   );
+  if (isUrl(path)) return inspectDataset(storage, path);
   if (names.includes('config.json') || names.includes('genai_config.json') || hasOnnx)
     return inspectModel(path, cacheFolder);
   if (names.includes('tokenizer.json')) return inspectTokenizer(path);
   const training = looksLikeTraining(names) ? await inspectTraining(path) : null;
   if (training !== null) return training;
+  return inspectDataset(storage, path);
+}
+
+async function inspectDataset(storage: Storage, path: string): Promise<Inspection> {
   const manifests = await manifestsBelow(storage, path);
   if (manifests.length > 0) return inspectRun(storage, path, manifests);
   const corpus = await inspectCorpus(storage, path, await storage.list(path));

@@ -46,14 +46,15 @@ export async function inspectJsonLines(
   path: string,
   format: Exclude<ShardFormat, 'parquet'>,
 ): Promise<JsonLinesInspection> {
-  const { size } = await storage.stat(path);
+  const version = await storage.stat(path);
+  const { size } = version;
   const columns = new Map<string, { types: Set<string>; characters: number }>();
   let sampledLines = 0;
   let badLines = 0;
   let sampledBytes = 0;
   let whole = true;
   try {
-    for await (const line of readLines(decompressed(storage, path, size, format), MAX_LINE_BYTES)) {
+    for await (const line of readLines(decompressed(storage, path, version, format), MAX_LINE_BYTES)) {
       if (sampledLines >= SAMPLE_LINES || sampledBytes >= SAMPLE_BYTES) {
         whole = false;
         break;

@@ -1,9 +1,9 @@
-import { join } from 'node:path';
 import type { CorpusRow } from '../corpus/document.js';
 import { readShard } from '../corpus/read-shard.js';
 import type { Manifest } from '../dataset/manifest.js';
 import { partFiles } from '../dataset/part-files.js';
 import { usageError } from '../errors.js';
+import { joinPath } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import { finishedManifest } from './done-parts.js';
 import type { EventSink } from './events.js';
@@ -99,6 +99,6 @@ async function checkUnchanged(
   if ((await digestText(rows)) === input.text_sha256) return;
   throw usageError(
     'shard-changed',
-    `${path}: is not the file that part ${part} was ${kind} from, though it has its size; to make it anew, remove ${join(folder, shard)} and run the command again`,
+    `${path}: is not the file that part ${part} was ${kind} from, though it has its size; to make it anew, remove ${joinPath(folder, shard)} and run the command again`,
   );
 }

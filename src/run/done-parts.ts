@@ -22,7 +22,8 @@ export async function partState(
   try {
     manifest = await readManifest(storage, path);
   } catch (error) {
-    if (!(error instanceof TokensieveError)) throw error;
+    // A store that cannot be reached says nothing of the manifest.
+    if (!(error instanceof TokensieveError) || error.reach !== 'input') throw error;
     if (error.code === 'not-found') return { state: 'missing' };
     return { state: 'stale', why: [`manifest unreadable: ${firstLine(error)}`] };
   }

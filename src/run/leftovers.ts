@@ -2,10 +2,10 @@
  * Finished parts that lie in an output folder and that the command at hand would never make: of shards it does not
  * name, or beyond a shard's last part. Left there, their documents would be counted twice.
  */
-import { dirname } from 'node:path';
 import { MANIFEST_SUFFIX, type Manifest, readManifest } from '../dataset/manifest.js';
 import { type PartPlace, partFiles, placeOfManifest } from '../dataset/part-files.js';
 import { TokensieveError, usageError } from '../errors.js';
+import { folderOf } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 
 /** Parts of each shard by its name; null where only reading tells how many. */
@@ -28,7 +28,7 @@ export async function listParts(
   folder: string,
   shard?: string,
 ): Promise<readonly PartPlace[]> {
-  const listed = shard === undefined ? folder : dirname(partFiles(folder, shard, 0).manifest);
+  const listed = shard === undefined ? folder : folderOf(partFiles(folder, shard, 0).manifest);
   const paths = (await storage.list(listed)).filter((path) => path.endsWith(MANIFEST_SUFFIX));
   return paths.flatMap((path) => placeOfManifest(folder, path) ?? []);
 }

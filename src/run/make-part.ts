@@ -1,4 +1,3 @@
-import { basename } from 'node:path';
 import type { PartReading } from '../corpus/shard.js';
 import type { JsonObject } from '../dataset/canonical-json.js';
 import type { Compression } from '../dataset/codecs.js';
@@ -17,6 +16,7 @@ import { createSequenceWriter, type SequenceWriter } from '../dataset/writer.js'
 import { mapAhead } from '../flow/map-ahead.js';
 import { createPacker, type PackingRules, wrappedLength } from '../sequence/packing.js';
 import type { Sequence } from '../sequence/sequence.js';
+import { nameOf } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { removeStale } from './done-parts.js';
@@ -245,5 +245,5 @@ function outputOf(
   path: string,
   { bytes, sha256, rows }: { readonly bytes: number; readonly sha256: string; readonly rows: number },
 ): ManifestOutput {
-  return { kind, name: basename(path), bytes, sha256, rows };
+  return { kind, name: nameOf(path), bytes, sha256, rows };
 }

@@ -1,7 +1,6 @@
 import { hashJson } from '../dataset/canonical-json.js';
 import { firstLine } from '../errors.js';
 import { claimFolder } from '../storage/folder-claim.js';
-import { sweepStaging } from '../storage/local.js';
 import type { Storage } from '../storage/storage.js';
 import { doTask, dropLeftovers } from './do-task.js';
 import type { EventSink } from './events.js';
@@ -51,13 +50,13 @@ export async function runParts(job: PartsJob, options: PartsOptions): Promise<Pa
   const started = Date.now();
   const { storage, share } = options;
   const { settings, folder, kind, recipe, shards } = job;
-  const claim = await claimFolder(settings.out, hashJson(recipe));
+  const claim = await claimFolder(settings.out, hashJson(recipe), storage);
   try {
     const executor = share === undefined ? 'local' : 'array';
     const identity = { executor, share, kind, recipe: hashJson(recipe) } as const;
     const notes = await openWorkerNotes(storage, settings.out, identity, options.sink);
     try {
-      await sweepStaging(folder);
+      await storage.sweep?.(folder);
       const { work, broken } = await planParts(job, { ...options, sink: notes.sink });
       const made = await runTasks(work, job, { ...options, sink: notes.sink });
       await notes.close('done');

@@ -3,8 +3,8 @@
  * training step 6·N (forward, and backward at twice that; Kaplan et al. 2020), for N parameters. Attention's own
  * part is left out, and so are held-out measurements. Pure.
  */
-import { join, normalize } from 'node:path';
 import type { Stage, StageKind, StageOf, StageSettings } from '../config/stages.js';
+import { joinPath, normalPath } from '../storage/path.js';
 import { modelFolder } from '../train/publish-model.js';
 import type { TrainSettings } from '../train/settings.js';
 
@@ -66,7 +66,7 @@ const PLANNERS: { readonly [K in StageKind]: Planner<K> } = {
   },
   select: ({ run, out }, facts, made) => {
     const rows = rowsAt(run, facts, made);
-    if (rows !== null) made.rows.set(out ?? join(run, 'weighted'), rows);
+    if (rows !== null) made.rows.set(out ?? joinPath(run, 'weighted'), rows);
     return { tokens: rows?.tokens ?? null, flops: 0, unknown: rows === null ? [`tokens of ${run}`] : [] };
   },
   // Held-out sets are small beside a corpus; their tokens are not counted.
@@ -148,13 +148,13 @@ function cost(
 }
 
 const parametersAt = (path: string, facts: StageFacts, made: Made): number | null =>
-  made.parameters.get(normalize(path)) ?? facts.parameters(path);
+  made.parameters.get(normalPath(path)) ?? facts.parameters(path);
 
 /** Rows of a run's folder, or of the folder of token files within it. */
 function rowsAt(path: string, facts: StageFacts, made: Made): PlannedRows | null {
   for (const [folder, rows] of made.rows) {
-    const names = [normalize(folder), ...TOKEN_FOLDERS.map((name) => join(folder, name))];
-    if (names.includes(normalize(path))) return rows;
+    const names = [normalPath(folder), ...TOKEN_FOLDERS.map((name) => joinPath(folder, name))];
+    if (names.includes(normalPath(path))) return rows;
   }
   return facts.rows(path);
 }

@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { auditTo, type WrittenAudit } from '../audit/audit-to.js';
 import type { Stage, StageKind, StageOf, StageSettings } from '../config/stages.js';
 import { packedFolder, scoredFolder, weightedFolder } from '../dataset/part-files.js';
@@ -7,6 +6,7 @@ import { evaluateTo } from '../evaluate/evaluate-to.js';
 import type { EvaluationReport } from '../evaluate/report.js';
 import { type ExportReport, exportRun } from '../export/export-run.js';
 import { type NamedPath, type WrittenReport, writeReport } from '../report/write-report.js';
+import { joinPath } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import type { TrainSink } from '../train/events.js';
 import { type TrainReport, trainRun } from '../train/train-run.js';
@@ -88,7 +88,7 @@ const RUNNERS: {
   audit: {
     run: auditTo,
     what: 'report.html and audit.json: what was kept and dropped',
-    path: ({ run, out }) => out ?? join(run, 'audit'),
+    path: ({ run, out }) => out ?? joinPath(run, 'audit'),
   },
   export: {
     run: exportRun,

@@ -1,4 +1,3 @@
-import { basename, resolve } from 'node:path';
 import { hashJson, type JsonObject } from '../dataset/canonical-json.js';
 import { type FinishedPart, knownInput, openSequences } from '../dataset/finished-parts.js';
 import { MANIFEST_VERSION, type Manifest, stageManifest } from '../dataset/manifest.js';
@@ -11,7 +10,7 @@ import { createSelection, type Prepared, type Selection } from '../select/select
 import type { SelectionSettings } from '../select/settings.js';
 import { addStatistics, type SelectionStatistics } from '../select/statistics.js';
 import { claimFolder } from '../storage/folder-claim.js';
-import { sweepStaging } from '../storage/local.js';
+import { absolutePath, nameOf } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import { type ExpectedPart, finishedManifest, partState, removeStale } from './done-parts.js';
 import type { EventSink } from './events.js';
@@ -56,16 +55,16 @@ export async function selectRun(
   const loaded = await loadMethod(settings.method);
   const selection = createSelection(settings, loaded.method);
   const parts = await finishedParts(storage, run);
-  if (parts.some((part) => resolve(part.folder) === resolve(folder))) {
+  if (parts.some((part) => absolutePath(part.folder) === absolutePath(folder))) {
     throw usageError(
       'out-is-input',
       `${folder}: holds the scored files themselves, which weighted ones would replace; choose another --out`,
     );
   }
   const recipe = selectionRecipe(parts, settings, loaded, selection);
-  const claim = await claimFolder(folder, hashJson(recipe));
+  const claim = await claimFolder(folder, hashJson(recipe), storage);
   try {
-    await sweepStaging(folder);
+    await storage.sweep?.(folder);
     const { done, pending } = await pendingParts(parts, recipe, folder, options);
     const textBytes = (some: readonly FinishedPart[]): number =>
       some.reduce((sum, { manifest }) => sum + manifest.counts.text_bytes, 0);
@@ -250,7 +249,7 @@ async function weighPart(
       outputs: [
         {
           kind: 'sequences',
-          name: basename(files.sequences),
+          name: nameOf(files.sequences),
           bytes: written.bytes,
           sha256: written.sha256,
           rows: written.rows,

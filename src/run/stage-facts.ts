@@ -1,10 +1,11 @@
 import { existsSync } from 'node:fs';
-import { join, normalize } from 'node:path';
+import { join } from 'node:path';
 import type { StagedPipeline } from '../config/stages.js';
 import { expandShards } from '../corpus/expand.js';
 import { MANIFEST_SUFFIX, readManifest } from '../dataset/manifest.js';
 import { TokensieveError } from '../errors.js';
 import { readConfiguration } from '../model/checkpoint.js';
+import { normalPath } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import { openTokenizer } from '../tokenizer/open.js';
 import { parametersOf } from '../train/graph/trainable-weights.js';
@@ -54,11 +55,11 @@ export async function gatherFacts(
   const assumed = new Set<string>();
 
   async function model(path: string | undefined): Promise<void> {
-    if (path === undefined || parameters.has(normalize(path))) return;
+    if (path === undefined || parameters.has(normalPath(path))) return;
     const found = await orNull(() => countParameters(path));
     const size = found ?? assume.parameters[path];
     if (found === null && size !== undefined) assumed.add(path);
-    if (size !== undefined) parameters.set(normalize(path), size);
+    if (size !== undefined) parameters.set(normalPath(path), size);
   }
 
   for (const stage of stages) {
@@ -67,7 +68,7 @@ export async function gatherFacts(
       await model(start ?? config);
       for (const { path } of stage.settings.data.sources) {
         const found = await orNull(() => countRows(storage, path));
-        if (found !== null) rows.set(normalize(path), found);
+        if (found !== null) rows.set(normalPath(path), found);
       }
     }
     if (stage.kind === 'score') {
@@ -86,9 +87,9 @@ export async function gatherFacts(
     }
   }
   return {
-    parameters: (path) => parameters.get(normalize(path)) ?? null,
+    parameters: (path) => parameters.get(normalPath(path)) ?? null,
     shardTokens: (shards) => tokens.get(keyOf(shards)) ?? null,
-    rows: (folder) => rows.get(normalize(folder)) ?? null,
+    rows: (folder) => rows.get(normalPath(folder)) ?? null,
     assumed: [...assumed],
   };
 }

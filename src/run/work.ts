@@ -100,11 +100,11 @@ export function partTask(
   rowStart: number | null,
   recipe: JsonObject,
 ): PartTask {
-  const { name, size, etag, footerSha256 } = plan.identity;
+  // The entity tag pins the shard while it is read; it differs between stores, so no output may depend on it.
+  const { name, size, footerSha256 } = plan.identity;
   const identity = {
     name,
     size,
-    ...(etag !== undefined && { etag }),
     ...(footerSha256 !== undefined && { footer_sha256: footerSha256 }),
   };
   return {

@@ -5,8 +5,8 @@
  */
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
 import { z } from 'zod';
+import { joinPath } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import type { EventSink } from './events.js';
 import type { Share } from './share.js';
@@ -83,7 +83,7 @@ export async function openWorkerNotes(
   const started = new Date().toISOString();
   const worker = `${hostname()}-${process.pid}-${randomBytes(4).toString('hex')}`;
   // The time comes first, so that old ones are known by their names.
-  const path = join(out, FOLDER, `${started.replace(/[^0-9T]/g, '').slice(0, 15)}-${worker}.json`);
+  const path = joinPath(out, FOLDER, `${started.replace(/[^0-9T]/g, '').slice(0, 15)}-${worker}.json`);
   const inWork = new Map<string, { shard: string; part: number; since: string }>();
   const made = { parts: 0, tokens: 0, text_bytes: 0 };
   let busy = 0;
@@ -142,8 +142,8 @@ export async function writePlanNotes(storage: Storage, out: string, plan: PlanNo
     .replace(/[^0-9T]/g, '')
     .slice(0, 15);
   try {
-    await writeJson(storage, join(out, FOLDER, `plan-${plan.kind}.json`), plan);
-    for (const path of await storage.list(join(out, FOLDER))) {
+    await writeJson(storage, joinPath(out, FOLDER, `plan-${plan.kind}.json`), plan);
+    for (const path of await storage.list(joinPath(out, FOLDER))) {
       const [, stamp] = /\/(\d{8}T\d{6})-[^/]*\.json$/.exec(path) ?? [];
       if (stamp !== undefined && stamp < before) await storage.remove(path);
     }
@@ -159,7 +159,7 @@ export async function readWorkerNotes(
 ): Promise<{ readonly plans: readonly PlanNotes[]; readonly workers: readonly WorkerNotes[] }> {
   const plans: PlanNotes[] = [];
   const workers: WorkerNotes[] = [];
-  for (const path of await storage.list(join(out, FOLDER))) {
+  for (const path of await storage.list(joinPath(out, FOLDER))) {
     if (!path.endsWith('.json')) continue;
     const json = await readJson(storage, path);
     const plan = planSchema.safeParse(json);
@@ -181,7 +181,7 @@ async function readJson(storage: Storage, path: string): Promise<unknown> {
 }
 
 async function writeJson(storage: Storage, path: string, value: object): Promise<void> {
-  const file = await storage.stage(path);
+  const file = await storage.stage(path, { onConflict: 'replace' });
   try {
     await file.write(Buffer.from(`${JSON.stringify(value)}\n`, 'utf8'));
     await file.commit();

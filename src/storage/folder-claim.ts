@@ -2,9 +2,14 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { z } from 'zod';
 import { usageError } from '../errors.js';
+import { claimObjects } from './object-claim.js';
+import { isUrl } from './path.js';
 import { isRunning, startOfProcess } from './process-identity.js';
+import type { Storage } from './storage.js';
+import { type Writer, type WriterClaim, writerSchema } from './writer.js';
+
+export type { WriterClaim } from './writer.js';
 
 /**
  * Who writes into an output folder. Writers with one recipe may share a folder: each part they both make is the
@@ -19,25 +24,22 @@ const HEARTBEAT_MS = 10_000;
 /** A writer on another host whose file is older than this is taken for dead. */
 const SILENT_MS = 60_000;
 
-const writerSchema = z.object({
-  host: z.string(),
-  pid: z.int(),
-  /** Start time of the process in clock ticks, where the system tells: a pid alone may have been reused. */
-  started: z.string(),
-  recipe: z.string(),
-});
-type Writer = z.infer<typeof writerSchema>;
-
-export interface WriterClaim {
-  release(): Promise<void>;
-}
-
 /**
  * Announces this process as a writer of `folder`.
  * @param recipe hash of everything that determines the bytes written
+ * @param storage of folders that are not local; without it these are refused (`not-local`, usage)
  * @throws TokensieveError `folder-busy` (usage) when a live writer has another recipe
  */
-export async function claimFolder(folder: string, recipe: string): Promise<WriterClaim> {
+export async function claimFolder(folder: string, recipe: string, storage?: Storage): Promise<WriterClaim> {
+  if (isUrl(folder)) {
+    if (storage === undefined) {
+      throw usageError(
+        'not-local',
+        `${folder}: this command writes to local folders only; choose another --out`,
+      );
+    }
+    return claimObjects(storage, folder, recipe);
+  }
   const writers = join(folder, '.writers');
   await mkdir(writers, { recursive: true });
   const name = `${hostname()}-${process.pid}-${randomBytes(4).toString('hex')}.json`;

@@ -8,7 +8,7 @@ import { isAbandoned, isStagingName, stagingName } from './staging.js';
 import type { ListOptions, ObjectStat, StagedFile, Storage } from './storage.js';
 
 export function localStorage(): Storage {
-  return { stat: statFile, readRange, list, stage, remove };
+  return { stat: statFile, readRange, list, stage, remove, sweep: sweepStaging };
 }
 
 /**

@@ -23,10 +23,9 @@ export function retryingReads(storage: Storage, backOff: readonly number[] = BAC
     return call();
   };
   return {
+    ...storage,
     stat: (path) => retried(() => storage.stat(path)),
-    readRange: (path, start, end) => retried(() => storage.readRange(path, start, end)),
+    readRange: (path, start, end, version) => retried(() => storage.readRange(path, start, end, version)),
     list: (folder, options) => retried(() => storage.list(folder, options)),
-    stage: (path) => storage.stage(path),
-    remove: (path) => storage.remove(path),
   };
 }

@@ -2,8 +2,13 @@
 export interface ObjectStat {
   /** Bytes. */
   readonly size: number;
-  /** Entity tag where the store has one (http, S3); absent on local disk. */
+  /**
+   * What tells this version of the object from others (an entity tag, or what the server has for one); absent on
+   * local disk. It names bytes within one store only, so that nothing that is written may depend on it.
+   */
   readonly etag?: string;
+  /** Milliseconds since 1970 by the store's clock, where it tells. */
+  readonly modified?: number;
 }
 
 export interface ListOptions {
@@ -11,12 +16,23 @@ export interface ListOptions {
   readonly shallow?: boolean;
 }
 
+export interface StagingOptions {
+  /**
+   * What `commit` does where another writer has put other bytes under the path since `stage`: `refuse` (the
+   * default) where the store can tell, or `replace`. Equal bytes are no conflict. Local disk always replaces.
+   */
+  readonly onConflict?: 'refuse' | 'replace';
+}
+
 /** Bytes written under a staging name. Nothing is visible under `path` until `commit` returns. */
 export interface StagedFile {
   readonly path: string;
   /** Appends bytes; resolves when they are handed to the store (back-pressure). */
   write(bytes: Uint8Array): Promise<void>;
-  /** Makes the bytes durable (fsync) and visible under `path` at once (rename), replacing what was there. */
+  /**
+   * Makes the bytes durable (fsync) and visible under `path` at once (rename), replacing what was there.
+   * @throws TokensieveError (fatal) `written-meanwhile` as `StagingOptions.onConflict` says
+   */
   commit(): Promise<void>;
   /** Throws the staged bytes away. Safe to call at any time, also after a failed `commit`. */
   abort(): Promise<void>;
@@ -24,19 +40,25 @@ export interface StagedFile {
 
 /**
  * All input and output of the pipeline goes through this. Paths are strings of the store's own kind
- * (absolute or relative file paths for local disk). Errors are `TokensieveError`s that name the path.
+ * (absolute or relative file paths for local disk, URLs for others). Errors are `TokensieveError`s that name the
+ * path.
  */
 export interface Storage {
   stat(path: string): Promise<ObjectStat>;
-  /** Bytes [start, end) of the object; fewer are an error. */
-  readRange(path: string, start: number, end: number): Promise<Uint8Array>;
+  /**
+   * Bytes [start, end) of the object; fewer are an error.
+   * @param version what `stat` said of it: bytes of any other version are an error (`object-changed`)
+   */
+  readRange(path: string, start: number, end: number, version?: ObjectStat): Promise<Uint8Array>;
   /**
    * Every object below `folder`, as paths that begin with `folder`, sorted by code unit; staging files are left
    * out. Empty when there is no such folder.
    */
   list(folder: string, options?: ListOptions): Promise<readonly string[]>;
   /** Opens a staging file for `path`, making parent folders as needed. */
-  stage(path: string): Promise<StagedFile>;
+  stage(path: string, options?: StagingOptions): Promise<StagedFile>;
   /** Removes an object; not an error when it is absent. */
   remove(path: string): Promise<void>;
+  /** Removes what writers that are no more left staged below `folder`; what was removed. */
+  sweep?(folder: string): Promise<readonly string[]>;
 }

@@ -38,10 +38,11 @@ const failure = (settings: Settings, bytes: Uint8Array = shard): Promise<unknown
 /** Where each page's body lies: [start, end) in the file, of one column of one row group. */
 async function pageBodies(bytes: Buffer, group: number, leaf: number): Promise<[number, number][]> {
   const storage = storageOf(bytes);
-  const chunk = (await readFooter(storage, PATH)).rowGroups[group].chunks[leaf];
+  const footer = await readFooter(storage, PATH);
+  const chunk = footer.rowGroups[group].chunks[leaf];
   if (typeof chunk === 'string') throw new Error(chunk);
   const bodies: [number, number][] = [];
-  for await (const raw of readPages(storage, PATH, chunk)) {
+  for await (const raw of readPages(storage, footer, chunk)) {
     const at = bytes.indexOf(raw.bytes, bodies.at(-1)?.[1] ?? chunk.start);
     bodies.push([at, at + raw.bytes.length]);
   }

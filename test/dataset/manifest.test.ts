@@ -93,7 +93,7 @@ it('has one fingerprint for one recipe and input', () => {
   const others = [
     fingerprintOf({ ...recipe, models: { reference: 'b' } }, input),
     fingerprintOf(recipe, { ...input, part: 1 }),
-    fingerprintOf(recipe, { ...input, etag: 'e' }),
+    fingerprintOf(recipe, { ...input, footer_sha256: 'e' }),
   ];
   expect(new Set([fingerprintOf(recipe, input), ...others]).size).toBe(4);
 });

@@ -1,11 +1,11 @@
 /** Runs laid side by side: their parts, and the tokens of the parts that all of them have. */
-import { basename, dirname, join } from 'node:path';
 import { alignRows, type NamedFile, type TokenSpan } from '../../dataset/align.js';
 import { isJsonObject } from '../../dataset/canonical-json.js';
 import { type FinishedPart, openSequences, readParts } from '../../dataset/finished-parts.js';
 import { MANIFEST_SUFFIX, type Manifest } from '../../dataset/manifest.js';
 import { type PartPlace, partFiles, scoredFolder, weightedFolder } from '../../dataset/part-files.js';
 import { usageError } from '../../errors.js';
+import { nameOf as fileName, folderOf } from '../../storage/path.js';
 import type { Storage } from '../../storage/storage.js';
 
 /** A run's finished parts, in global order. */
@@ -125,16 +125,16 @@ export async function documentsOf(
   const { shard, part, input } = manifest;
   const scored = [
     scoredFolder(folder),
-    scoredFolder(dirname(folder)),
-    scoredFolder(dirname(dirname(folder))),
+    scoredFolder(folderOf(folder)),
+    scoredFolder(folderOf(folderOf(folder))),
   ];
   for (const candidate of [folder, ...scored]) {
     const files = partFiles(candidate, shard, part);
-    const folderOfPart = dirname(files.manifest);
+    const folderOfPart = folderOf(files.manifest);
     const present = await storage.list(folderOfPart, { shallow: true });
-    const has = (path: string) => present.some((one) => basename(one) === basename(path));
+    const has = (path: string) => present.some((one) => fileName(one) === fileName(path));
     if (!has(files.documents) || !has(files.manifest)) continue;
-    const [found] = await readParts(storage, candidate, [join(files.manifest)]);
+    const [found] = await readParts(storage, candidate, [files.manifest]);
     if (found?.manifest.input.text_sha256 === input.text_sha256) return files.documents;
   }
   return null;

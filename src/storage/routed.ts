@@ -1,0 +1,54 @@
+/** The storage that commands use: each path goes to the store that its scheme names. */
+import { usageError } from '../errors.js';
+import { hfStorage } from './hf.js';
+import { httpStorage } from './http.js';
+import { localStorage } from './local.js';
+import { schemeOf } from './path.js';
+import type { PatienceSettings } from './patience.js';
+import { retryingReads } from './retrying.js';
+import type { Storage } from './storage.js';
+
+export interface RoutedOptions {
+  /** How remote stores are asked again. */
+  readonly patience?: PatienceSettings;
+}
+
+const KNOWN = 'a local path, s3://, http://, https:// or hf://datasets/';
+
+/**
+ * Local paths, `s3://`, `http(s)://` and `hf://` (both read only). What a store must know for the length of a run, as which connections are
+ * open and how long it asked to wait, is this storage's: make one a run.
+ */
+export function routedStorage({ patience }: RoutedOptions = {}): Storage {
+  const local = retryingReads(localStorage());
+  const http = once(async () => httpStorage(patience));
+  const hf = once(async () => hfStorage(patience));
+  const s3 = once(async () => (await import('./s3.js')).s3Storage(patience));
+
+  const storeOf = (path: string): Promise<Storage> | Storage => {
+    const scheme = schemeOf(path);
+    if (scheme === null) return local;
+    if (scheme === 'http' || scheme === 'https') return http();
+    if (scheme === 's3') return s3();
+    if (scheme === 'hf') return hf();
+    throw usageError('unknown-scheme', `${path}: no store is known by ${scheme}://; expected ${KNOWN}`);
+  };
+  return {
+    stat: async (path) => (await storeOf(path)).stat(path),
+    readRange: async (path, start, end, version) =>
+      (await storeOf(path)).readRange(path, start, end, version),
+    list: async (folder, options) => (await storeOf(folder)).list(folder, options),
+    stage: async (path, options) => (await storeOf(path)).stage(path, options),
+    remove: async (path) => (await storeOf(path)).remove(path),
+    sweep: async (folder) => (await (await storeOf(folder)).sweep?.(folder)) ?? [],
+  };
+}
+
+/** Opens a store when it is first asked for: a run on local files loads no client. */
+function once(open: () => Promise<Storage>): () => Promise<Storage> {
+  let opened: Promise<Storage> | undefined;
+  return () => {
+    opened ??= open();
+    return opened;
+  };
+}
