@@ -9,9 +9,9 @@ const rows = 16;
 const armTokens = 1.2e6;
 /**
  * Of an arm that is run once. At a constant rate every point of a curve is a run that could have ended there, so these are
- * compared with the first 0.72M tokens of the pair with seed 3, whose base model, rows and order they share.
+ * compared with the first 0.48M tokens of the pair with seed 3, whose base model, rows and order they share.
  */
-const onceTokens = 7.2e5;
+const onceTokens = 4.8e5;
 const onceSeed = 3;
 const steps = (tokens) => Math.ceil(tokens / (rows * (length - 1)));
 
