@@ -30,6 +30,7 @@ $(quickstart)/inputs.json: $(shell find fixtures/quickstart fixtures/bpe -name '
 
 test: $(built)
 	npx vitest run
+	python/test.sh
 
 # Kills, frozen and cut-off processes, a Redis that dies: minutes to an hour, with redis-server and, for networks, root.
 .PHONY: test-faults

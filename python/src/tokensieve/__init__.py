@@ -1,0 +1,77 @@
+"""
+tokensieve's Arrow files in Python: read and verify them, and train on their token weights with PyTorch.
+
+Reading needs no torch; the data set and the losses do, and are loaded when they are first asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .errors import TokensieveError
+from .run import Run, open_run
+from .selection import excess, kept_count, kept_weights, ppm_of, weighted_loss
+from .sequences import Batch, Segments, Sequence
+from .verify import Report, verify
+
+if TYPE_CHECKING:
+    from .data import SelectiveDataset, pad_rows
+    from .losses import (
+        live_selective_loss,
+        live_selective_loss_from_hidden,
+        live_weights,
+        selective_loss,
+        selective_loss_from_hidden,
+        step_divisor,
+        token_losses,
+        token_losses_from_hidden,
+    )
+
+__version__ = "0.1.0"
+
+_LAZY = {
+    "SelectiveDataset": "data",
+    "live_selective_loss": "losses",
+    "live_selective_loss_from_hidden": "losses",
+    "live_weights": "losses",
+    "pad_rows": "data",
+    "selective_loss": "losses",
+    "selective_loss_from_hidden": "losses",
+    "step_divisor": "losses",
+    "token_losses": "losses",
+    "token_losses_from_hidden": "losses",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'tokensieve' has no attribute {name!r}")
+    return getattr(import_module(f".{_LAZY[name]}", __name__), name)
+
+
+__all__ = [
+    "Batch",
+    "Report",
+    "Run",
+    "Segments",
+    "SelectiveDataset",
+    "Sequence",
+    "TokensieveError",
+    "excess",
+    "kept_count",
+    "kept_weights",
+    "live_selective_loss",
+    "live_selective_loss_from_hidden",
+    "live_weights",
+    "open_run",
+    "pad_rows",
+    "ppm_of",
+    "selective_loss",
+    "selective_loss_from_hidden",
+    "step_divisor",
+    "token_losses",
+    "token_losses_from_hidden",
+    "verify",
+    "weighted_loss",
+]

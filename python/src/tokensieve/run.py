@@ -1,0 +1,188 @@
+"""A run's folder: its finished parts in their global order, and what they agree on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from .errors import TokensieveError
+from .files import Files, files_of
+from .manifest import SUFFIX, Manifest, read_manifest
+from .sequences import Batch, Sequence, open_part, read_batches
+
+
+@dataclass(frozen=True)
+class Run:
+    """Finished parts of one data set, in order: by shard name (UTF-16 code units, as the pipeline sorts), then part."""
+
+    folder: str
+    files: Files
+    parts: tuple[Manifest, ...]
+    kind: str
+    #: Loss, entropy and weight columns, in the files' order.
+    columns: tuple[str, ...]
+    #: Ids of the longest row that there may be.
+    length: int
+    attention: Literal["across", "within"]
+    tokenizer_hash: str
+    #: What stored weights' loss is divided by.
+    normaliser: Literal["weights", "eligible"]
+
+    @property
+    def rows(self) -> int:
+        return sum(part.sequences for part in self.parts)
+
+    @property
+    def tokens(self) -> int:
+        return sum(part.tokens for part in self.parts)
+
+    @property
+    def targets(self) -> int:
+        return sum(part.eligible or 0 for part in self.parts)
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 over the parts' manifests: changes when any file does, not when the folder moves."""
+        digest = hashlib.sha256()
+        for part in self.parts:
+            digest.update(json.dumps(part.json, sort_keys=True, separators=(",", ":")).encode())
+        return digest.hexdigest()
+
+    def batches(self) -> Iterator[Batch]:
+        """All record batches in order, one in memory."""
+        for part in self.parts:
+            yield from read_batches(self.files, part)
+
+    def __iter__(self) -> Iterator[Sequence]:
+        for batch in self.batches():
+            for index in range(len(batch)):
+                yield batch.row(index)
+
+
+def open_run(path: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None) -> Run:
+    """
+    Opens a folder of scored, weighted or packed parts, or a run's folder that holds one such folder. Reads the
+    manifests and one footer, no tokens.
+
+    Raises TokensieveError `no-parts`; `several-data-sets`; `misplaced-part`; `mixed-recipes`; `mixed-inputs`;
+    `part-changed` where a file is gone or has not its manifest's bytes; `not-trainable`; `bad-manifest`.
+    """
+    files, folder = files_of(path, None if storage_options is None else dict(storage_options))
+    manifests = [read_manifest(files, name) for name in files.list(folder) if name.endswith(SUFFIX)]
+    if not manifests:
+        raise TokensieveError(
+            "no-parts",
+            f"{folder}: no finished parts (*{SUFFIX}); name a folder that tokensieve score, select or pack wrote",
+        )
+    roots = {_root(manifest) for manifest in manifests}
+    if len(roots) > 1:
+        some = ", ".join(sorted(roots)[:4])
+        raise TokensieveError("several-data-sets", f"{folder}: holds {len(roots)} data sets; name one: {some}")
+    parts = tuple(sorted(manifests, key=lambda part: (part.shard.encode("utf-16-be", "surrogatepass"), part.part)))
+    _check_one(parts)
+    for part in parts:
+        _check_size(files, part)
+    file = open_part(files, parts[0])
+    columns = file.columns
+    file.close()
+    return Run(folder=roots.pop(), files=files, parts=parts, kind=parts[0].kind, columns=columns, **_rules(parts[0]))
+
+
+def _root(manifest: Manifest) -> str:
+    """The data set's folder, from where the manifest says that its part lies."""
+    suffix = f"/{manifest.shard}/{manifest.part:05d}{SUFFIX}"
+    root = manifest.path[: -len(suffix)]
+    if manifest.path.endswith(suffix) and ".." not in manifest.shard.split("/"):
+        return root
+    raise TokensieveError(
+        "misplaced-part",
+        f"{manifest.path}: says that it is part {manifest.part} of {manifest.shard}, which lies elsewhere; "
+        "name a folder that tokensieve wrote, as it wrote it",
+    )
+
+
+def _check_one(parts: tuple[Manifest, ...]) -> None:
+    first = parts[0]
+    inputs: dict[str, Manifest] = {}
+    for part in parts:
+        if part.kind != first.kind or part.recipe != first.recipe:
+            raise TokensieveError(
+                "mixed-recipes",
+                f"{first.path} and {part.path} were made differently ({difference(first.recipe, part.recipe)}); "
+                "finish the run that writes here with --replace, or remove one of them",
+            )
+        known = inputs.setdefault(part.shard, part)
+        if _known_input(known) != _known_input(part):
+            raise TokensieveError(
+                "mixed-inputs",
+                f"{part.path}: is of another version of the shard than part {known.part} "
+                f"({difference(_known_input(known), _known_input(part))}); finish the run that writes here, "
+                "then remove the parts of the version that is gone",
+            )
+
+
+def _known_input(part: Manifest) -> Mapping[str, Any]:
+    found = part.json.get("input")
+    if not isinstance(found, dict):
+        raise TokensieveError("bad-manifest", f"{part.path}: field input: expected an object")
+    return {key: value for key, value in found.items() if key not in ("row_start", "row_end", "text_sha256")}
+
+
+def difference(a: object, b: object, path: str = "") -> str:
+    """The first field in which two JSON values differ: `sequence.length: 512 → 1024`. Empty when they are equal."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        for key in sorted({*a, *b}):
+            found = difference(a.get(key), b.get(key), f"{path}.{key}" if path else key)
+            if found:
+                return found
+        return ""
+    if a == b:
+        return ""
+    return f"{path or 'all'}: {_short(a)} → {_short(b)}"
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 48 else text[:45] + "…"
+
+
+def _check_size(files: Files, part: Manifest) -> None:
+    name = part.file.rsplit("/", 1)[1]
+    expected = next(
+        (output.bytes for output in part.outputs if output.kind == "sequences" and output.name == name), None
+    )
+    try:
+        size: int | None = files.size(part.file)
+    except OSError:
+        size = None
+    if expected is None or size != expected:
+        raise TokensieveError(
+            "part-changed",
+            f"{part.file}: {'is not there' if size is None else f'has {size} bytes'}, its manifest says {expected}; "
+            "run tokensieve verify, then make the part again",
+        )
+
+
+def _rules(part: Manifest) -> dict[str, Any]:
+    recipe: Any = part.recipe.get("scored") if part.kind == "weighted" else part.recipe
+    conventions: Any = part.recipe.get("conventions", {}) if part.kind == "weighted" else {}
+    try:
+        length = recipe["sequence"]["length"]
+        attention = recipe["sequence"]["attention"]
+        tokenizer = recipe["tokenizer"]["hash"]
+        normaliser = {"sum-of-weights": "weights", "eligible-tokens": "eligible"}[
+            conventions.get("normaliser", "sum-of-weights")
+        ]
+        sound = isinstance(length, int) and 2 <= length <= 1 << 20 and attention in ("across", "within")
+    except (KeyError, TypeError, AttributeError):
+        sound = False
+    if not sound or not isinstance(tokenizer, str):
+        raise TokensieveError(
+            "not-trainable",
+            f"{part.path}: its recipe does not tell how rows were made; score or pack the corpus again",
+        )
+    return {"length": length, "attention": attention, "tokenizer_hash": tokenizer, "normaliser": normaliser}
