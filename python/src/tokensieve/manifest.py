@@ -112,7 +112,7 @@ class _Reader:
             raise self.bad(where + name, value, "64 hex digits")
         return value
 
-    def object(self, json: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    def mapping(self, json: Mapping[str, Any], name: str) -> Mapping[str, Any]:
         value = json.get(name)
         if not isinstance(value, dict):
             raise self.bad(name, value, "an object")
@@ -143,7 +143,7 @@ class _Reader:
         kind = root.get("kind")
         if kind not in KINDS:
             raise self.bad("kind", kind, " or ".join(KINDS))
-        counts = self.object(root, "counts")
+        counts = self.mapping(root, "counts")
         outputs = root.get("outputs")
         if not isinstance(outputs, list):
             raise self.bad("outputs", outputs, "a list")
@@ -158,7 +158,7 @@ class _Reader:
             shard=self.text(root, "shard"),
             part=self.count(root, "part"),
             fingerprint=self.sha256(root, "fingerprint"),
-            recipe=self.object(root, "recipe"),
+            recipe=self.mapping(root, "recipe"),
             sequences=self.count(counts, "sequences", "counts."),
             tokens=self.count(counts, "tokens", "counts."),
             eligible=self.count(counts, "eligible", "counts.") if "eligible" in counts else None,
