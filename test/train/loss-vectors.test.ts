@@ -126,6 +126,7 @@ describe('conformance of losses', () => {
       expect(found.loss / (divisor || 1)).toBeCloseTo(expected.loss, 5);
     }
     const wanted = expected.gradient.flatMap((b) => b.flatMap((row) => row.slice(0, -1).flat()));
-    found.gradient.forEach((value, i) => expect(value / (divisor || 1)).toBeCloseTo(wanted[i]!, 6));
+    for (const [i, value] of found.gradient.entries())
+      expect(value / (divisor || 1)).toBeCloseTo(wanted[i]!, 6);
   });
 });
