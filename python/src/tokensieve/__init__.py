@@ -27,11 +27,13 @@ if TYPE_CHECKING:
         token_losses,
         token_losses_from_hidden,
     )
+    from .trainer import SelectiveTrainer
 
 __version__ = "0.1.0"
 
 _LAZY = {
     "SelectiveDataset": "data",
+    "SelectiveTrainer": "trainer",
     "live_selective_loss": "losses",
     "live_selective_loss_from_hidden": "losses",
     "live_weights": "losses",
@@ -56,6 +58,7 @@ __all__ = [
     "Run",
     "Segments",
     "SelectiveDataset",
+    "SelectiveTrainer",
     "Sequence",
     "TokensieveError",
     "excess",
