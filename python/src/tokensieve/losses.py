@@ -267,14 +267,14 @@ def _kept_of_step(scores: list[tuple[Tensor, Tensor]], ppm: int, rounding: Round
         every, all_sizes, rank = [mine], [sizes], 0
     else:
         every, all_sizes, rank = _gather(mine, sizes, group)
-    pieces = [piece.split(own) for piece, own in zip(every, all_sizes)]
+    pieces = [torch.split(piece, own) for piece, own in zip(every, all_sizes)]
     order = [(a, r) for a in range(max(map(len, all_sizes))) for r in range(len(pieces)) if a < len(all_sizes[r])]
     together = torch.cat([pieces[r][a] for a, r in order])[None]
     eligible = ~torch.isnan(together)
     chosen = _kept(
         torch.nan_to_num(together, nan=0.0, posinf=float("inf"), neginf=float("-inf")), eligible, ppm, rounding
     )
-    found = dict(zip(order, chosen[0].split([all_sizes[r][a] for a, r in order])))
+    found = dict(zip(order, torch.split(chosen[0], [all_sizes[r][a] for a, r in order])))
     return [found[(a, rank)].view(score.shape) for a, (score, _) in enumerate(scores)]
 
 

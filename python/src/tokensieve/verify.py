@@ -81,7 +81,8 @@ def verify(path: str | os.PathLike[str], *, storage_options: Mapping[str, Any] |
     ]
     if not manifests and not findings:
         findings.append(f"{folder}: no manifests found; nothing was checked")
-    return Report(len(manifests), *counted, findings=tuple(findings))
+    count, size, sequences, tokens = counted
+    return Report(len(manifests), count, size, sequences, tokens, tuple(findings))
 
 
 def _line(file: str, error: BaseException) -> str:
