@@ -1,8 +1,7 @@
 import type { CommandModule } from 'yargs';
 import { pipelinePerformer } from '../queue/perform-pipeline.js';
 import { runQueueWorker } from '../queue/worker.js';
-import { localStorage } from '../storage/local.js';
-import { retryingReads } from '../storage/retrying.js';
+import { routedStorage } from '../storage/routed.js';
 import { EXIT, withInterrupt } from './exit.js';
 import { logOption } from './options.js';
 import { type LogKind, openProgress } from './progress.js';
@@ -44,7 +43,7 @@ export const workerCommand: CommandModule = {
       try {
         await runQueueWorker({
           place,
-          performer: pipelinePerformer(retryingReads(localStorage()), progress.sink, parts),
+          performer: pipelinePerformer(routedStorage(), progress.sink, parts),
           parts,
           lease: Math.max(1, Number(args['lease']) || 30),
           takeovers: whole(args['takeovers'], 0, 1_000_000),

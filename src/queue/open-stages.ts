@@ -10,7 +10,6 @@ import { openScoring } from '../run/score-run.js';
 import { planOf, readOptions } from '../run/work.js';
 import { openWorkerNotes } from '../run/worker-notes.js';
 import { claimFolder } from '../storage/folder-claim.js';
-import { sweepStaging } from '../storage/local.js';
 import type { Storage } from '../storage/storage.js';
 import type { QueuedStage } from './jobs.js';
 import { UnfitWorker } from './performer.js';
@@ -90,8 +89,8 @@ async function openStage(
   const { job } = parts;
   const recipe = hashJson(job.recipe);
   try {
-    const claim = await claimFolder(job.settings.out, recipe);
-    await sweepStaging(job.folder);
+    const claim = await claimFolder(job.settings.out, recipe, storage);
+    await storage.sweep?.(job.folder);
     const notes = await openWorkerNotes(
       storage,
       job.settings.out,

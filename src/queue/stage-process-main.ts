@@ -4,8 +4,7 @@ import { parseStages } from '../config/stages.js';
 import { firstLine, TokensieveError } from '../errors.js';
 import { hasQuarantined } from '../evaluate/report.js';
 import { runStages } from '../run/run-stages.js';
-import { localStorage } from '../storage/local.js';
-import { retryingReads } from '../storage/retrying.js';
+import { routedStorage } from '../storage/routed.js';
 import type { StageAnswer } from './stage-process.js';
 
 const stop = new AbortController();
@@ -35,7 +34,7 @@ async function run(settings: readonly Settings[], index: number, replace: boolea
   const chosen = stages.slice(index, index + 1);
   let quarantined = false;
   const options = {
-    storage: retryingReads(localStorage()),
+    storage: routedStorage(),
     signal: stop.signal,
     replace,
     open: () => ({ sink: (event: object) => tell({ event: { ...event } }), trainSink: () => undefined }),
