@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parsePipeline } from '#tokensieve/config/load.js';
 import type { RunEvent } from '#tokensieve/run/events.js';
 import { scoreCorpus } from '#tokensieve/run/score-run.js';
@@ -91,6 +91,10 @@ describe('a run over a network', async () => {
       await staged.commit();
     }
     shards = `${root}/corpus/**/*.{parquet,jsonl.gz}`;
+  });
+
+  afterAll(() => {
+    if (hasS3) server.stop();
   });
 
   const urls = (): string[] => files.map((file) => `${web.url}/corpus/${relative(corpus, file)}`);

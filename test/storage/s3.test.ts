@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { claimFolder } from '#tokensieve/storage/folder-claim.js';
 import { PATIENCE } from '#tokensieve/storage/patience.js';
 import { routedStorage } from '#tokensieve/storage/routed.js';
@@ -18,6 +18,8 @@ describe.skipIf(!hasS3)('an S3 store that enforces conditions', async () => {
     storage = routedStorage({ patience: { ...PATIENCE, firstWaitMs: 10, longestWaitMs: 50 } });
     root = `s3://${server.bucket}`;
   });
+
+  afterAll(() => server.stop());
 
   async function put(path: string, bytes: Uint8Array): Promise<void> {
     const file = await storage.stage(path);

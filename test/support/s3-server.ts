@@ -5,7 +5,6 @@ import type { AddressInfo } from 'node:net';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { afterAll } from 'vitest';
 
 /** An S3 server that enforces conditions on writes. Its Go module is built once, into the user's cache. */
 const MODULE = 'github.com/versity/versitygw/cmd/versitygw@v1.8.0';
@@ -47,9 +46,11 @@ export interface S3Server {
   readonly env: Readonly<Record<string, string>>;
   /** Folder that holds the bucket's objects as files. */
   readonly folder: string;
+  /** To be called in `afterAll`: a hook that is set within another hook is never run. */
+  stop(): void;
 }
 
-/** Starts versitygw over a temporary folder, with one bucket, for as long as the test file runs. */
+/** Starts versitygw over a temporary folder, with one bucket. */
 export async function s3Server(bucket = 'corpus'): Promise<S3Server> {
   if (program === null) throw new Error('no versitygw');
   const root = mkdtempSync(join(tmpdir(), 'tokensieve-s3-'));
@@ -79,10 +80,10 @@ export async function s3Server(bucket = 'corpus'): Promise<S3Server> {
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     said += text;
   });
-  afterAll(() => {
+  const stop = (): void => {
     child.kill('SIGKILL');
     rmSync(root, { recursive: true, force: true });
-  });
+  };
   const endpoint = `http://127.0.0.1:${port}`;
   for (let tries = 0; ; tries++) {
     const up = await fetch(endpoint).then(
@@ -90,13 +91,17 @@ export async function s3Server(bucket = 'corpus'): Promise<S3Server> {
       () => false,
     );
     if (up) break;
-    if (child.exitCode !== null || tries > 300) throw new Error(`versitygw did not start: ${said}`);
+    if (child.exitCode !== null || tries > 300) {
+      stop();
+      throw new Error(`versitygw did not start: ${said}`);
+    }
     await wait(100);
   }
   return {
     endpoint,
     bucket,
     folder: join(data, bucket),
+    stop,
     env: {
       AWS_ACCESS_KEY_ID: ACCESS_KEY,
       AWS_SECRET_ACCESS_KEY: SECRET_KEY,
