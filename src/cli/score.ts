@@ -65,6 +65,7 @@ export function describeParts(report: PartsReport, kind: 'scored' | 'packed'): s
     `${kind} ${count(documents)} documents, ${bytes(textBytes)} of text, ${count(tokens)} tokens (${percent(eligible / Math.max(tokens, 1))} eligible) in ${report.parts} parts of ${report.shards} shards, ${duration(seconds)}`,
   ];
   if (report.resumed > 0) lines.push(`${report.resumed} of the parts were done before`);
+  if (report.damaged > 0) lines.push(`${report.damaged} finished parts were damaged and made again`);
   const { 'lost-column': lost, ...setAside } = report.quarantined;
   const reasons = Object.entries(setAside).map(([reason, rows]) => `${reason} ${rows}`);
   if (reasons.length > 0) lines.push(`quarantined rows: ${reasons.join(', ')}; see *.quarantine.jsonl`);

@@ -63,7 +63,7 @@ export const selectCommand: CommandModule = {
 
 /** The end of a selection in a few lines. */
 export function describeSelection(report: SelectReport): string {
-  const { kept, eligible, conventions, statistics, parts, resumed } = report;
+  const { kept, eligible, conventions, statistics, parts, resumed, damaged } = report;
   const lines = [
     `kept ${count(kept)} of ${count(eligible)} eligible tokens (${percent(kept / Math.max(eligible, 1))}, weights sum to ${count(report.weightSum)}) by ${conventions.method}, scope ${conventions.scope}, in ${parts} parts, ${duration(report.seconds)}`,
   ];
@@ -74,6 +74,7 @@ export function describeSelection(report: SelectReport): string {
     lines.push(`lowest score kept: ${at} (${conventions.score})`);
   }
   if (resumed > 0) lines.push(`${resumed} of the parts were done before`);
+  if (damaged > 0) lines.push(`${damaged} finished parts were damaged and made again`);
   lines.push(`weighted files: ${report.folder}`);
   return lines.join('\n');
 }

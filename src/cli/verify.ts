@@ -1,5 +1,6 @@
 import type { CommandModule } from 'yargs';
 import { verifyFolder } from '../dataset/verify.js';
+import { withdrawParts } from '../dataset/withdraw.js';
 import { routedStorage } from '../storage/routed.js';
 import { EXIT, untilInterrupted } from './exit.js';
 import { bytes, count } from './format.js';
@@ -11,23 +12,36 @@ export const verifyCommand: CommandModule = {
     yargs
       .positional('folder', { type: 'string', demandOption: true, describe: 'Output folder of a run' })
       .option('json', { type: 'boolean', default: false, description: 'Print the whole report as JSON' })
+      .option('repair', {
+        type: 'boolean',
+        default: false,
+        description:
+          'Withdraw damaged parts: their manifests are removed, and the command that wrote them makes them again',
+      })
       .example('$0 verify runs/one', 'Hashes, schemas, rows, tokens, values: all read again'),
   handler: (args) =>
     untilInterrupted(async () => {
       const folder = String(args['folder']);
-      const report = await verifyFolder(routedStorage(), folder, {
+      const storage = routedStorage();
+      const report = await verifyFolder(storage, folder, {
         onProgress: ({ done, of }) => {
           if (process.stderr.isTTY) process.stderr.write(`\r${done} of ${of} parts`);
         },
       });
       if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
-      const { manifests, files, sequences, tokens, findings } = report;
+      const { manifests, files, sequences, tokens, findings, damaged } = report;
       if (args['json'] === true) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
       else {
         for (const { file, reason } of findings) process.stdout.write(`${file}: ${reason}\n`);
         const verdict = findings.length === 0 ? 'sound' : `${findings.length} finding(s)`;
         process.stdout.write(
           `${folder}: ${verdict}: ${manifests} parts, ${files} files (${bytes(report.bytes)}), ${count(sequences)} sequences, ${count(tokens)} tokens\n`,
+        );
+      }
+      if (args['repair'] === true && damaged.length > 0) {
+        await withdrawParts(storage, folder, damaged);
+        process.stderr.write(
+          `tokensieve: ${folder}: withdrew ${damaged.length} damaged part(s); run the command that wrote them again\n`,
         );
       }
       if (manifests === 0)

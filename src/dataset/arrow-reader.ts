@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { DataType, Schema } from 'apache-arrow';
 import { DataType as Types } from 'apache-arrow';
 import { firstLine, inputError } from '../errors.js';
@@ -30,6 +31,12 @@ export interface ArrowFileReader {
   countRows(): Promise<number>;
   /** The body of record batch `index`, whose columns are to be taken in the schema's order. */
   readBatch(index: number): Promise<BatchBody>;
+  /**
+   * The bodies of all record batches in order. With a digest every byte of the file is hashed on the way, those between
+   * the batches too, and a file that has another one is an input error (`part-damaged`) after the last batch.
+   * @param sha256 that the file must have, in hex
+   */
+  batches(sha256?: string): AsyncGenerator<BatchBody>;
   /** Runs `parse` and turns whatever it throws into an input error that names the file. */
   guard<T>(parse: () => T): T;
 }
@@ -54,6 +61,8 @@ const TAIL_BYTES = 1 << 16;
 const MAX_FOOTER_BYTES = 1 << 26;
 /** What the buffers of one record batch may hold together once decompressed: the longest row in seven columns. */
 const MAX_BATCH_BYTES = 1 << 29;
+/** Bytes between record batches that are read at a time, to be hashed. */
+const GAP_BYTES = 1 << 22;
 /** Largest buffer that is read: a column of the longest row (2^24 tokens of 8 bytes) fits. */
 const MAX_BUFFER_BYTES = 1 << 27;
 
@@ -104,6 +113,15 @@ export async function openArrowFile(storage: Storage, path: string): Promise<Arr
     return guard(() => decodeBatchHeader(bytes, block, nodes, buffers));
   };
 
+  const bodyOf = async (bytes: Uint8Array, block: Block): Promise<BatchBody> => {
+    const bodyStart = block.metadataBytes;
+    const found = guard(() => decodeBatchHeader(bytes.subarray(0, bodyStart), block, nodes, buffers));
+    const compression = guard(() => compressionOf(found.compression));
+    const codec = await codecFor(compression);
+    return createBody(found, bytes.subarray(bodyStart), codec);
+  };
+  const endOf = ({ offset, metadataBytes, bodyBytes }: Block): number => offset + metadataBytes + bodyBytes;
+
   return {
     bytes: size,
     schema,
@@ -118,12 +136,28 @@ export async function openArrowFile(storage: Storage, path: string): Promise<Arr
     async readBatch(index) {
       const block = blocks[index];
       if (block === undefined) throw refuse(`there is no record batch ${index}; it has ${blocks.length}`);
-      const bodyStart = block.metadataBytes;
-      const bytes = await storage.readRange(path, block.offset, block.offset + bodyStart + block.bodyBytes);
-      const found = guard(() => decodeBatchHeader(bytes.subarray(0, bodyStart), block, nodes, buffers));
-      const compression = guard(() => compressionOf(found.compression));
-      const codec = await codecFor(compression);
-      return createBody(found, bytes.subarray(bodyStart), codec);
+      return bodyOf(await storage.readRange(path, block.offset, endOf(block)), block);
+    },
+    async *batches(sha256) {
+      const hash = sha256 === undefined ? undefined : createHash('sha256');
+      let hashed = 0;
+      // Blocks may not overlap or go back (`decodeBlocks`), so the gaps between them are all that is left.
+      const hashUpTo = async (end: number): Promise<void> => {
+        for (; hash !== undefined && hashed < end; hashed = Math.min(end, hashed + GAP_BYTES)) {
+          hash.update(await storage.readRange(path, hashed, Math.min(end, hashed + GAP_BYTES)));
+        }
+      };
+      for (const block of blocks) {
+        await hashUpTo(block.offset);
+        const bytes = await storage.readRange(path, block.offset, endOf(block));
+        hash?.update(bytes);
+        hashed = endOf(block);
+        yield bodyOf(bytes, block);
+      }
+      await hashUpTo(size);
+      const found = hash?.digest('hex');
+      if (found === sha256) return;
+      throw inputError('part-damaged', `${path}: has sha256 ${found}; its manifest says ${sha256}`);
     },
   };
 }

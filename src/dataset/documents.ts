@@ -162,8 +162,11 @@ export interface DocumentFile {
   /** Columns of the shard that were kept. */
   readonly keep: readonly string[];
   countRows(): Promise<number>;
-  /** Documents in row order, one record batch in memory. Kept values come back as the strings that are stored. */
-  batches(): AsyncIterable<readonly DocumentRecord[]>;
+  /**
+   * Documents in row order, one record batch in memory. Kept values come back as the strings that are stored.
+   * @param sha256 as for `SequenceFile`
+   */
+  batches(sha256?: string): AsyncIterable<readonly DocumentRecord[]>;
 }
 
 /** Opens a documents file. Errors are those of `readSequences`. */
@@ -179,11 +182,8 @@ export async function readDocuments(storage: Storage, path: string): Promise<Doc
     metadata: file.metadata,
     keep,
     countRows: file.countRows,
-    async *batches() {
-      for (let index = 0; index < file.batchCount; index++) {
-        const body = await file.readBatch(index);
-        yield file.guard(() => decodeDocuments(body, keep));
-      }
+    async *batches(sha256) {
+      for await (const body of file.batches(sha256)) yield file.guard(() => decodeDocuments(body, keep));
     },
   };
 }

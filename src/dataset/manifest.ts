@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { fatalError, inputError } from '../errors.js';
+import { fatalError, inputError, type TokensieveError } from '../errors.js';
 import { parseJson } from '../json/parse-json.js';
 import type { StagedFile, Storage } from '../storage/storage.js';
 import { canonicalJson, hashJson, isJsonObject, type JsonObject } from './canonical-json.js';
@@ -84,6 +84,10 @@ export const manifestSchema = z
       .record(z.string(), histogram)
       .meta({ description: 'By column, and `excess` (current − reference), in nats' }),
     outputs: z.array(output).readonly(),
+    digest: sha256.optional().meta({
+      description:
+        'sha256 of the canonical JSON (RFC 8785) of everything else in this file; absent in manifests of early versions',
+    }),
   })
   .meta({ title: 'tokensieve manifest', description: 'One part of a scored, weighted or packed data set' });
 
@@ -95,11 +99,20 @@ export type ManifestOutput = Manifest['outputs'][number];
 /** Longest manifest that is read: a hundred times the size of a real one. */
 const MAX_MANIFEST_BYTES = 1 << 22;
 
-/** The bytes of a manifest: canonical JSON and a newline. Throws a fatal error when it breaks the schema. */
+/**
+ * The bytes of a manifest: canonical JSON, sealed with its own digest, and a newline. Throws a fatal error when it
+ * breaks the schema.
+ */
 export function manifestBytes(manifest: Manifest): Uint8Array {
   const problem = problemOf(manifestSchema.safeParse(manifest));
   if (problem !== undefined) throw fatalError('bad-manifest', `a manifest to be written has ${problem}`);
-  return Buffer.from(`${canonicalJson(manifest)}\n`, 'utf8');
+  return Buffer.from(sealed(manifest), 'utf8');
+}
+
+/** A flipped bit that leaves a manifest JSON of the right shape does not leave it this text. */
+function sealed(manifest: Manifest): string {
+  const { digest: _, ...content } = manifest;
+  return `${canonicalJson({ ...content, digest: hashJson(content) })}\n`;
 }
 
 /** Writes a manifest under a staging name; its `commit` makes the part done. */
@@ -115,11 +128,14 @@ export async function stageManifest(storage: Storage, path: string, manifest: Ma
   return file;
 }
 
-/** Reads and checks a manifest. Throws an input error that names the file and the field. */
+/**
+ * Reads and checks a manifest. Throws an input error that names the file and the field: `bad-manifest` where it is
+ * damaged or something else, `newer-manifest`.
+ */
 export async function readManifest(storage: Storage, path: string): Promise<Manifest> {
   const { size } = await storage.stat(path);
   if (size > MAX_MANIFEST_BYTES) {
-    throw inputError('bad-manifest', `${path}: ${size} bytes; a manifest has at most ${MAX_MANIFEST_BYTES}`);
+    throw damaged(path, `${size} bytes; a manifest has at most ${MAX_MANIFEST_BYTES}`);
   }
   return parseManifest(Buffer.from(await storage.readRange(path, 0, size)).toString('utf8'), path);
 }
@@ -130,22 +146,26 @@ export function parseManifest(text: string, path: string): Manifest {
   try {
     json = parseJson(text);
   } catch {
-    throw inputError('bad-manifest', `${path}: not JSON; remove it and the part will be made again`);
+    throw damaged(path, 'not JSON');
   }
   const version = isJsonObject(json) ? json.version : undefined;
   if (typeof version === 'number' && version > MANIFEST_VERSION) {
     throw inputError(
-      'bad-manifest',
+      'newer-manifest',
       `${path}: manifest version ${version}; this package reads ${MANIFEST_VERSION}: use a newer one`,
     );
   }
   const parsed = manifestSchema.safeParse(json);
-  if (parsed.success) return parsed.data;
-  throw inputError(
-    'bad-manifest',
-    `${path}: ${problemOf(parsed)}; remove it and the part will be made again`,
-  );
+  if (!parsed.success) throw damaged(path, problemOf(parsed) ?? 'not a manifest');
+  const { digest, ...manifest } = parsed.data;
+  if (digest !== undefined && text !== sealed(manifest)) {
+    throw damaged(path, 'its digest is not that of its content');
+  }
+  return manifest;
 }
+
+const damaged = (path: string, what: string): TokensieveError =>
+  inputError('bad-manifest', `${path}: ${what}; run the command that wrote it again to make the part anew`);
 
 function problemOf(parsed: z.ZodSafeParseResult<unknown>): string | undefined {
   const issue = parsed.error?.issues[0];

@@ -22,8 +22,11 @@ export interface SequenceFile {
   countRows(): Promise<number>;
   /** Record batch `index` of the file, in memory of its own. */
   readBatch(index: number): Promise<SequenceBatch>;
-  /** Every record batch in order, one in memory at a time. */
-  batches(): AsyncIterable<SequenceBatch>;
+  /**
+   * Every record batch in order, one in memory at a time.
+   * @param sha256 that the file must have: another is an input error (`part-damaged`) after the last batch
+   */
+  batches(sha256?: string): AsyncIterable<SequenceBatch>;
 }
 
 /**
@@ -46,8 +49,10 @@ export async function readSequences(storage: Storage, path: string): Promise<Seq
     batchCount: file.batchCount,
     countRows: file.countRows,
     readBatch,
-    async *batches() {
-      for (let index = 0; index < file.batchCount; index++) yield await readBatch(index);
+    async *batches(sha256) {
+      for await (const body of file.batches(sha256)) {
+        yield file.guard(() => decodeBatch(body, columns, lossPrecision));
+      }
     },
   };
 }

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { firstLine } from '../errors.js';
+import { firstLine, TokensieveError } from '../errors.js';
 import type { Storage } from '../storage/storage.js';
 import { MANIFEST_SUFFIX, type Manifest, type ManifestOutput, readManifest } from './manifest.js';
+import { partFiles } from './part-files.js';
 import { checkDocuments, checkSequences, type DocumentSizes } from './verify-files.js';
 
 /** One thing that is wrong, or worth knowing, about one file. */
@@ -21,6 +22,8 @@ export interface VerifyReport {
   readonly tokens: number;
   /** What is wrong; empty when the folder is sound. */
   readonly findings: readonly Finding[];
+  /** Manifests of the parts that findings are about, each in its own part's place: what `withdrawParts` takes. */
+  readonly damaged: readonly string[];
 }
 
 export interface VerifyOptions {
@@ -50,6 +53,7 @@ export async function verifyFolder(
   const owners = new Map<string, string>();
   const parts = new Map<string, string>();
   const totals = { files: 0, bytes: 0, sequences: 0, tokens: 0 };
+  const damaged: string[] = [];
 
   for (const [done, path] of manifestPaths.entries()) {
     const add = (file: string, reason: string) => void findings.push({ file, reason });
@@ -65,26 +69,41 @@ export async function verifyFolder(
         if (owner !== undefined) add(base + output.name, `is an output of ${owner} and of ${path}`);
         owners.set(base + output.name, path);
       }
+      const before = findings.length;
       const counted = await verifyPart(storage, base, manifest, add);
+      if (findings.length > before && isOwnPlace(path, manifest)) damaged.push(path);
       totals.files += counted.files;
       totals.bytes += counted.bytes;
       totals.sequences += counted.sequences;
       totals.tokens += counted.tokens;
     } catch (error) {
       add(path, withoutPath(firstLine(error), path));
+      if (PLACE.test(path) && error instanceof TokensieveError && error.code === 'bad-manifest') {
+        damaged.push(path);
+      }
     }
     options.onProgress?.({ file: path, done: done + 1, of: manifestPaths.length });
   }
+  const told = new Set(damaged);
   for (const path of paths) {
-    if (path.endsWith('.arrow') && !owners.has(path)) {
-      findings.push({
-        file: path,
-        reason: 'belongs to no manifest; a run that was stopped left it: run it again, or remove it',
-      });
-    }
+    const isOutput = path.endsWith('.arrow') || QUARANTINE.test(path);
+    // The files of a part whose manifest cannot be read are told with it.
+    if (!isOutput || owners.has(path) || told.has(path.replace(OUTPUT, MANIFEST_SUFFIX))) continue;
+    findings.push({
+      file: path,
+      reason: 'belongs to no manifest; a run that was stopped left it: run it again, or remove it',
+    });
   }
-  return { manifests: manifestPaths.length, ...totals, findings };
+  return { manifests: manifestPaths.length, ...totals, findings, damaged };
 }
+
+/** What follows the part's number in the names of its files. */
+const OUTPUT = /(?<=\/\d{5,15})(\.arrow|\.documents\.arrow|\.quarantine\.jsonl)$/;
+const QUARANTINE = /\/\d{5,15}\.quarantine\.jsonl$/;
+const PLACE = /\/\d{5,15}\.manifest\.json$/;
+
+const isOwnPlace = (path: string, { shard, part }: Manifest): boolean =>
+  path.endsWith(partFiles('/', shard, part).manifest);
 
 /** A data set's folder, shard and part; a manifest stands in its shard's folder below the data set's. */
 function partKey(base: string, { kind, shard, part }: Manifest): string {

@@ -5,7 +5,8 @@
 import { MANIFEST_SUFFIX, type Manifest, readManifest } from '../dataset/manifest.js';
 import { type PartPlace, partFiles, placeOfManifest } from '../dataset/part-files.js';
 import { TokensieveError, usageError } from '../errors.js';
-import { folderOf } from '../storage/path.js';
+import { folderOf, normalPath } from '../storage/path.js';
+import { sizesBelow } from '../storage/sizes.js';
 import type { Storage } from '../storage/storage.js';
 
 /** Parts of each shard by its name; null where only reading tells how many. */
@@ -31,6 +32,18 @@ export async function listParts(
   const listed = shard === undefined ? folder : folderOf(partFiles(folder, shard, 0).manifest);
   const paths = (await storage.list(listed)).filter((path) => path.endsWith(MANIFEST_SUFFIX));
   return paths.flatMap((path) => placeOfManifest(folder, path) ?? []);
+}
+
+/** The same, with the size of every file below `folder`, from the same listing. */
+export async function listPartsAndSizes(
+  storage: Storage,
+  folder: string,
+): Promise<{ readonly found: readonly PartPlace[]; readonly sizes: ReadonlyMap<string, number> }> {
+  const sizes = new Map<string, number>();
+  // Under the paths that `partFiles` gives, however the folder is spelled.
+  for (const [path, size] of await sizesBelow(storage, folder)) sizes.set(normalPath(path), size);
+  const paths = [...sizes.keys()].filter((path) => path.endsWith(MANIFEST_SUFFIX));
+  return { found: paths.flatMap((path) => placeOfManifest(folder, path) ?? []), sizes };
 }
 
 /**

@@ -1,7 +1,8 @@
 import { hashJson } from '../dataset/canonical-json.js';
 import { firstLine } from '../errors.js';
-import { claimFolder } from '../storage/folder-claim.js';
+import { claimedSignal, claimFolder } from '../storage/folder-claim.js';
 import type { Storage } from '../storage/storage.js';
+import { tellDamaged } from './damaged-parts.js';
 import { doTask, dropLeftovers } from './do-task.js';
 import type { EventSink } from './events.js';
 import { runLanes } from './lanes.js';
@@ -37,6 +38,8 @@ export interface PartsReport extends Totals {
   readonly shards: number;
   /** Parts found done before this run. */
   readonly resumed: number;
+  /** Finished parts found damaged, which this run made again. */
+  readonly damaged: number;
   readonly brokenShards: readonly BrokenShard[];
   readonly seconds: number;
 }
@@ -55,15 +58,19 @@ export async function runParts(job: PartsJob, options: PartsOptions): Promise<Pa
     const executor = share === undefined ? 'local' : 'array';
     const identity = { executor, share, kind, recipe: hashJson(recipe) } as const;
     const notes = await openWorkerNotes(storage, settings.out, identity, options.sink);
+    const signal = claimedSignal(options.signal, claim);
     try {
       await storage.sweep?.(folder);
       const { work, broken } = await planParts(job, { ...options, sink: notes.sink });
-      const made = await runTasks(work, job, { ...options, sink: notes.sink });
+      const made = await runTasks(work, job, { ...options, sink: notes.sink, signal });
+      // Before it is told as done: what a removed folder held went with it.
+      await claim.check?.();
       await notes.close('done');
       return {
         folder,
         shards: shards.length,
         resumed: work.done.length,
+        damaged: work.damaged.length,
         ...totalsOf([...work.done, ...made]),
         brokenShards: broken,
         seconds: (Date.now() - started) / 1000,
@@ -92,6 +99,7 @@ export async function planParts(
   const own = share === undefined ? all : tasksOfShare(all, share);
   const work = await findWork(storage, planned, own, recipe, folder, replace);
   await dropLeftovers(job, options, work.leftovers);
+  tellDamaged(work.damaged, sink);
   await writePlanNotes(storage, settings.out, planNotes(job, planned));
   sink({
     event: 'planned',

@@ -27,6 +27,8 @@ export interface RunPlan {
   readonly deviceWhy: string;
   /** Where the rate behind `cost.seconds` comes from. */
   readonly rate: string;
+  /** Bytes of the models' weights, two a parameter. */
+  readonly modelBytes: number;
 }
 
 export interface PlanOptions {
@@ -73,6 +75,7 @@ export async function planRun(pipeline: Pipeline, { storage, tflops }: PlanOptio
       device: chosen.device,
       deviceWhy: chosen.why,
       rate,
+      modelBytes: Object.values(infosOf(inputs)).reduce((sum, { parameters }) => sum + 2 * parameters, 0),
     };
   } finally {
     await inputs.tokenizer.close();

@@ -74,12 +74,16 @@ export function planCost(inputs: CostInputs): CostPlan {
     flops,
     totalFlops,
     seconds: inputs.flopsPerSecond === null ? null : totalFlops / inputs.flopsPerSecond,
-    outputBytes: tokens * (ID_BYTES + modelCount * inputs.lossBytes * (inputs.entropy ? 2 : 1)),
+    outputBytes: tokens * scoredBytes(modelCount, inputs.lossBytes, inputs.entropy),
     share: { frozen: shareOf(totalFlops), live: shareOf(flops.reference ?? 0) },
   };
 }
 
+/** Bytes a token of an uncompressed scored file: its id, and losses and entropies under each model. */
+export const scoredBytes = (models: number, lossBytes: 2 | 4, entropy: boolean): number =>
+  ID_BYTES + models * lossBytes * (entropy ? 2 : 1);
+
 /** Floating-point operations a token of a forward pass over rows of `length` ids. */
-export function forwardFlops(info: ModelInfo, length: number): number {
+export function forwardFlops(info: Pick<ModelInfo, 'flopsPerToken'>, length: number): number {
   return info.flopsPerToken.matmul + info.flopsPerToken.attentionPerContextToken * length;
 }

@@ -1,20 +1,36 @@
 import { readDocuments } from '../dataset/documents.js';
 import { type FinishedPart, openSequences, readParts } from '../dataset/finished-parts.js';
-import { MANIFEST_SUFFIX } from '../dataset/manifest.js';
+import { MANIFEST_SUFFIX, type Manifest, type ManifestOutput } from '../dataset/manifest.js';
 import { partFiles, scoredFolder } from '../dataset/part-files.js';
+import type { SequenceFile } from '../dataset/reader.js';
 import type { SequenceBatch } from '../dataset/sequence-batch.js';
-import { usageError } from '../errors.js';
+import { fatalError, firstLine, TokensieveError, usageError } from '../errors.js';
 import type { PartSource } from '../select/part-source.js';
 import type { Storage } from '../storage/storage.js';
 
 /**
  * The finished parts of a run, in global order. `run` is a run's output folder or the scored folder itself.
+ * @param warn is told of data files without a manifest: a run that is not finished, or lost a part
  * @throws TokensieveError (usage) `nothing-scored`; and as `readParts` throws
  */
-export async function finishedParts(storage: Storage, run: string): Promise<readonly FinishedPart[]> {
+export async function finishedParts(
+  storage: Storage,
+  run: string,
+  warn: (message: string) => void,
+): Promise<readonly FinishedPart[]> {
   for (const folder of [scoredFolder(run), run]) {
-    const paths = (await storage.list(folder)).filter((path) => path.endsWith(MANIFEST_SUFFIX));
-    if (paths.length > 0) return readParts(storage, folder, paths);
+    const found = await storage.list(folder);
+    const paths = found.filter((path) => path.endsWith(MANIFEST_SUFFIX));
+    if (paths.length === 0) continue;
+    const parts = await readParts(storage, folder, paths);
+    const manifests = new Set(paths);
+    const unfinished = found.filter((path) => SEQUENCES.test(path) && !manifests.has(manifestOf(path)));
+    if (unfinished.length > 0) {
+      warn(
+        `${folder}: ${unfinished.length} part(s) have data but no manifest and are left out (${unfinished[0]}); if they should be in, finish the run first: run the command that scored it again`,
+      );
+    }
+    return parts;
   }
   throw usageError(
     'nothing-scored',
@@ -22,8 +38,12 @@ export async function finishedParts(storage: Storage, run: string): Promise<read
   );
 }
 
+const SEQUENCES = /\/\d{5,15}\.arrow$/;
+const manifestOf = (sequences: string): string => sequences.replace(/\.arrow$/, MANIFEST_SUFFIX);
+
 /**
- * The part as selection reads it.
+ * The part as selection reads it. Every pass checks the bytes that it reads against the manifest: flipped bits are
+ * losses like others, and nothing else would tell.
  * @param domainColumn kept column whose value is a document's domain, where the method asks for one
  * @param signal ends every pass over the part, at its next batch, with the signal's reason
  */
@@ -41,10 +61,18 @@ export function partSource(
     shard,
     part,
     async *batches(): AsyncGenerator<SequenceBatch> {
-      if (domainColumn !== null) domains = await readDomains(storage, files.documents, domainColumn);
-      for await (const batch of (await openSequences(storage, finished)).batches()) {
-        signal?.throwIfAborted();
-        yield batch;
+      try {
+        if (domainColumn !== null) {
+          const digest = digestOf(finished.manifest, 'documents');
+          domains = await readDomains(storage, files.documents, domainColumn, digest);
+        }
+        const digest = digestOf(finished.manifest, 'sequences');
+        for await (const batch of (await openScored(storage, finished)).batches(digest)) {
+          signal?.throwIfAborted();
+          yield batch;
+        }
+      } catch (error) {
+        throw damageError(finished.folder, error);
       }
       domains = new Map();
     },
@@ -52,10 +80,33 @@ export function partSource(
   };
 }
 
+/** The part's scored file. @throws TokensieveError fatal `part-damaged`, `part-changed` */
+export async function openScored(storage: Storage, finished: FinishedPart): Promise<SequenceFile> {
+  try {
+    return await openSequences(storage, finished);
+  } catch (error) {
+    throw damageError(finished.folder, error);
+  }
+}
+
+const digestOf = ({ outputs }: Manifest, kind: ManifestOutput['kind']): string | undefined =>
+  outputs.find((output) => output.kind === kind)?.sha256;
+
+/** What is wrong with a file that its manifest vouches for, and how to get it back. */
+function damageError(folder: string, error: unknown): unknown {
+  if (!(error instanceof TokensieveError) || error.reach !== 'input') return error;
+  return fatalError(
+    'part-damaged',
+    `${firstLine(error)}; to make this part again: tokensieve verify ${folder} --repair, then the command that wrote it`,
+    { cause: error },
+  );
+}
+
 async function readDomains(
   storage: Storage,
   path: string,
   column: string,
+  sha256: string | undefined,
 ): Promise<ReadonlyMap<bigint, string>> {
   const documents = await readDocuments(storage, path);
   if (!documents.keep.includes(column)) {
@@ -65,7 +116,7 @@ async function readDomains(
     );
   }
   const domains = new Map<bigint, string>();
-  for await (const batch of documents.batches()) {
+  for await (const batch of documents.batches(sha256)) {
     for (const { row, columns } of batch) {
       const value = columns[column];
       if (typeof value === 'string') domains.set(BigInt(row), value);

@@ -1,5 +1,5 @@
 import { hashJson, type JsonObject } from '../dataset/canonical-json.js';
-import { type FinishedPart, knownInput, openSequences } from '../dataset/finished-parts.js';
+import { type FinishedPart, knownInput } from '../dataset/finished-parts.js';
 import { MANIFEST_VERSION, type Manifest, stageManifest } from '../dataset/manifest.js';
 import { partFiles } from '../dataset/part-files.js';
 import { createSequenceWriter } from '../dataset/writer.js';
@@ -9,14 +9,15 @@ import type { PartSource } from '../select/part-source.js';
 import { createSelection, type Prepared, type Selection } from '../select/selection.js';
 import type { SelectionSettings } from '../select/settings.js';
 import { addStatistics, type SelectionStatistics } from '../select/statistics.js';
-import { claimFolder } from '../storage/folder-claim.js';
+import { claimedSignal, claimFolder } from '../storage/folder-claim.js';
 import { absolutePath, nameOf } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
+import { tellDamaged } from './damaged-parts.js';
 import { type ExpectedPart, finishedManifest, partState, removeStale } from './done-parts.js';
 import type { EventSink } from './events.js';
-import { clearLeftovers, listParts } from './leftovers.js';
+import { clearLeftovers, listPartsAndSizes } from './leftovers.js';
 import { SEMANTICS } from './recipe.js';
-import { finishedParts, partSource } from './scored-parts.js';
+import { finishedParts, openScored, partSource } from './scored-parts.js';
 import { type Totals, totalsOf } from './totals.js';
 
 export interface SelectOptions {
@@ -30,6 +31,8 @@ export interface SelectReport extends Totals {
   /** Folder of the weighted files. */
   readonly folder: string;
   readonly resumed: number;
+  /** Weighted parts found damaged, which this call made again. */
+  readonly damaged: number;
   readonly weightSum: number;
   /** Of the parts weighed by this call; null when all were done before. */
   readonly statistics: SelectionStatistics | null;
@@ -48,13 +51,13 @@ export async function selectRun(
   run: string,
   folder: string,
   settings: SelectionSettings,
-  options: SelectOptions,
+  given: SelectOptions,
 ): Promise<SelectReport> {
   const started = Date.now();
-  const { storage, sink } = options;
+  const { storage, sink } = given;
   const loaded = await loadMethod(settings.method);
   const selection = createSelection(settings, loaded.method);
-  const parts = await finishedParts(storage, run);
+  const parts = await finishedParts(storage, run, (message) => sink({ event: 'warning', message }));
   if (parts.some((part) => absolutePath(part.folder) === absolutePath(folder))) {
     throw usageError(
       'out-is-input',
@@ -63,9 +66,10 @@ export async function selectRun(
   }
   const recipe = selectionRecipe(parts, settings, loaded, selection);
   const claim = await claimFolder(folder, hashJson(recipe), storage);
+  const options = { ...given, signal: claimedSignal(given.signal, claim) };
   try {
     await storage.sweep?.(folder);
-    const { done, pending } = await pendingParts(parts, recipe, folder, options);
+    const { done, pending, damaged } = await pendingParts(parts, recipe, folder, options);
     const textBytes = (some: readonly FinishedPart[]): number =>
       some.reduce((sum, { manifest }) => sum + manifest.counts.text_bytes, 0);
     const doneBytes = textBytes(parts) - textBytes(pending);
@@ -102,10 +106,13 @@ export async function selectRun(
         statistics = statistics === null ? weighed.statistics : addStatistics(statistics, weighed.statistics);
       }
     }
+    // Before it is told as done: what a removed folder held went with it.
+    await claim.check?.();
     const all = [...done, ...made];
     return {
       folder,
       resumed: done.length,
+      damaged,
       ...totalsOf(all),
       weightSum: all.reduce((sum, { counts }) => sum + (counts.weight_sum ?? 0), 0),
       statistics,
@@ -166,17 +173,19 @@ async function pendingParts(
   recipe: JsonObject,
   folder: string,
   { storage, replace, sink }: SelectOptions,
-): Promise<{ done: Manifest[]; pending: FinishedPart[] }> {
-  const found = await listParts(storage, folder);
+): Promise<{ done: Manifest[]; pending: FinishedPart[]; damaged: number }> {
+  const { found, sizes } = await listPartsAndSizes(storage, folder);
   const manifests = new Set(found.map(({ shard, part }) => partFiles(folder, shard, part).manifest));
   const wanted = new Set<string>();
   const done: Manifest[] = [];
   const pending: FinishedPart[] = [];
+  const damaged: string[] = [];
   for (const part of parts) {
     const { manifest } = part;
     const path = partFiles(folder, manifest.shard, manifest.part).manifest;
     wanted.add(path);
-    const state = await partState(storage, manifests, path, weightedPart(manifest, recipe));
+    const state = await partState(storage, manifests, path, weightedPart(manifest, recipe), sizes);
+    if (state.state === 'damaged') damaged.push(state.why);
     if (state.state === 'done') done.push(state.manifest);
     else pending.push(part);
     if (state.state === 'stale' && !replace) {
@@ -189,7 +198,8 @@ async function pendingParts(
   const leftovers = found.filter(({ shard, part }) => !wanted.has(partFiles(folder, shard, part).manifest));
   const removed = await clearLeftovers(storage, folder, 'weighted', leftovers, replace);
   if (removed > 0) sink({ event: 'note', message: `removed ${removed} leftover part(s) from ${folder}` });
-  return { done, pending };
+  tellDamaged(damaged, sink);
+  return { done, pending, damaged: damaged.length };
 }
 
 interface Weighing {
@@ -210,7 +220,7 @@ async function weighPart(
   const { tokens, documents } = counts;
   const started = Date.now();
   sink({ event: 'part-started', shard, part });
-  const scoredFile = await openSequences(storage, scored);
+  const scoredFile = await openScored(storage, scored);
   const files = partFiles(folder, shard, part);
   const expected = weightedPart(scored.manifest, recipe);
   const { fingerprint } = expected;

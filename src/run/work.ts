@@ -9,7 +9,7 @@ import { mapAhead } from '../flow/map-ahead.js';
 import type { Storage } from '../storage/storage.js';
 import { type PartState, partState } from './done-parts.js';
 import type { EventSink } from './events.js';
-import { leftoverParts, listParts } from './leftovers.js';
+import { leftoverParts, listPartsAndSizes } from './leftovers.js';
 import type { PartTask } from './make-part.js';
 import type { Counted } from './totals.js';
 
@@ -123,6 +123,8 @@ export interface Work {
   readonly tasks: readonly Task[];
   /** For jsonl shards: parts found done, which are read again but not made again. */
   readonly doneStreamParts: ReadonlyMap<string, ReadonlyMap<number, Manifest>>;
+  /** Finished parts found damaged, a line each that names the file. They are among the tasks again. */
+  readonly damaged: readonly string[];
   /** Those that this command does not make, as far as plans tell; a jsonl shard's are known when it was read. */
   readonly leftovers: readonly PartPlace[];
 }
@@ -140,15 +142,17 @@ export async function findWork(
   folder: string,
   replace: boolean,
 ): Promise<Work> {
-  const found = await listParts(storage, folder);
+  const { found, sizes } = await listPartsAndSizes(storage, folder);
   const manifests = new Set(found.map(({ shard, part }) => partFiles(folder, shard, part).manifest));
   const done: Counted[] = [];
   const tasks: Task[] = [];
   const doneStreamParts = new Map<string, ReadonlyMap<number, Manifest>>();
+  const damaged: string[] = [];
   const stale: { path: string; why: readonly string[] }[] = [];
   const look = async (plan: ShardPlan, part: number): Promise<PartState> => {
     const path = partFiles(folder, plan.shard.name, part).manifest;
-    const state = await partState(storage, manifests, path, partTask(plan, part, null, recipe));
+    const state = await partState(storage, manifests, path, partTask(plan, part, null, recipe), sizes);
+    if (state.state === 'damaged') damaged.push(state.why);
     if (state.state === 'done') done.push({ counts: state.manifest.counts });
     if (state.state === 'stale') stale.push({ path, why: state.why });
     return state;
@@ -161,10 +165,10 @@ export async function findWork(
     }
     // Only reading tells a jsonl shard's parts, so it is read again from the start and done parts are passed over.
     const parts = new Map<number, Manifest>();
-    for (let part = 0; ; part++) {
+    for (const { shard, part } of found) {
+      if (shard !== plan.shard.name) continue;
       const state = await look(plan, part);
       if (state.state === 'done') parts.set(part, state.manifest);
-      if (state.state === 'missing') break;
     }
     doneStreamParts.set(plan.shard.name, parts);
     tasks.push(task);
@@ -180,5 +184,5 @@ export async function findWork(
     ...plans.map(({ shard, parts }) => [shard.name, parts?.length ?? null] as const),
     ...broken.map(({ shard }) => [shard, null] as const),
   ]);
-  return { done, tasks, doneStreamParts, leftovers: leftoverParts(found, counts) };
+  return { done, tasks, doneStreamParts, damaged, leftovers: leftoverParts(found, counts) };
 }

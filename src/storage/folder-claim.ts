@@ -1,11 +1,14 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { usageError } from '../errors.js';
+import { setTimeout as wait } from 'node:timers/promises';
+import { fatalError, type TokensieveError, usageError } from '../errors.js';
+import { ioError } from './io-error.js';
+import { makeFolder } from './make-folder.js';
 import { claimObjects } from './object-claim.js';
 import { isUrl } from './path.js';
-import { isRunning, startOfProcess } from './process-identity.js';
+import { isRunning, processSpace, startOfProcess } from './process-identity.js';
 import type { Storage } from './storage.js';
 import { type Writer, type WriterClaim, writerSchema } from './writer.js';
 
@@ -16,21 +19,34 @@ export type { WriterClaim } from './writer.js';
  * same bytes, committed by rename, so the worst outcome is work done twice. Writers with different recipes
  * would leave one's data under the other's manifest, so the later one is refused.
  *
- * Each writer keeps a file of its own, touched while it lives; it is read by the others, never shared, so
- * there is nothing to corrupt. A writer announces itself before it looks at the others: of two that start at
- * once at least one sees the other.
+ * Each writer keeps a file of its own, written again and again while it lives; it is read by the others, never shared,
+ * so there is nothing to corrupt. A writer announces itself before it looks at the others: of two that start at
+ * once at least one sees the other. A writer whose file is gone was taken for dead, or its folder was removed: it stops.
+ *
+ * No wall clock is trusted. Times of files are compared with each other only, all of them set by the file system; and
+ * a file that looks silent, which a clock that jumped can do too, is watched by this process's own steady clock.
  */
-const HEARTBEAT_MS = 10_000;
-/** A writer on another host whose file is older than this is taken for dead. */
-const SILENT_MS = 60_000;
+export interface ClaimTimes {
+  readonly heartbeatMs: number;
+  /** A writer on another host whose file is younger than this is believed to live. */
+  readonly silentMs: number;
+  /** An older one is watched for so long: without a heartbeat it is dead. */
+  readonly watchMs: number;
+}
+const TIMES: ClaimTimes = { heartbeatMs: 10_000, silentMs: 60_000, watchMs: 25_000 };
 
 /**
  * Announces this process as a writer of `folder`.
  * @param recipe hash of everything that determines the bytes written
  * @param storage of folders that are not local; without it these are refused (`not-local`, usage)
- * @throws TokensieveError `folder-busy` (usage) when a live writer has another recipe
+ * @throws TokensieveError `folder-busy` (usage) when a live writer has another recipe; fatal errors of the disk
  */
-export async function claimFolder(folder: string, recipe: string, storage?: Storage): Promise<WriterClaim> {
+export async function claimFolder(
+  folder: string,
+  recipe: string,
+  storage?: Storage,
+  times: ClaimTimes = TIMES,
+): Promise<WriterClaim> {
   if (isUrl(folder)) {
     if (storage === undefined) {
       throw usageError(
@@ -41,51 +57,123 @@ export async function claimFolder(folder: string, recipe: string, storage?: Stor
     return claimObjects(storage, folder, recipe);
   }
   const writers = join(folder, '.writers');
-  await mkdir(writers, { recursive: true });
   const name = `${hostname()}-${process.pid}-${randomBytes(4).toString('hex')}.json`;
   const path = join(writers, name);
   const self: Writer = {
     host: hostname(),
+    space: processSpace(),
     pid: process.pid,
     started: await startOfProcess(process.pid),
     recipe,
   };
-  await writeFile(path, JSON.stringify(self));
-  const heartbeat = setInterval(() => {
-    const now = new Date();
-    utimes(path, now, now).catch(() => undefined);
-  }, HEARTBEAT_MS);
+  const text = JSON.stringify(self);
+  try {
+    await makeFolder(writers);
+    await writeFile(path, text, { flag: 'wx' });
+  } catch (error) {
+    await rm(path, { force: true }).catch(() => undefined);
+    throw ioError('write', folder, error);
+  }
+
+  const lost = new AbortController();
+  const beat = async (): Promise<void> => {
+    try {
+      // The same bytes again, in place: the time is set by the file system, and no reader sees half of it.
+      const file = await open(path, 'r+');
+      await file.write(text, 0).finally(() => file.close());
+    } catch (error) {
+      if (isMissing(error)) lost.abort(claimLost(folder));
+    }
+  };
+  const heartbeat = setInterval(beat, times.heartbeatMs);
   heartbeat.unref();
   const release = async (): Promise<void> => {
     clearInterval(heartbeat);
-    await rm(path, { force: true });
+    await rm(path, { force: true }).catch(() => undefined);
   };
-  for (const other of await readdir(writers)) {
-    if (other === name) continue;
-    const writer = await liveWriter(join(writers, other));
-    if (writer === null || writer.recipe === recipe) continue;
-    await release();
-    throw usageError(
-      'folder-busy',
-      `${folder}: process ${writer.pid} on ${writer.host} is writing here with other settings; wait for it, stop it, or choose another --out`,
+  const check = async (): Promise<void> => {
+    lost.signal.throwIfAborted();
+    await stat(path).catch((error: unknown) => {
+      throw isMissing(error) ? claimLost(folder) : ioError('read', path, error);
+    });
+  };
+
+  try {
+    const others = (await readdir(writers)).filter((other) => other !== name);
+    const living = await Promise.all(
+      others.map((other) => liveWriter(join(writers, other), path, recipe, times)),
     );
+    const busy = living.find((writer) => writer !== null);
+    if (busy) {
+      throw usageError(
+        'folder-busy',
+        `${folder}: process ${busy.pid} on ${busy.host} is writing here with other settings; wait for it, stop it, or choose another --out`,
+      );
+    }
+  } catch (error) {
+    await release();
+    throw ioError('read', writers, error);
   }
-  return { release };
+  return { signal: lost.signal, check, release };
 }
 
-/** The writer that a file announces, or null after removing the file of a dead one. */
-async function liveWriter(path: string): Promise<Writer | null> {
+/** `signal`, and the end of the claim. */
+export const claimedSignal = (signal: AbortSignal, claim: WriterClaim): AbortSignal =>
+  claim.signal === undefined ? signal : AbortSignal.any([signal, claim.signal]);
+
+/**
+ * The writer that a file announces, if it lives and has another recipe; null otherwise, after removing the file of a
+ * dead one where that is certain.
+ * @param own this process's file, just written: its time is what the file system calls now
+ */
+async function liveWriter(
+  path: string,
+  own: string,
+  recipe: string,
+  times: ClaimTimes,
+): Promise<Writer | null> {
   let writer: Writer;
-  let silentMs: number;
   try {
     writer = writerSchema.parse(JSON.parse(await readFile(path, 'utf8')));
-    silentMs = Date.now() - (await stat(path)).mtimeMs;
   } catch {
     // Half-written by a process that is just starting, or died while it did: it has not begun to write parts.
     return null;
   }
-  const alive = writer.host === hostname() ? await isRunning(writer) : silentMs < SILENT_MS;
-  if (alive) return writer;
-  await rm(path, { force: true });
-  return null;
+  const isHere = writer.host === hostname() && writer.space === processSpace();
+  // Of another host's writers with this recipe nothing need be known.
+  if (!isHere && writer.recipe === recipe) return null;
+  const alive = isHere ? await isRunning(writer) : await isBeating(path, own, times);
+  if (!alive) await rm(path, { force: true }).catch(() => undefined);
+  return alive && writer.recipe !== recipe ? writer : null;
 }
+
+/** Whether another host's writer lives: its file is young, or is written to while it is watched. */
+async function isBeating(path: string, own: string, { silentMs, watchMs }: ClaimTimes): Promise<boolean> {
+  const first = await timeOf(path);
+  const now = await timeOf(own);
+  if (first === null) return false;
+  if (now !== null && Math.abs(now - first) < silentMs) return true;
+  const steps = 25;
+  for (let step = 0; step < steps; step++) {
+    await wait(watchMs / steps);
+    const time = await timeOf(path);
+    if (time === null) return false;
+    if (time !== first) return true;
+  }
+  return false;
+}
+
+const timeOf = (path: string): Promise<number | null> =>
+  stat(path).then(
+    ({ mtimeMs }) => mtimeMs,
+    () => null,
+  );
+
+const claimLost = (folder: string): TokensieveError =>
+  fatalError(
+    'claim-lost',
+    `${folder}: the folder, or this process's announcement in it, was removed while it was being written; run the same command again`,
+  );
+
+const isMissing = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR');

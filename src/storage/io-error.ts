@@ -22,6 +22,12 @@ export function ioError(act: IoAct, path: string, error: unknown): TokensieveErr
         `${path}: no space left to write (${code}); nothing was left under this name. Free space or choose another output folder, then run the same command again.`,
         cause,
       );
+    case 'EFBIG':
+      return fatalError(
+        'disk-full',
+        `${path}: the file is larger than may be written here (${code}); nothing was left under this name. Raise the limit (ulimit -f), or choose another output folder, then run the same command again.`,
+        cause,
+      );
     case 'EROFS':
       return fatalError(
         'not-writable',

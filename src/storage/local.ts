@@ -1,14 +1,16 @@
 /** Storage on local disk (or any mounted file system). */
 import type { Dirent } from 'node:fs';
-import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fatalError, inputError } from '../errors.js';
 import { ioError } from './io-error.js';
+import { makeFolder } from './make-folder.js';
+import { statAll } from './sizes.js';
 import { isAbandoned, isStagingName, stagingName } from './staging.js';
 import type { ListOptions, ObjectStat, StagedFile, Storage } from './storage.js';
 
 export function localStorage(): Storage {
-  return { stat: statFile, readRange, list, stage, remove, sweep: sweepStaging };
+  return { stat: statFile, readRange, list, sizes, stage, remove, sweep: sweepStaging };
 }
 
 /**
@@ -61,6 +63,17 @@ async function readRange(path: string, start: number, end: number): Promise<Uint
 
 const list = (folder: string, options: ListOptions = {}): Promise<readonly string[]> =>
   walk(folder, false, options.shallow);
+
+const sizes = async (folder: string): Promise<ReadonlyMap<string, number>> =>
+  statAll(await walk(folder, false), (path) =>
+    stat(path).then(
+      ({ size }) => size,
+      (error: unknown) => {
+        if (isMissing(error)) return null;
+        throw ioError('read', path, error);
+      },
+    ),
+  );
 
 /** Paths of the files below a folder, sorted by code unit: staging files alone, or all the others. */
 async function walk(folder: string, staging: boolean, shallow = false): Promise<string[]> {
@@ -127,7 +140,7 @@ async function stage(path: string): Promise<StagedFile> {
   };
 
   try {
-    firstMade = await mkdir(folder, { recursive: true });
+    firstMade = await makeFolder(folder);
     handle = await open(staging, 'wx');
   } catch (error) {
     throw ioError('write', path, error);

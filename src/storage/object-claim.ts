@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { TokensieveError, usageError } from '../errors.js';
 import { joinPath, nameOf } from './path.js';
-import { isRunning, startOfProcess } from './process-identity.js';
+import { isRunning, processSpace, startOfProcess } from './process-identity.js';
 import type { Storage } from './storage.js';
 import { type Writer, type WriterClaim, writerSchema } from './writer.js';
 
@@ -26,6 +26,7 @@ export async function claimObjects(storage: Storage, folder: string, recipe: str
   const path = joinPath(writers, `${mark}.${host}-${process.pid}-${randomBytes(4).toString('hex')}.json`);
   const self: Writer = {
     host: hostname(),
+    space: processSpace(),
     pid: process.pid,
     started: await startOfProcess(process.pid),
     recipe,
@@ -90,7 +91,8 @@ async function liveWriter(storage: Storage, own: string, path: string): Promise<
     if (error instanceof TokensieveError && error.reach !== 'input') throw error;
     return null;
   }
-  const dead = writer.host === hostname() ? !(await isRunning(writer)) : silentMs >= SILENT_MS;
+  const isHere = writer.host === hostname() && writer.space === processSpace();
+  const dead = isHere ? !(await isRunning(writer)) : silentMs >= SILENT_MS;
   if (!dead) return writer;
   await storage.remove(path);
   return null;

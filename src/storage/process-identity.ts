@@ -1,3 +1,4 @@
+import { readlinkSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 
 /** A process of this host. */
@@ -32,4 +33,21 @@ async function statOf(pid: number): Promise<{ readonly state: string; readonly s
   } catch {
     return { state: '', started: '' };
   }
+}
+
+let space: string | undefined;
+
+/**
+ * Where this process's pid means something: the name of its pid namespace, '' on systems without. Containers may share
+ * a host's name and a disk, and see nothing of each other's processes.
+ */
+export function processSpace(): string {
+  if (space === undefined) {
+    try {
+      space = readlinkSync('/proc/self/ns/pid');
+    } catch {
+      space = '';
+    }
+  }
+  return space;
 }

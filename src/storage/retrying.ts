@@ -1,5 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { TokensieveError } from '../errors.js';
+import { sizesBelow } from './sizes.js';
 import type { Storage } from './storage.js';
 
 /** Waits before the second, third and fourth try of a call, in milliseconds. */
@@ -27,5 +28,6 @@ export function retryingReads(storage: Storage, backOff: readonly number[] = BAC
     stat: (path) => retried(() => storage.stat(path)),
     readRange: (path, start, end, version) => retried(() => storage.readRange(path, start, end, version)),
     list: (folder, options) => retried(() => storage.list(folder, options)),
+    ...(storage.sizes && { sizes: (folder) => retried(() => sizesBelow(storage, folder)) }),
   };
 }

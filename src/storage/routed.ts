@@ -6,6 +6,7 @@ import { localStorage } from './local.js';
 import { schemeOf } from './path.js';
 import type { PatienceSettings } from './patience.js';
 import { retryingReads } from './retrying.js';
+import { sizesBelow } from './sizes.js';
 import type { Storage } from './storage.js';
 
 export interface RoutedOptions {
@@ -38,6 +39,7 @@ export function routedStorage({ patience }: RoutedOptions = {}): Storage {
     readRange: async (path, start, end, version) =>
       (await storeOf(path)).readRange(path, start, end, version),
     list: async (folder, options) => (await storeOf(folder)).list(folder, options),
+    sizes: async (folder) => sizesBelow(await storeOf(folder), folder),
     stage: async (path, options) => (await storeOf(path)).stage(path, options),
     remove: async (path) => (await storeOf(path)).remove(path),
     sweep: async (folder) => (await (await storeOf(folder)).sweep?.(folder)) ?? [],

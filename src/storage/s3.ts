@@ -28,7 +28,8 @@ export async function s3Storage(settings?: PatienceSettings): Promise<Storage> {
   };
   return {
     ...reads,
-    list: (folder, options) => listObjects(access, folder, options),
+    list: async (folder, options) => [...(await listObjects(access, folder, options)).keys()],
+    sizes: (folder) => listObjects(access, folder),
     stage: (path, options = {}) => stageS3(access, reads, path, options),
     remove: (path) => removeObject(access, path),
     sweep: (folder) => sweepUploads(access, folder),
@@ -108,10 +109,10 @@ async function listObjects(
   { client, call }: S3Access,
   folder: string,
   { shallow = false }: ListOptions = {},
-): Promise<readonly string[]> {
+): Promise<ReadonlyMap<string, number>> {
   const { Bucket, Prefix } = below(folder);
   const start = folder.endsWith('/') ? folder : `${folder}/`;
-  const paths: string[] = [];
+  const found: [string, number][] = [];
   for (let token: string | undefined; ; ) {
     const page = await call('list', folder, 0, (abortSignal) =>
       client.send(
@@ -124,14 +125,16 @@ async function listObjects(
         { abortSignal },
       ),
     );
-    for (const { Key } of page.Contents ?? []) {
+    for (const { Key, Size } of page.Contents ?? []) {
       // Consoles mark folders by empty objects that end in a slash.
-      if (Key !== undefined && !Key.endsWith('/')) paths.push(start + Key.slice(Prefix.length));
+      if (Key !== undefined && !Key.endsWith('/')) {
+        found.push([start + Key.slice(Prefix.length), Size ?? 0]);
+      }
     }
     token = page.IsTruncated === true ? page.NextContinuationToken : undefined;
     if (token === undefined) break;
   }
-  return paths.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
+  return new Map(found.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)));
 }
 
 async function removeObject({ client, call }: S3Access, path: string): Promise<void> {

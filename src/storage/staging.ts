@@ -5,13 +5,16 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
+import { processSpace } from './process-identity.js';
 
 const SUFFIX = '.staging';
 const PATTERN = /^\..*\.([0-9a-f]{8})-(\d+)-[0-9a-f]{12}\.staging$/su;
 /** Characters of the final name kept in the staging name, so that long names stay within 255 bytes. */
 const NAME_CHARACTERS = 24;
 
-const hostTag = (): string => createHash('sha256').update(hostname()).digest('hex').slice(0, 8);
+/** Containers may share a host's name: the space of pids is told with it. */
+const hostTag = (): string =>
+  createHash('sha256').update(`${hostname()} ${processSpace()}`).digest('hex').slice(0, 8);
 
 export function stagingName(name: string): string {
   const stem = Array.from(name).slice(0, NAME_CHARACTERS).join('');

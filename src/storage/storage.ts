@@ -55,6 +55,8 @@ export interface Storage {
    * out. Empty when there is no such folder.
    */
   list(folder: string, options?: ListOptions): Promise<readonly string[]>;
+  /** What `list` gives, with each object's size in bytes, where the store can tell both at once. See `sizesBelow`. */
+  sizes?(folder: string): Promise<ReadonlyMap<string, number>>;
   /** Opens a staging file for `path`, making parent folders as needed. */
   stage(path: string, options?: StagingOptions): Promise<StagedFile>;
   /** Removes an object; not an error when it is absent. */

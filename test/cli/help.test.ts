@@ -17,7 +17,7 @@ const array = ['executor', 'array-index', 'array-count'];
 /** Each command with flags that its help must name. */
 const commands: readonly (readonly [readonly string[], readonly string[]])[] = [
   [['run'], [...scoring, ...array, 'set', 'from', 'to', 'only', 'replace', 'log']],
-  [['plan'], [...scoring, 'set', 'tflops', 'json']],
+  [['plan'], [...scoring, 'set', 'tflops', 'json', 'tokens', 'mfu', 'price', 'cores']],
   [['score'], [...scoring, ...array, 'set', 'replace', 'log']],
   [['pack'], [...flagsOf(packSchema).map(({ name }) => name), ...array, 'set', 'replace', 'log']],
   [['status'], ['json']],
@@ -29,7 +29,7 @@ const commands: readonly (readonly [readonly string[], readonly string[]])[] = [
   [['queue'], ['json', 'redis', 'queue']],
   [['select'], [...selection, 'out', 'replace', 'log']],
   [['eval'], [...flagsOf(evaluateSettings).map(({ name }) => name), 'out', 'json', 'log']],
-  [['verify'], ['json']],
+  [['verify'], ['json', 'repair']],
   [['diff'], ['json']],
   [['inspect'], ['json']],
   [['model'], ['help']],

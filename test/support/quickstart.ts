@@ -7,8 +7,8 @@ import { parquetBytes, rowsOf, shards } from '../../fixtures/quickstart/corpus.m
 import { defaults, makeQuickstart } from '../../fixtures/quickstart/make.mjs';
 
 /** A folder that goes when the test file is done. */
-export function temporaryFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'tokensieve-'));
+export function temporaryFolder(within = tmpdir()): string {
+  const folder = mkdtempSync(join(within, 'tokensieve-'));
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
