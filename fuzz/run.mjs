@@ -212,7 +212,8 @@ if (process.argv[1] === new URL(import.meta.url).pathname) {
   if (file !== undefined) mkdirSync(dirname(file), { recursive: true });
   const started = Date.now();
   const log = (entry) => {
-    console.log(JSON.stringify(entry).slice(0, 1500));
+    // A line stays a line of JSON: what is shortened is a message, never the text of the entry.
+    console.log(JSON.stringify(entry, (_, value) => (typeof value === 'string' ? value.slice(0, 1000) : value)));
     if (file !== undefined) appendFileSync(file, `${JSON.stringify(entry)}\n`);
   };
   const result = await fuzz({

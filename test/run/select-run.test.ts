@@ -1,4 +1,4 @@
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Manifest } from '#tokensieve/dataset/manifest.js';
@@ -47,8 +47,16 @@ describe('a selection run', () => {
   });
 
   it('refuses a manifest that points out of its folder', async () => {
-    const run = await scoredRun((manifest) => ({ ...manifest, shard: '../../escaped' }));
-    await expect(select(run, join(run, 'deep/weighted'))).rejects.toMatchObject({ code: 'misplaced-part' });
+    const misplaced = await scoredRun((manifest) => ({ ...manifest, shard: 'elsewhere.parquet' }));
+    await expect(select(misplaced, join(misplaced, 'deep/weighted'))).rejects.toMatchObject({
+      code: 'misplaced-part',
+    });
+    expect(existsSync(join(misplaced, 'deep'))).toBe(false);
+    const run = await scoredRun();
+    const path = filesBelow(join(run, 'scored')).find((name) => name.endsWith('.manifest.json')) ?? '';
+    const manifest = JSON.parse(readFileSync(path, 'utf8'));
+    writeFileSync(path, JSON.stringify({ ...manifest, shard: '../../escaped' }));
+    await expect(select(run, join(run, 'deep/weighted'))).rejects.toMatchObject({ code: 'bad-manifest' });
     expect(existsSync(join(run, 'deep'))).toBe(false);
   });
 
