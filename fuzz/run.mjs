@@ -213,7 +213,9 @@ if (process.argv[1] === new URL(import.meta.url).pathname) {
   const started = Date.now();
   const log = (entry) => {
     // A line stays a line of JSON: what is shortened is a message, never the text of the entry.
-    console.log(JSON.stringify(entry, (_, value) => (typeof value === 'string' ? value.slice(0, 1000) : value)));
+    console.log(
+      JSON.stringify(entry, (_, value) => (typeof value === 'string' ? value.slice(0, 1000) : value)),
+    );
     if (file !== undefined) appendFileSync(file, `${JSON.stringify(entry)}\n`);
   };
   const result = await fuzz({

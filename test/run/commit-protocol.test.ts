@@ -268,7 +268,12 @@ describe('a part that several workers make', () => {
     await fc.assert(
       fc.asyncProperty(commands, async (some) => {
         const real: Real = { files: new Map(), workers: Array(WORKERS).fill(null) };
-        const model: Model = { busy: Array(WORKERS).fill(false), lease: null, reported: false, overlapped: false };
+        const model: Model = {
+          busy: Array(WORKERS).fill(false),
+          lease: null,
+          reported: false,
+          overlapped: false,
+        };
         await fc.asyncModelRun(() => ({ model, real }), some);
         if (model.overlapped) overlapping++;
         // Whatever was left, the next worker makes it whole; those that are still about end too.
