@@ -5,6 +5,7 @@
  * of one part leave, or the first try of a request whose answer was lost; others are a conflict.
  */
 import { createHash } from 'node:crypto';
+import { setTimeout as wait } from 'node:timers/promises';
 import {
   AbortMultipartUploadCommand,
   type CompletedPart,
@@ -24,6 +25,9 @@ const PART_BYTES = 8 * 2 ** 20;
 const MAX_PARTS = 10_000;
 /** Parts of one file that are under way at once; with the one that fills, what a file takes of memory. */
 const IN_FLIGHT = 2;
+/** Times that an upload is thrown away at most, and the first wait between two. */
+const DROP_ATTEMPTS = 5;
+const DROP_WAIT_MS = 50;
 /** Bytes of a comparison read at once. */
 const COMPARED_BYTES = 4 * 2 ** 20;
 
@@ -185,13 +189,21 @@ export async function stageS3(
     stopped.abort();
     await Promise.allSettled(parts);
     const UploadId = await upload;
-    await call('remove', path, 0, async (abortSignal) => {
-      try {
-        await client.send(new AbortMultipartUploadCommand({ ...object, UploadId }), { abortSignal });
-      } catch (error) {
-        if (!isMissing(error)) throw error;
-      }
-    });
+    // A part that was under way when its request was given up may arrive after the upload was thrown away, and keep it alive:
+    // so it is thrown away until the store has never heard of it.
+    for (let attempt = 0; attempt < DROP_ATTEMPTS; attempt++) {
+      if (attempt > 0) await wait(DROP_WAIT_MS * 2 ** (attempt - 1));
+      const gone = await call('remove', path, 0, (abortSignal) =>
+        client.send(new AbortMultipartUploadCommand({ ...object, UploadId }), { abortSignal }).then(
+          () => false,
+          (error: unknown) => {
+            if (isMissing(error)) return true;
+            throw error;
+          },
+        ),
+      );
+      if (gone) return;
+    }
   }
 
   async function abort(): Promise<void> {
