@@ -14,7 +14,8 @@ it('a manifest whose shard leads out of the folder of parts is refused', async (
   await withFolder(async (folder) => {
     const scored = `${folder}/run/scored`;
     const { manifest } = await writePart(scored);
-    const sound = JSON.parse(await readFile(manifest, 'utf8'));
+    // Without its digest, which would refuse any change: what is refused here is what the fields say.
+    const { digest: _, ...sound } = JSON.parse(await readFile(manifest, 'utf8'));
     for (const shard of [
       '../scored/a/x.parquet',
       'a/../a/x.parquet',
