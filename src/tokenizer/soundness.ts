@@ -1,4 +1,5 @@
 import { fatalError, type TokensieveError } from '../errors.js';
+import { whyItBacktracks } from './backtracking.js';
 import { BYTE_ALPHABET, bytePiece } from './bytes.js';
 import type { Component, Definition } from './definition.js';
 
@@ -11,6 +12,7 @@ export function refuseUnsound(definition: Definition): void {
   refuseStrayMerges(definition);
   refuseMissingBytes(definition);
   refuseStrayAddedTokens(definition);
+  refuseBacktracking(definition);
 }
 
 /**
@@ -90,6 +92,20 @@ function refuseStrayAddedTokens({ path, addedTokens, model }: Definition): void 
     }
     if (id === next) next++;
     seen.set(content, id);
+  }
+}
+
+/** Before an engine sees it: one aborts the process, the other never ends. */
+function refuseBacktracking({ path, normalizer, preTokenizer }: Definition): void {
+  for (const { type, pattern } of [...flatten(normalizer), ...flatten(preTokenizer)]) {
+    const source =
+      typeof pattern === 'object' && pattern !== null && 'Regex' in pattern ? pattern.Regex : null;
+    const why = typeof source === 'string' ? whyItBacktracks(source) : null;
+    if (why === null) continue;
+    throw bad(
+      path,
+      `the pattern of its ${type}, ${JSON.stringify(String(source).slice(0, 80))}, ${why}, so that a text could keep it busy without end; write it without`,
+    );
   }
 }
 
