@@ -3,8 +3,7 @@ import { exportSchema, parseExport } from '../config/export.js';
 import { flagsOf, settingsFromFlags } from '../config/flags.js';
 import { type ExportReport, exportRun } from '../export/export-run.js';
 import { FORMATS } from '../export/formats.js';
-import { localStorage } from '../storage/local.js';
-import { retryingReads } from '../storage/retrying.js';
+import { routedStorage } from '../storage/routed.js';
 import { EXIT, withInterrupt } from './exit.js';
 import { bytes, count, duration, percent } from './format.js';
 import { logOption, yargsOptions } from './options.js';
@@ -39,7 +38,7 @@ export const exportCommand: CommandModule = {
       const progress = openProgress(args['log'] as LogKind);
       try {
         const report = await exportRun(settings, {
-          storage: retryingReads(localStorage()),
+          storage: routedStorage(),
           sink: progress.sink,
           signal,
           replace: args['replace'] === true,

@@ -1,6 +1,6 @@
-import { createHash } from 'node:crypto';
 import { firstLine, TokensieveError } from '../errors.js';
 import type { Storage } from '../storage/storage.js';
+import { fileDigest } from './file-digest.js';
 import { MANIFEST_SUFFIX, type Manifest, type ManifestOutput, readManifest } from './manifest.js';
 import { partFiles } from './part-files.js';
 import { checkDocuments, checkSequences, type DocumentSizes } from './verify-files.js';
@@ -143,9 +143,6 @@ async function verifyPart(storage: Storage, base: string, manifest: Manifest, ad
   return totals;
 }
 
-/** Bytes hashed at a time. */
-const CHUNK_BYTES = 1 << 22;
-
 /** The file's size; undefined, after a finding, where its bytes are not those of the manifest. */
 async function verifyBytes(
   storage: Storage,
@@ -158,11 +155,7 @@ async function verifyBytes(
     wrong(`has ${size} bytes; its manifest says ${output.bytes}`);
     return undefined;
   }
-  const hash = createHash('sha256');
-  for (let at = 0; at < size; at += CHUNK_BYTES) {
-    hash.update(await storage.readRange(path, at, Math.min(size, at + CHUNK_BYTES)));
-  }
-  const sha256 = hash.digest('hex');
+  const sha256 = await fileDigest(storage, path, size);
   if (sha256 === output.sha256) return size;
   wrong(`has sha256 ${sha256}; its manifest says ${output.sha256}`);
   return undefined;

@@ -2,13 +2,16 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type { ExportSettings } from '../config/export.js';
 import { canonicalJson, hashJson, type JsonObject } from '../dataset/canonical-json.js';
+import { fileDigest } from '../dataset/file-digest.js';
 import { explainDifference, type Manifest } from '../dataset/manifest.js';
 import { partFiles } from '../dataset/part-files.js';
 import { firstLine, TokensieveError, usageError } from '../errors.js';
 import type { EventSink } from '../run/events.js';
 import { claimFolder } from '../storage/folder-claim.js';
 import { sweepStaging } from '../storage/local.js';
+import { sizesBelow } from '../storage/sizes.js';
 import type { StagedFile, Storage } from '../storage/storage.js';
+import type { SourcePart } from '../train/data/source.js';
 import type { ExportCounts, ExportFormat, OutputFile, ShardContext } from './format.js';
 import { formatNamed } from './formats.js';
 import { type ExportManifest, exportManifestBytes, readExportManifest } from './manifest.js';
@@ -67,7 +70,7 @@ export async function exportRun(settings: ExportSettings, options: ExportOptions
   const claim = await claimFolder(out, hashJson(expected.map(({ fingerprint }) => fingerprint)));
   try {
     await sweepStaging(out);
-    const found = await finishedShards(storage, out, expected, options.replace);
+    const found = await finishedShards(options, out, expected);
     const textOf = (some: readonly PlannedShard[]): number =>
       some.reduce((sum, shard) => sum + textBytes(shard), 0);
     const pending = shards.filter(({ index }) => !found.has(index));
@@ -82,7 +85,7 @@ export async function exportRun(settings: ExportSettings, options: ExportOptions
     const manifests: ExportManifest[] = [];
     const context = { storage, settings, source, signal, shards: shards.length };
     const prepared = pending.length > 0 ? await format.prepare?.(context) : undefined;
-    const writing = { format: prepared ?? format, context, rules, options };
+    const writing = { format: prepared ?? format, context, rules, options, sound: new Set<Manifest>() };
     try {
       for (const shard of shards) {
         const done = found.get(shard.index);
@@ -190,11 +193,11 @@ const textBytes = ({ slices }: PlannedShard): number =>
  * refused, or removed with what they name.
  */
 async function finishedShards(
-  storage: Storage,
+  { storage, sink, replace }: Pick<ExportOptions, 'storage' | 'sink' | 'replace'>,
   out: string,
   expected: readonly ShardIdentity[],
-  replace: boolean,
 ): Promise<Map<number, ExportManifest>> {
+  const sizes = await sizesBelow(storage, out);
   const done = new Map<number, ExportManifest>();
   const stale: { readonly path: string; readonly manifest: ExportManifest | null }[] = [];
   for (const path of await storage.list(join(out, 'manifests'), { shallow: true })) {
@@ -206,7 +209,12 @@ async function finishedShards(
     try {
       manifest = await readExportManifest(storage, path);
       if (wanted !== undefined && manifest.fingerprint === wanted.fingerprint) {
-        done.set(index, manifest);
+        const lost = manifest.outputs.find(({ name, bytes }) => sizes.get(join(out, name)) !== bytes);
+        if (lost === undefined) done.set(index, manifest);
+        else {
+          const message = `${join(out, lost.name)}: is missing, or not of the ${lost.bytes} bytes that its manifest says; its shard is written again`;
+          sink({ event: 'warning', message });
+        }
         continue;
       }
       why = differences(manifest, wanted);
@@ -251,12 +259,14 @@ interface Writing {
   readonly context: Omit<ShardContext, 'index' | 'create'>;
   readonly rules: WeightRules;
   readonly options: ExportOptions;
+  /** Sources whose bytes were found to be those of their manifests. */
+  readonly sound: Set<Manifest>;
 }
 
 async function writeShard(
   { index, slices }: PlannedShard,
   identity: ShardIdentity,
-  { format, context, rules, options: { storage, sink, signal } }: Writing,
+  { format, context, rules, options: { storage, sink, signal }, sound }: Writing,
 ): Promise<ExportManifest> {
   const { out } = context.settings;
   const files: { readonly name: string; readonly staged: StagedFile; readonly digest: () => Digest }[] = [];
@@ -277,6 +287,7 @@ async function writeShard(
     const counts = { rows: 0, tokens: 0, kept: 0, weight_sum: 0 };
     for (const slice of slices) {
       const sliceKept = { kept: 0, tokens: 0 };
+      await checkBytes(storage, slice.part, sound);
       for await (const rows of readSlice(storage, context.source, slice, rules)) {
         signal.throwIfAborted();
         const sums = sumWeights(rows.weights);
@@ -329,6 +340,23 @@ function checkPart(
     partFiles(part.folder, shard, number).sequences,
     `has ${found.tokens} tokens, ${found.kept} of them kept; its manifest says ${counts.tokens} and ${kept ?? found.kept}`,
   );
+}
+
+/**
+ * Flipped bits are weights and losses like others, and nothing downstream would tell: a part's file is hashed before its first
+ * row is taken.
+ */
+async function checkBytes(storage: Storage, part: SourcePart, sound: Set<Manifest>): Promise<void> {
+  const { manifest, folder } = part;
+  if (sound.has(manifest)) return;
+  const path = partFiles(folder, manifest.shard, manifest.part).sequences;
+  const output = manifest.outputs.find(({ kind }) => kind === 'sequences');
+  const { size } = await storage.stat(path);
+  if (output !== undefined) {
+    const sha256 = size === output.bytes ? await fileDigest(storage, path, size) : null;
+    if (sha256 !== output.sha256) throw changed(path, 'is not the file that its manifest tells of');
+  }
+  sound.add(manifest);
 }
 
 type Digest = Omit<ExportManifest['outputs'][number], 'name'>;

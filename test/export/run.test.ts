@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { cpSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -139,6 +140,18 @@ describe('weights that are fractions', () => {
   });
 });
 
+it('an output that is gone or cut short is written again', async () => {
+  const out = outFolder();
+  await exportTo({ run, to: 'nanogpt', out, shard_bytes: 2048 });
+  const before = digestFolder(out);
+  const [cut, gone] = filesBelow(out).filter((path) => /train.*\d\.bin$/.test(path));
+  writeFileSync(cut ?? '', readFileSync(cut ?? '').subarray(0, -2));
+  rmSync(gone ?? '');
+  const report = await exportTo({ run, to: 'nanogpt', out, shard_bytes: 2048 });
+  expect(report.shards - report.resumed).toBe(2);
+  expect(digestFolder(out)).toEqual(before);
+});
+
 describe('what cannot be exported', () => {
   it('a folder of two recipes', async () => {
     const mixed = join(root, 'mixed');
@@ -174,6 +187,15 @@ describe('what cannot be exported', () => {
     expect(first, `${ids.length}`).toBeGreaterThan(0);
     bytes.writeInt32LE(499, first + 4 * 32);
     writeFileSync(path, bytes);
+    await expect(exportTo({ run: broken, to: 'nanogpt', out: outFolder() })).rejects.toMatchObject({
+      code: 'part-changed',
+      message: expect.stringContaining('is not the file that its manifest tells of'),
+    });
+    // A manifest that vouches for such rows: they are still held against one another.
+    const manifestPath = path.replace('.arrow', '.manifest.json');
+    const { digest: _, ...manifest } = JSON.parse(readFileSync(manifestPath, 'utf8'));
+    manifest.outputs[0].sha256 = createHash('sha256').update(bytes).digest('hex');
+    writeFileSync(manifestPath, JSON.stringify(manifest));
     await expect(exportTo({ run: broken, to: 'nanogpt', out: outFolder() })).rejects.toMatchObject({
       code: 'part-changed',
       message: expect.stringContaining('row 1 begins with other ids'),
