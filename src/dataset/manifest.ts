@@ -202,3 +202,9 @@ export function explainDifference(before: unknown, after: unknown, path = ''): s
 
 /** Long values (hashes, lists) cut to what a line can show. */
 const shorten = (text: string): string => (text.length <= 48 ? text : `${text.slice(0, 45)}…`);
+
+/** sha256 of the part's file of that kind, by which it is checked while it is read; undefined where it has none. */
+export const digestOf = (
+  { outputs }: Pick<Manifest, 'outputs'>,
+  kind: ManifestOutput['kind'],
+): string | undefined => outputs.find((output) => output.kind === kind)?.sha256;

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { ExportSettings } from '../config/export.js';
 import { canonicalJson, hashJson, type JsonObject } from '../dataset/canonical-json.js';
 import { fileDigest } from '../dataset/file-digest.js';
-import { explainDifference, type Manifest } from '../dataset/manifest.js';
+import { digestOf, explainDifference, type Manifest } from '../dataset/manifest.js';
 import { partFiles } from '../dataset/part-files.js';
 import { firstLine, TokensieveError, usageError } from '../errors.js';
 import type { EventSink } from '../run/events.js';
@@ -350,11 +350,9 @@ async function checkBytes(storage: Storage, part: SourcePart, sound: Set<Manifes
   const { manifest, folder } = part;
   if (sound.has(manifest)) return;
   const path = partFiles(folder, manifest.shard, manifest.part).sequences;
-  const output = manifest.outputs.find(({ kind }) => kind === 'sequences');
   const { size } = await storage.stat(path);
-  if (output !== undefined) {
-    const sha256 = size === output.bytes ? await fileDigest(storage, path, size) : null;
-    if (sha256 !== output.sha256) throw changed(path, 'is not the file that its manifest tells of');
+  if ((await fileDigest(storage, path, size)) !== digestOf(manifest, 'sequences')) {
+    throw changed(path, 'is not the file that its manifest tells of');
   }
   sound.add(manifest);
 }

@@ -1,6 +1,6 @@
 import { readDocuments } from '../dataset/documents.js';
 import { type FinishedPart, openSequences, readParts } from '../dataset/finished-parts.js';
-import { MANIFEST_SUFFIX, type Manifest, type ManifestOutput } from '../dataset/manifest.js';
+import { digestOf, MANIFEST_SUFFIX } from '../dataset/manifest.js';
 import { partFiles, scoredFolder } from '../dataset/part-files.js';
 import type { SequenceFile } from '../dataset/reader.js';
 import type { SequenceBatch } from '../dataset/sequence-batch.js';
@@ -88,9 +88,6 @@ export async function openScored(storage: Storage, finished: FinishedPart): Prom
     throw damageError(finished.folder, error);
   }
 }
-
-const digestOf = ({ outputs }: Manifest, kind: ManifestOutput['kind']): string | undefined =>
-  outputs.find((output) => output.kind === kind)?.sha256;
 
 /** What is wrong with a file that its manifest vouches for, and how to get it back. */
 function damageError(folder: string, error: unknown): unknown {

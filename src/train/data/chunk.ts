@@ -1,4 +1,5 @@
 import { openSequences } from '../../dataset/finished-parts.js';
+import { digestOf } from '../../dataset/manifest.js';
 import { rowsOf, type SequenceBatch } from '../../dataset/sequence-batch.js';
 import { findBadValue, whereIs } from '../../dataset/token-values.js';
 import { inputError } from '../../errors.js';
@@ -36,7 +37,8 @@ export interface Wanted {
 /**
  * The part's rows, in order, a record batch at a time.
  * @throws TokensieveError fatal `part-changed`; (input) `rows-differ` where the file has not as many rows as its
- *   manifest, `bad-row`, `arrow-corrupt`, each naming the file; the signal's reason
+ *   manifest, `part-damaged` where its bytes are not those of its manifest, `bad-row`, `arrow-corrupt`, each naming the
+ *   file; the signal's reason
  */
 export async function* chunksOf(
   storage: Storage,
@@ -53,7 +55,8 @@ export async function* chunksOf(
     );
   }
   let rows = 0;
-  for await (const batch of file.batches()) {
+  // Flipped bits are losses and weights like others: the file's digest is checked when its last batch has been read.
+  for await (const batch of file.batches(digestOf(part.manifest, 'sequences'))) {
     signal?.throwIfAborted();
     rows += rowsOf(batch);
     if (rows > part.rows) break;

@@ -311,6 +311,21 @@ describe('folders that are refused', () => {
     ).rejects.toThrow(/row 0: its segments cover 5 of 8 ids/);
   });
 
+  it('have flipped bits: found when the part has been read', async () => {
+    const folder = await write([[8, 8, 8]]);
+    const path = join(folder, 'web/x.parquet/00000.arrow');
+    const bytes = readFileSync(path);
+    const id = (await take(await open([folder]), 1))[0]?.batch.ids[1] ?? -1;
+    // The lowest bit of the first row's second id, which is a token like any other.
+    const at = bytes.indexOf(Buffer.from(Int32Array.of(id).buffer));
+    bytes[at] = (bytes[at] ?? 0) ^ 1;
+    writeFileSync(path, bytes);
+    await expect(take(await open([folder]), 1)).rejects.toMatchObject({
+      code: 'part-damaged',
+      message: expect.stringContaining(path),
+    });
+  });
+
   it('changed while they were open: another run’s data under the manifest', async () => {
     const folder = await write([[8, 8, 8]]);
     const other = await write([[8, 8, 8]], { tokenizer: { hash: 'c'.repeat(64) } });
