@@ -8,9 +8,9 @@ import { ioError } from './io-error.js';
 import { makeFolder } from './make-folder.js';
 import { claimObjects } from './object-claim.js';
 import { isUrl } from './path.js';
-import { isRunning, processSpace, startOfProcess } from './process-identity.js';
+import { isRunning, processSpace } from './process-identity.js';
 import type { Storage } from './storage.js';
-import { type Writer, type WriterClaim, writerSchema } from './writer.js';
+import { folderBusy, thisWriter, type Writer, type WriterClaim, writerSchema } from './writer.js';
 
 export type { WriterClaim } from './writer.js';
 
@@ -59,14 +59,7 @@ export async function claimFolder(
   const writers = join(folder, '.writers');
   const name = `${hostname()}-${process.pid}-${randomBytes(4).toString('hex')}.json`;
   const path = join(writers, name);
-  const self: Writer = {
-    host: hostname(),
-    space: processSpace(),
-    pid: process.pid,
-    started: await startOfProcess(process.pid),
-    recipe,
-  };
-  const text = JSON.stringify(self);
+  const text = JSON.stringify(await thisWriter(recipe));
   try {
     await makeFolder(writers);
     await writeFile(path, text, { flag: 'wx' });
@@ -104,12 +97,7 @@ export async function claimFolder(
       others.map((other) => liveWriter(join(writers, other), path, recipe, times)),
     );
     const busy = living.find((writer) => writer !== null);
-    if (busy) {
-      throw usageError(
-        'folder-busy',
-        `${folder}: process ${busy.pid} on ${busy.host} is writing here with other settings; wait for it, stop it, or choose another --out`,
-      );
-    }
+    if (busy) throw folderBusy(folder, busy);
   } catch (error) {
     await release();
     throw ioError('read', writers, error);

@@ -1,10 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
-import { TokensieveError, usageError } from '../errors.js';
+import { TokensieveError } from '../errors.js';
 import { joinPath, nameOf } from './path.js';
-import { isRunning, processSpace, startOfProcess } from './process-identity.js';
+import { isRunning, processSpace } from './process-identity.js';
 import type { Storage } from './storage.js';
-import { type Writer, type WriterClaim, writerSchema } from './writer.js';
+import { folderBusy, thisWriter, type Writer, type WriterClaim, writerSchema } from './writer.js';
 
 /**
  * Who writes into a folder of an object store: `folder-claim.ts` with small objects for files. A writer rewrites its
@@ -24,13 +24,7 @@ export async function claimObjects(storage: Storage, folder: string, recipe: str
   const mark = createHash('sha256').update(recipe).digest('hex').slice(0, 16);
   const host = hostname().replace(/[^A-Za-z0-9.-]/g, '_');
   const path = joinPath(writers, `${mark}.${host}-${process.pid}-${randomBytes(4).toString('hex')}.json`);
-  const self: Writer = {
-    host: hostname(),
-    space: processSpace(),
-    pid: process.pid,
-    started: await startOfProcess(process.pid),
-    recipe,
-  };
+  const self = await thisWriter(recipe);
   const announce = async (): Promise<void> => {
     const file = await storage.stage(path, { onConflict: 'replace' });
     await file.write(Buffer.from(JSON.stringify(self)));
@@ -58,10 +52,7 @@ export async function claimObjects(storage: Storage, folder: string, recipe: str
     for (const other of others.filter((one) => !isSame(one))) {
       const writer = await liveWriter(storage, path, other);
       if (writer === null) continue;
-      throw usageError(
-        'folder-busy',
-        `${folder}: process ${writer.pid} on ${writer.host} is writing here with other settings; wait for it, stop it, or choose another --out`,
-      );
+      throw folderBusy(folder, writer);
     }
     const same = others.filter(isSame);
     const from = Math.floor(Math.random() * same.length);

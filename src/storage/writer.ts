@@ -1,4 +1,7 @@
+import { hostname } from 'node:os';
 import { z } from 'zod';
+import { type TokensieveError, usageError } from '../errors.js';
+import { processSpace, startOfProcess } from './process-identity.js';
 
 /** What a writer of a folder announces of itself. */
 export const writerSchema = z.object({
@@ -11,6 +14,18 @@ export const writerSchema = z.object({
   recipe: z.string(),
 });
 export type Writer = z.infer<typeof writerSchema>;
+
+/** What this process announces. @param recipe hash of everything that determines the bytes written */
+export async function thisWriter(recipe: string): Promise<Writer> {
+  const { pid } = process;
+  return { host: hostname(), space: processSpace(), pid, started: await startOfProcess(pid), recipe };
+}
+
+export const folderBusy = (folder: string, { pid, host }: Writer): TokensieveError =>
+  usageError(
+    'folder-busy',
+    `${folder}: process ${pid} on ${host} is writing here with other settings; wait for it, stop it, or choose another --out`,
+  );
 
 export interface WriterClaim {
   /** Raised, with the error to report, when the announcement is found gone. Of local folders. */

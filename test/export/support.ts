@@ -1,13 +1,14 @@
 import { readFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { type ExportInput, parseExport } from '#tokensieve/config/export.js';
-import { fingerprintOf, type Manifest, stageManifest } from '#tokensieve/dataset/manifest.js';
+import { fingerprintOf, stageManifest } from '#tokensieve/dataset/manifest.js';
 import { partFiles } from '#tokensieve/dataset/part-files.js';
 import type { TokenColumn } from '#tokensieve/dataset/sequence-batch.js';
 import { createSequenceWriter } from '#tokensieve/dataset/writer.js';
 import { type ExportReport, exportRun } from '#tokensieve/export/export-run.js';
 import { createPacker, type PackingRules } from '#tokensieve/sequence/packing.js';
 import { localStorage } from '#tokensieve/storage/local.js';
+import { partManifest } from '../../fixtures/part-manifest.mjs';
 import { type Row, toBatch } from '../dataset/batches.js';
 
 export const storage = localStorage();
@@ -153,34 +154,15 @@ async function writePart(
   for (const row of plain) await writer.write(toBatch([row], columns));
   const written = await writer.finish();
   await writer.commit();
-  const { histograms, ...counts } = written.statistics;
-  const manifest: Manifest = {
-    version: 1,
-    kind,
-    shard,
-    part,
-    input: { ...input, row_start: 0, row_end: documents.length, text_sha256: '0'.repeat(64) },
-    fingerprint,
-    recipe,
-    counts: {
-      documents: documents.length,
-      text_bytes: 100,
-      quarantined_rows: 0,
-      quarantined: {},
-      ...counts,
-      ...(kind === 'packed' && { eligible: counts.kept }),
+  const manifest = partManifest(
+    {
+      ...{ kind, shard, part, fingerprint, recipe, input },
+      rows: documents.length,
+      counts: { text_bytes: 100, ...(kind === 'packed' && { eligible: written.statistics.kept }) },
     },
-    histograms,
-    outputs: [
-      {
-        kind: 'sequences',
-        name: basename(files.sequences),
-        bytes: written.bytes,
-        sha256: written.sha256,
-        rows: written.rows,
-      },
-    ],
-  };
+    files.sequences,
+    written,
+  );
   await (await stageManifest(storage, files.manifest, manifest)).commit();
 }
 

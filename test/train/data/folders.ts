@@ -2,6 +2,7 @@ import { fingerprintOf, type Manifest, stageManifest } from '#tokensieve/dataset
 import { partFiles } from '#tokensieve/dataset/part-files.js';
 import type { TokenColumn } from '#tokensieve/dataset/sequence-batch.js';
 import { localStorage } from '#tokensieve/storage/local.js';
+import { partManifest } from '../../../fixtures/part-manifest.mjs';
 import { type Row, writeRows } from '../../dataset/batches.js';
 
 export const storage = localStorage();
@@ -76,27 +77,11 @@ export async function writeFolder(
       compression: 'none',
       metadata: { fingerprint },
     });
-    const { histograms, ...counts } = written.statistics;
-    const manifest: Manifest = {
-      version: 1,
-      kind,
-      shard,
-      part,
-      input: { name: shard, size: 1000, row_start: 0, row_end: 1, text_sha256: '0'.repeat(64) },
-      fingerprint,
-      recipe,
-      counts: { documents: 1, text_bytes: 1, quarantined_rows: 0, quarantined: {}, ...counts },
-      histograms,
-      outputs: [
-        {
-          kind: 'sequences',
-          name: files.sequences.slice(files.sequences.lastIndexOf('/') + 1),
-          bytes: written.bytes,
-          sha256: written.sha256,
-          rows: written.rows,
-        },
-      ],
-    };
+    const manifest: Manifest = partManifest(
+      { kind, shard, part, fingerprint, recipe, input: { name: shard, size: 1000 } },
+      files.sequences,
+      written,
+    );
     const staged = await stageManifest(
       storage,
       files.manifest,
