@@ -35,7 +35,7 @@ OWN = ("labels", "loss_weights", "reference_loss", "document_ids")
 _DIVISOR = "_tokensieve_divisor"
 
 
-class SelectiveTrainer(transformers.Trainer):  # type: ignore[misc]
+class SelectiveTrainer(transformers.Trainer):
     """
     `selection`:
       "frozen"  weights are the column `loss_weights`
@@ -113,9 +113,9 @@ class SelectiveTrainer(transformers.Trainer):  # type: ignore[misc]
 
     def _set_signature_columns_if_needed(self) -> None:
         super()._set_signature_columns_if_needed()
-        for name in OWN:
-            if name not in self._signature_columns:
-                self._signature_columns.append(name)
+        columns: list[str] = list(self._signature_columns or [])
+        wanted = columns + [name for name in OWN if name not in columns]
+        self._signature_columns = wanted  # type: ignore[assignment]
 
     # --- the step ---------------------------------------------------------------------------------------------
 
