@@ -180,6 +180,22 @@ describe.skipIf(chromiumPath === null)('jobs in a browser', () => {
     await page.getByRole('heading', { name: 'No such job' }).waitFor();
   });
 
+  it('offers a retry although the answer to the cancellation comes after the word that the job is over', async () => {
+    const { page } = await openPage(browser, service.url);
+    await submit(page, 'answered late', 300);
+    await page.route('**/cancel', async (route) => {
+      const response = await route.fetch();
+      await badge(page, 'Cancelled').waitFor({ timeout: 120_000 });
+      await route.fulfill({ response });
+    });
+    const answered = page.waitForResponse(/\/cancel$/, { timeout: 120_000 });
+    await page.getByRole('button', { name: 'Cancel' }).click();
+    await page.getByRole('button', { name: 'Yes, cancel it' }).click();
+    expect((await (await answered).json()).state).toBe('cancelling');
+    await page.getByRole('button', { name: 'Retry' }).waitFor();
+    await badge(page, 'Cancelled').waitFor();
+  });
+
   it('reconnects after the service was killed and started again, and the job finishes', async () => {
     const { page } = await openPage(browser, service.url);
     await submit(page, 'through a restart', 150);

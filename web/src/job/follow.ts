@@ -1,5 +1,5 @@
 import { useCallback, useEffect, useReducer, useState } from 'preact/hooks';
-import { followJob, isFinal, type JobSource } from '../api/follow-job.js';
+import { followJob, type JobSource } from '../api/follow-job.js';
 import { ApiError, getJson, jobPath, request } from '../api/request.js';
 import type { JobDetail, LogLine, LogPage } from '../api/types.js';
 import { changeJob, type JobView, newJobView } from './job-state.js';
@@ -25,7 +25,7 @@ const isGone = (error: unknown): boolean =>
   error.status !== 429 &&
   error.status !== 408;
 
-/** Follows a job for as long as the view is there. `accept` takes what an action answered: a job that was over is followed anew. */
+/** Follows a job for as long as the view is there. `accept` takes what an action answered, and follows the job anew. */
 export function useJob(id: string): {
   readonly view: JobView;
   readonly error: Error | null;
@@ -49,13 +49,11 @@ export function useJob(id: string): {
     return () => stop.abort();
   }, [id, round]);
 
-  const over = view.job !== null && isFinal(view.job.state);
-  const accept = useCallback(
-    (job: JobDetail) => {
-      dispatch({ kind: 'job', job });
-      if (over) setRound((before) => before + 1);
-    },
-    [over],
-  );
+  // An answer may be older than what the stream has told since, even that the job is over: so the job is followed anew, and the
+  // last word is the service's.
+  const accept = useCallback((job: JobDetail) => {
+    dispatch({ kind: 'job', job });
+    setRound((before) => before + 1);
+  }, []);
   return { view, error, accept };
 }
