@@ -49,9 +49,8 @@ export async function stageS3(
   const parts: Promise<CompletedPart>[] = [];
   let state: 'open' | 'committed' | 'gone' = 'open';
   const stopped = new AbortController();
-  // Asked for now, needed at the commit.
-  const known = onConflict === 'refuse' ? knownTag() : null;
-  known?.catch(() => {});
+  // Waited for: an answer that came after another writer's commit would take its file for what was there before.
+  const known = onConflict === 'refuse' ? await knownTag() : undefined;
 
   function knownTag(): Promise<Known> {
     return call('write', path, 0, async (abortSignal) => {
@@ -137,10 +136,9 @@ export async function stageS3(
     bytes: number,
     send: (when: ReturnType<typeof condition> | object, signal: AbortSignal) => Promise<unknown>,
   ): Promise<void> {
-    const tag = known === null ? undefined : await known;
     const outcome = await call('write', path, bytes, async (signal) => {
       try {
-        await send(tag === undefined ? {} : condition(tag), signal);
+        await send(known === undefined ? {} : condition(known), signal);
         return 'done' as const;
       } catch (error) {
         if (isConflict(error) || isMissing(error)) return error;
@@ -152,7 +150,7 @@ export async function stageS3(
       await dropUpload();
       return;
     }
-    if (!isConflict(outcome) && codeOf(outcome) !== 'NoSuchUpload' && typeof tag === 'string') {
+    if (!isConflict(outcome) && codeOf(outcome) !== 'NoSuchUpload' && typeof known === 'string') {
       // What was to be replaced is gone: absent is what the path is now known to be.
       await call('write', path, bytes, (signal) => send(condition(null), signal));
       return;

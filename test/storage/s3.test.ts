@@ -1,9 +1,11 @@
 import { randomBytes } from 'node:crypto';
+import { setTimeout as wait } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { claimFolder } from '#tokensieve/storage/folder-claim.js';
 import { PATIENCE } from '#tokensieve/storage/patience.js';
 import { routedStorage } from '#tokensieve/storage/routed.js';
 import type { Storage } from '#tokensieve/storage/storage.js';
+import { faultProxy } from '../support/fault-proxy.js';
 import { hasS3, type S3Server, SECRET_KEY, s3Server } from '../support/s3-server.js';
 
 const MIB = 2 ** 20;
@@ -75,6 +77,27 @@ describe.skipIf(!hasS3)('an S3 store that enforces conditions', async () => {
     // What was there when the file was staged may be replaced.
     await put(path, bytes);
     expect(Buffer.compare(await read(path), bytes)).toBe(0);
+  });
+
+  it('has a file staged only once it knows what is there', async () => {
+    const proxy = await faultProxy(server.endpoint);
+    process.env['AWS_ENDPOINT_URL_S3'] = proxy.url;
+    let answer = (): void => undefined;
+    proxy.held = ({ method }) =>
+      method === 'HEAD' ? new Promise<void>((resolve) => (answer = resolve)) : undefined;
+    try {
+      let staged = false;
+      const staging = routedStorage().stage(`${root}/late`);
+      void staging.then(() => (staged = true));
+      await vi.waitFor(() => expect(answer.length).toBe(1), 20_000);
+      await wait(50);
+      // Another's commit in this time would be taken for what was to be replaced.
+      expect(staged).toBe(false);
+      answer();
+      await (await staging).abort();
+    } finally {
+      process.env['AWS_ENDPOINT_URL_S3'] = server.endpoint;
+    }
   });
 
   it('replaces what was there when staged, also where it is gone by then', async () => {

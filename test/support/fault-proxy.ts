@@ -9,6 +9,8 @@ export interface FaultProxy {
   readonly faults: Record<string, number>;
   /** Asked before each request is passed on. Statuses are answered at once; the others spoil the store's answer. */
   fault: (request: IncomingMessage) => Fault | undefined;
+  /** Waited for before each request is passed on. */
+  held: (request: IncomingMessage) => Promise<void> | undefined;
   /** May change the entity tag of an answer. */
   etag: (request: IncomingMessage, etag: string) => string;
 }
@@ -16,7 +18,7 @@ export interface FaultProxy {
 /** A reverse proxy in front of a store, which lets the client's Host header stand: signatures cover it. */
 export async function faultProxy(target: string): Promise<FaultProxy> {
   const { hostname, port } = new URL(target);
-  const server = createServer((incoming, response) => {
+  const server = createServer(async (incoming, response) => {
     const fault = self.fault(incoming);
     if (fault !== undefined) self.faults[fault.kind] = (self.faults[fault.kind] ?? 0) + 1;
     if (fault?.kind === 'status') {
@@ -24,6 +26,7 @@ export async function faultProxy(target: string): Promise<FaultProxy> {
       incoming.on('end', () => response.writeHead(fault.status, fault.headers).end());
       return;
     }
+    await self.held(incoming);
     const { method, url, headers } = incoming;
     const outgoing = request({ hostname, port, method, path: url, headers }, (answer) => {
       // What the store did stands; the client does not hear of it.
@@ -58,6 +61,7 @@ export async function faultProxy(target: string): Promise<FaultProxy> {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     faults: {},
     fault: () => undefined,
+    held: () => undefined,
     etag: (_, etag) => etag,
   };
   return self;
