@@ -37,6 +37,13 @@ test: $(built)
 test-faults: $(built)
 	node bench/faults/main.mjs
 
+# Everything that is asked of a card, in one command: bench/gpu/README.md. PYTHON names an interpreter with torch and
+# transformers; GPU_ARGS adds flags, as in GPU_ARGS='--device cpu --tiny'.
+PYTHON ?= python3
+.PHONY: bench-gpu
+bench-gpu: $(built)
+	node bench/gpu/run.mjs --python $(PYTHON) $(GPU_ARGS)
+
 lint: $(built)
 	npm run --silent lint
 	npm run --silent typecheck

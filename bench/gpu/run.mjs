@@ -1,145 +1,191 @@
 /**
- * Parity and speed of scoring on a device, beside PyTorch in the same call. See README.md here.
+ * Everything that is asked of a card, in one command: README.md here.
  *
- *   node bench/gpu/run.mjs [--device cuda|cpu] [--shape 135m|25m] [--lengths 1024,2048] [--batch-tokens 8192]
- *     [--tflops 800] [--python python3] [--only parity,rate] [--out FILE]
+ *   node bench/gpu/run.mjs [--device cuda|cpu] [--python python3] [--sizes 135m,1.1b] [--only score,parity,…] [--out FOLDER]
+ *     [--lengths 1024,2048,4096] [--batch-tokens N] [--precision bf16] [--seconds 3] [--budget 480] [--work FOLDER]
+ *     [--shards FILES --tokenizer FILE] [--losses FOLDER] [--tiny] [--perturb]
  */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { availableParallelism, tmpdir } from 'node:os';
+import { fork, spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { prepareModel } from '../../dist/model/prepare.js';
 import { measureMatmulRate } from '../../dist/score/matmul-rate.js';
-import { openScorer } from '../../dist/score/scorer.js';
-import { randomBatch } from '../support/batch.mjs';
-import { shapes, writeLlama } from '../support/llama.mjs';
-import { peakRss, python, quantile } from '../support/measure.mjs';
+import { plans, sizes } from './sizes.mjs';
+import { tableOf } from './table.mjs';
+
+/** In this order; shares of the time that is left are handed out by weight. */
+const PHASES = [
+  { name: 'score', weight: 3 },
+  { name: 'torch-score', weight: 4, needsPython: true },
+  { name: 'parity', weight: 2 },
+  { name: 'pipeline', weight: 2 },
+  { name: 'train', weight: 4, needsTraining: true },
+  { name: 'torch-train', weight: 4, needsTraining: true, needsPython: true },
+  { name: 'head', weight: 2, once: true },
+];
 
 const { values } = parseArgs({
   options: {
     device: { type: 'string', default: 'cuda' },
-    shape: { type: 'string', default: '135m' },
-    lengths: { type: 'string', default: '1024,2048' },
-    'batch-tokens': { type: 'string', default: '8192' },
-    tflops: { type: 'string', default: '800' },
     python: { type: 'string' },
-    only: { type: 'string', default: 'parity,rate' },
-    seconds: { type: 'string', default: '5' },
-    out: { type: 'string' },
+    sizes: { type: 'string' },
+    only: { type: 'string', default: PHASES.map(({ name }) => name).join(',') },
+    lengths: { type: 'string' },
+    'batch-tokens': { type: 'string' },
+    precision: { type: 'string' },
+    seconds: { type: 'string' },
+    budget: { type: 'string', default: '480' },
+    out: { type: 'string', default: 'runs/bench-gpu' },
+    work: { type: 'string' },
+    shards: { type: 'string', default: '' },
+    tokenizer: { type: 'string' },
+    losses: { type: 'string' },
+    tiny: { type: 'boolean', default: false },
+    perturb: { type: 'boolean', default: false },
   },
 });
-const { device } = values;
-const threads = availableParallelism();
-const lengths = values.lengths.split(',').map(Number);
-const batchTokens = Number(values['batch-tokens']);
-const phases = values.only.split(',');
-const folder = mkdtempSync(join(tmpdir(), 'tokensieve-gpu-'));
-const results = [];
 
-function record(result) {
-  results.push(result);
-  console.log(JSON.stringify(result));
-  if (values.out !== undefined) writeFileSync(values.out, `${JSON.stringify(results, null, 1)}\n`);
+const list = (text) => text.split(',').filter((part) => part !== '');
+const plan = values.tiny ? plans.tiny : plans.full;
+const only = list(values.only);
+const unknown = [
+  ...only.filter((name) => !PHASES.some((phase) => phase.name === name)),
+  ...list(values.sizes ?? '').filter((name) => sizes[name] === undefined),
+];
+if (unknown.length > 0) {
+  console.error(
+    `unknown: ${unknown.join(', ')}; phases are ${PHASES.map(({ name }) => name).join(', ')}, sizes ${Object.keys(sizes).join(', ')}`,
+  );
+  process.exit(2);
+}
+const chosen = values.sizes === undefined ? plan.sizes : list(values.sizes);
+const lengths = values.lengths === undefined ? plan.lengths : list(values.lengths).map(Number);
+const began = performance.now();
+const left = () => Number(values.budget) - (performance.now() - began) / 1000;
+const work = values.work ?? mkdtempSync(join(tmpdir(), 'tokensieve-gpu-'));
+mkdirSync(values.out, { recursive: true });
+mkdirSync(work, { recursive: true });
+
+/** The jobs of the whole run, in order: a size's phases together, its files being in memory then. */
+const jobs = [
+  ...chosen.flatMap((size) => PHASES.filter(({ once }) => !once).map((phase) => ({ phase, size }))),
+  ...PHASES.filter(({ once }) => once).map((phase) => ({ phase, size: plan.headBody })),
+].filter(({ phase, size }) => {
+  if (!only.includes(phase.name)) return false;
+  if (phase.needsTraining && sizes[size].train === null) return false;
+  if (!phase.needsPython || values.python !== undefined) return true;
+  console.error(
+    `skipped: ${phase.name} (${size}): --python names no interpreter with torch and transformers`,
+  );
+  return false;
+});
+
+/** Of the phase that is running, ended with this process. */
+let group = null;
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  process.on(signal, () => {
+    if (group !== null) process.kill(-group, 'SIGKILL');
+    if (values.work === undefined) rmSync(work, { recursive: true, force: true });
+    process.exit(1);
+  });
 }
 
-/** Tokens/s of a scorer kept busy with two batches in flight. */
-async function rateOf(scorer, batch, seconds) {
-  await scorer.score(batch);
-  const started = performance.now();
-  let calls = 0;
-  const lane = async () => {
-    while (calls === 0 || performance.now() - started < seconds * 1000) {
-      await scorer.score(batch);
-      calls++;
-    }
-  };
-  await Promise.all([lane(), lane()]);
-  return (calls * batch.rows * batch.length) / ((performance.now() - started) / 1000);
-}
-
+const machine = await describe();
+const results = { machine, records: [] };
+save('machine', machine);
+let failed = false;
 try {
-  const checkpoint = join(folder, values.shape);
-  writeLlama(checkpoint, shapes[values.shape]);
-  const prepare = () =>
-    prepareModel(checkpoint, {
-      device,
-      attention: 'across',
-      entropy: false,
-      cacheFolder: join(folder, 'cache'),
-    });
-  const model = await prepare();
-  const peak = device === 'cpu' ? await measureMatmulRate(threads) : Number(values.tflops) * 1e12;
-  for (const length of lengths) {
-    const rows = Math.max(1, Math.floor(batchTokens / length));
-    const batch = randomBatch({ rows, length }, model.info.vocabularySize);
-    const flops =
-      model.info.flopsPerToken.matmul + model.info.flopsPerToken.attentionPerContextToken * length;
-    let rival = null;
-    if (phases.includes('parity') && values.python !== undefined) {
-      const [idsFile, lossFile] = [join(folder, 'ids.bin'), join(folder, 'losses.bin')];
-      writeFileSync(idsFile, new Uint8Array(batch.ids.buffer));
-      rival = python(values.python, [
-        new URL('./torch_side.py', import.meta.url).pathname,
-        ...[
-          checkpoint,
-          idsFile,
-          '--length',
-          `${length}`,
-          '--batch',
-          `${rows}`,
-          '--device',
-          device,
-          '--losses',
-          lossFile,
-        ],
-      ]);
-      if (rival !== null) {
-        const bytes = readFileSync(lossFile);
-        const theirs = new Float32Array(
-          bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length),
-        );
-        const scorer = await openScorer({ models: { reference: model }, device, threads });
-        const ours = await scorer.score(batch);
-        await scorer.close();
-        const differences = ours.flatMap(({ reference }, row) =>
-          Array.from(reference.loss.subarray(1), (loss, i) =>
-            Math.abs(loss - theirs[row * (length - 1) + i]),
-          ),
-        );
-        record({
-          phase: 'parity',
-          length,
-          device,
-          against: rival.device,
-          torch: rival.torch,
-          transformers: rival.transformers,
-          tokens: differences.length,
-          mean: differences.reduce((a, b) => a + b, 0) / differences.length,
-          p999: quantile(differences, 0.999),
-          max: Math.max(...differences),
-        });
-      }
-    }
-    if (!phases.includes('rate')) continue;
-    for (const models of [{ reference: model }, { reference: model, current: await prepare() }]) {
-      const count = Object.keys(models).length;
-      const scorer = await openScorer({ models, device, threads: Math.max(1, Math.floor(threads / count)) });
-      const rate = await rateOf(scorer, batch, Number(values.seconds));
-      await scorer.close();
-      const best = rival && Math.max(...Object.values(rival.tokens_per_s));
-      record({
-        phase: 'rate',
-        models: count,
-        length,
-        rows,
-        tokensPerSecond: Math.round(rate),
-        tflops: (rate * flops * count) / 1e12,
-        shareOfPeak: (rate * flops * count) / peak,
-        ...(best && { torchTokensPerSecond: Math.round(best), ratio: (rate * count) / best }),
-        peakRssMb: Math.round(peakRss() / 2 ** 20),
-      });
-    }
+  for (const [index, { phase, size }] of jobs.entries()) {
+    const weights = jobs.slice(index).reduce((sum, job) => sum + job.phase.weight * costOf(job.size), 0);
+    const seconds = (left() * phase.weight * costOf(size)) / weights;
+    const records = await runJob(phase.name, size, seconds);
+    results.records.push(...records);
+    save(`${size}-${phase.name}`, records);
+    failed ||= records.some(({ error }) => error !== undefined);
   }
 } finally {
-  rmSync(folder, { recursive: true, force: true });
+  if (values.work === undefined) rmSync(work, { recursive: true, force: true });
+}
+save('all', results);
+const table = tableOf(results);
+writeFileSync(join(values.out, 'table.txt'), `${table}\n`);
+console.log(table);
+if (failed) process.exitCode = 1;
+
+/** A larger model takes longer at everything. */
+function costOf(size) {
+  return { tiny: 1, '135m': 2, '1.1b': 4, '7b': 8 }[size];
+}
+
+function save(name, value) {
+  writeFileSync(join(values.out, `${name}.json`), `${JSON.stringify(value, null, 1)}\n`);
+}
+
+/** Runs a phase in a process group of its own, ended with all its children when its time is up. */
+function runJob(phase, size, seconds) {
+  const { shape, batchTokens, parityRows, train } = sizes[size];
+  const records = [];
+  const started = performance.now();
+  const note = (record) => {
+    records.push({ phase, size, device: values.device, ...record });
+    save(`${size}-${phase}`, records);
+    console.error(JSON.stringify(records.at(-1)));
+  };
+  const job = {
+    ...{ phase, size, shape, work, lengths, train, device: values.device, cache: join(work, 'cache') },
+    precision: values.precision ?? (values.device === 'cpu' ? 'fp32' : 'bf16'),
+    batchTokens: Number(values['batch-tokens'] ?? batchTokens),
+    parity: { rows: parityRows, length: lengths[Math.floor(lengths.length / 2)] },
+    seconds: Number(values.seconds ?? plan.seconds),
+    seconds_left: seconds,
+    ceilings: machine.ceilings_tflops,
+    ...{ vocabularies: plan.vocabularies, headBody: plan.headBody, headLayers: plan.headLayers },
+    ...{ pipelineSeconds: plan.pipelineSeconds, partBytes: values.tiny ? 1 << 16 : 1 << 23 },
+    ...{ python: values.python, losses: values.losses, perturb: values.perturb },
+    ...{ shards: list(values.shards), tokenizer: values.tokenizer },
+  };
+  return new Promise((resolve) => {
+    const child = fork(new URL('./job.mjs', import.meta.url).pathname, [], {
+      stdio: ['ignore', 2, 2, 'ipc'],
+      detached: true,
+    });
+    group = child.pid;
+    const timer = setTimeout(() => {
+      note({ error: `stopped after ${seconds.toFixed(0)} s, its share of the time` });
+      process.kill(-child.pid, 'SIGKILL');
+    }, Math.max(1, seconds) * 1000);
+    child.on('message', ({ record, error }) => {
+      if (record) note(record);
+      if (error) note({ error });
+    });
+    child.on('exit', (code, signal) => {
+      clearTimeout(timer);
+      group = null;
+      if (code !== 0 && !records.some(({ error }) => error)) note({ error: `ended with ${signal ?? code}` });
+      console.error(`${phase} (${size}): ${((performance.now() - started) / 1000).toFixed(1)} s`);
+      resolve(records);
+    });
+    child.send(job);
+  });
+}
+
+/** The machine, and the ceilings that shares are of: the plan's, or the CPU's matmul rate measured now. */
+async function describe() {
+  const query = 'name,driver_version,memory.total';
+  const smi = spawnSync('nvidia-smi', ['-i', '0', `--query-gpu=${query}`, '--format=csv,noheader'], {
+    encoding: 'utf8',
+  });
+  const threads = availableParallelism();
+  return {
+    node: process.version,
+    processor: cpus()[0]?.model,
+    cores: threads,
+    gpu: values.device === 'cuda' && smi.status === 0 ? smi.stdout.trim() : null,
+    device: values.device,
+    ceilings_tflops:
+      values.device === 'cpu'
+        ? [Number(((await measureMatmulRate(threads)) / 1e12).toPrecision(3))]
+        : plan.ceilings,
+  };
 }
