@@ -184,7 +184,7 @@ async function describe() {
     gpu: values.device === 'cuda' && smi.status === 0 ? smi.stdout.trim() : null,
     device: values.device,
     ceilings_tflops:
-      values.device === 'cpu'
+      values.device === 'cpu' && only.some((name) => name !== 'parity')
         ? [Number(((await measureMatmulRate(threads)) / 1e12).toPrecision(3))]
         : plan.ceilings,
   };
