@@ -50,13 +50,13 @@ export function createPlanner(
     async plan(submission, signal) {
       const { settings } = await jobs.resolve(submission);
       const until = AbortSignal.any([signal, closing.signal, AbortSignal.timeout(TIMEOUT_MS)]);
-      return enter(() => planOf(settings, until));
+      return enter(() => planOf(settings, until, 'waited-for'));
     },
     planJob(id) {
       const make = async (): Promise<void> => {
         const { settings } = await jobs.resolve({ pipeline: await store.pipeline(id) });
         const until = AbortSignal.any([closing.signal, AbortSignal.timeout(TIMEOUT_MS)]);
-        const plan = await planOf(settings, until);
+        const plan = await planOf(settings, until, 'background');
         await writeFile(store.files(id).plan, `${JSON.stringify(plan, null, 2)}\n`);
       };
       if (!background || oneByOne.pendingCount >= MAX_WAITING) return;
@@ -71,14 +71,17 @@ export function createPlanner(
   };
 }
 
+/** Somebody waits for a plan that was asked for; those of submitted jobs are made beside jobs, which come first. */
+type Urgency = 'waited-for' | 'background';
+
 /** Runs `tokensieve plan` over settings. */
-async function planOf(settings: object, signal: AbortSignal): Promise<Plan> {
+async function planOf(settings: object, signal: AbortSignal, urgency: Urgency): Promise<Plan> {
   if (signal.aborted) throw tooLong();
   const folder = await mkdtemp(join(tmpdir(), 'tokensieve-plan-'));
   try {
     const file = join(folder, 'pipeline.json');
     await writeFile(file, JSON.stringify(settings));
-    const output = await planProcess(file, folder, signal);
+    const output = await planProcess(file, folder, signal, urgency);
     const { plans: _, text, ...plan } = JSON.parse(output) as Record<string, unknown>;
     return { plan, text: String(text) };
   } finally {
@@ -86,7 +89,7 @@ async function planOf(settings: object, signal: AbortSignal): Promise<Plan> {
   }
 }
 
-function planProcess(file: string, cwd: string, signal: AbortSignal): Promise<string> {
+function planProcess(file: string, cwd: string, signal: AbortSignal, urgency: Urgency): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [MAIN, 'plan', file, '--json'], {
       cwd,
@@ -94,7 +97,7 @@ function planProcess(file: string, cwd: string, signal: AbortSignal): Promise<st
       killSignal: 'SIGKILL',
       stdio: ['ignore', 'pipe', 'pipe'],
     });
-    if (child.pid !== undefined) lower(child.pid);
+    if (child.pid !== undefined && urgency === 'background') lower(child.pid);
     const output: Buffer[] = [];
     let bytes = 0;
     let words = '';
@@ -126,7 +129,6 @@ const tooLong = (): ServiceError =>
     10,
   );
 
-/** Plans are made beside jobs, which come first. */
 function lower(pid: number): void {
   try {
     setPriority(pid, constants.priority.PRIORITY_BELOW_NORMAL);
