@@ -30,9 +30,9 @@ export interface Decoder {
   /** Longest sequence, in tokens. */
   readonly maxPositions: number;
   readonly flopsPerToken: TokenFlops;
-  /** Adds the body: ids → the final norm's output, [B, T, hiddenSize] float32. */
+  /** Adds the body: ids → the final norm's output, [B, T, hiddenSize] in the graph's float type. */
   body(g: GraphBuilder, weights: Weights, inputs: BodyInputs): Value;
-  /** The output embedding, [vocabularySize, hiddenSize] float32. */
+  /** The output embedding, [vocabularySize, hiddenSize], as `Weights.head` gives it. */
   head(weights: Weights): Value;
 }
 

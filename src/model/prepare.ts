@@ -1,18 +1,35 @@
 /** From a checkpoint folder to a scoring graph on disk. */
 import { relative, sep } from 'node:path';
-import { type Graph, GraphBuilder } from '../onnx/graph.js';
-import { chunkedLossHead } from '../onnx/ops/head.js';
+import { fatalError } from '../errors.js';
+import { type FloatType, type Graph, GraphBuilder } from '../onnx/graph.js';
+import type { AttentionForm } from '../onnx/ops/attention.js';
+import { chunkedLossHead, unrolledLossHead } from '../onnx/ops/head.js';
 import { encodeModel, toModelProto } from '../onnx/proto.js';
 import { type Checkpoint, openCheckpoint } from './checkpoint.js';
 import { cacheGraph, commonFolder } from './graph-cache.js';
 import { hashModel } from './hash.js';
 import { describeOnnxExport, prepareOnnxExport } from './onnx-export.js';
 import { isOnnxExport } from './onnx-export-file.js';
-import type { GraphSettings, ModelInfo, PreparedModel } from './prepared-model.js';
+import type { GraphSettings, ModelInfo, Precision, PreparedModel } from './prepared-model.js';
 import type { TensorEntry } from './safetensors.js';
 import { CheckpointWeights } from './weights.js';
 
-type BuildSettings = Pick<GraphSettings, 'device' | 'attention' | 'entropy'>;
+type BuildSettings = Omit<GraphSettings, 'cacheFolder'>;
+
+const floatTypes = {
+  fp32: 'float32',
+  fp16: 'float16',
+  bf16: 'bfloat16',
+} as const satisfies Record<Precision, FloatType>;
+
+/** The first with ONNX's Attention. */
+const deviceOpset = 23;
+
+/** A graph for one batch shape on CUDA takes the operators that its kernels are fused for. */
+function attentionForm({ device, batch }: BuildSettings): AttentionForm {
+  if (device === 'cuda' && batch !== undefined) return 'cuda';
+  return device === 'cpu' ? 'fused' : 'plain';
+}
 
 interface BuiltGraph {
   readonly graph: Graph;
@@ -25,10 +42,21 @@ interface BuiltGraph {
 export function buildGraph(checkpoint: Checkpoint, settings: BuildSettings): BuiltGraph {
   const { decoder, tensors } = checkpoint;
   const weightsFolder = commonFolder([...tensors.values()].map(({ file }) => file));
-  const g = new GraphBuilder('tokensieve');
+  const form = attentionForm(settings);
+  const float = floatTypes[settings.precision ?? 'fp32'];
+  const batch = form === 'cuda' ? (settings.batch ?? null) : null;
+  if (float !== 'float32' && form !== 'cuda') {
+    throw fatalError(
+      'no-such-graph',
+      `${checkpoint.folder}: precision ${settings.precision} is for graphs of one batch shape on CUDA; report this`,
+    );
+  }
+  const product = settings.headProduct ?? 'float32';
+  const g = new GraphBuilder('tokensieve', { float, batch, ...(batch !== null && { opset: deviceOpset }) });
   const locate = (file: string): string => relative(weightsFolder, file).split(sep).join('/');
-  const weights = new CheckpointWeights(g, tensors, locate, checkpoint.folder);
-  const shape = ['batch', 'length'];
+  const headType = product === 'mixed' ? float : 'float32';
+  const weights = new CheckpointWeights(g, tensors, locate, checkpoint.folder, headType);
+  const shape = batch === null ? ['batch', 'length'] : [batch.rows, batch.length];
   const ids = g.input('input_ids', 'int32', shape);
   const within = settings.attention === 'within';
   const positionIds = within ? g.input('position_ids', 'int32', shape) : null;
@@ -37,7 +65,7 @@ export function buildGraph(checkpoint: Checkpoint, settings: BuildSettings): Bui
     ids,
     positionIds,
     documentIds,
-    attention: settings.device === 'cpu' ? 'fused' : 'plain',
+    attention: form,
   });
   const head = {
     weight: decoder.head(weights),
@@ -45,9 +73,13 @@ export function buildGraph(checkpoint: Checkpoint, settings: BuildSettings): Bui
     hiddenSize: decoder.hiddenSize,
     vocabularySize: decoder.vocabularySize,
   };
-  const { loss, entropy } = chunkedLossHead(g, hidden, ids, head, settings.entropy);
-  g.output(loss, 'loss', 'float32', ['batch', 'targets']);
-  if (entropy !== null) g.output(entropy, 'entropy', 'float32', ['batch', 'targets']);
+  const { loss, entropy } =
+    batch === null
+      ? chunkedLossHead(g, hidden, ids, head, settings.entropy)
+      : unrolledLossHead(g, hidden, ids, head, settings.entropy, product);
+  const lossShape = batch === null ? ['batch', 'targets'] : [batch.rows, batch.length - 1];
+  g.output(loss, 'loss', 'float32', lossShape);
+  if (entropy !== null) g.output(entropy, 'entropy', 'float32', lossShape);
   return { graph: g.build(), used: weights.used, weightsFolder };
 }
 

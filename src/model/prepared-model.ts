@@ -1,6 +1,11 @@
+import type { BatchShape } from '../onnx/graph.js';
+import type { HeadProduct } from '../onnx/ops/head.js';
 import type { AttentionScope } from '../sequence/packing.js';
 
 export type Device = 'cpu' | 'cuda' | 'webgpu';
+
+/** What a model's body computes in. Sums within a product, norms and softmax are float32 whichever it is, and so is the head. */
+export type Precision = 'fp32' | 'fp16' | 'bf16';
 
 /** What the graph must be built for. Everything here changes bytes or speed, never meaning. */
 export interface GraphSettings {
@@ -9,6 +14,12 @@ export interface GraphSettings {
   readonly attention: AttentionScope;
   /** Add an `entropy` output. */
   readonly entropy: boolean;
+  /** Default fp32. The 16-bit ones are for CUDA. */
+  readonly precision?: Precision;
+  /** The one batch that the graph takes, written into it; without it sizes are free, and on CUDA operators are plain ones. */
+  readonly batch?: BatchShape;
+  /** How logits are computed from 16-bit states; default float32. */
+  readonly headProduct?: HeadProduct;
   /** Folder for built graphs, keyed by the model's hash. Checkpoint folders are never written to. */
   readonly cacheFolder: string;
 }
@@ -20,7 +31,7 @@ export interface GraphSettings {
  * out: `loss` float32 [B, T−1], loss[b, t] = −ln p(input_ids[b, t+1] | input_ids[b, ..t]) in nats;
  *      with `entropy` also `entropy` float32 [B, T−1], of the distribution that predicts token t+1.
  * Rows shorter than T are padded on the right with any valid id: causal attention keeps padding out.
- * B and T are free on CPU.
+ * B and T are free unless `GraphSettings.batch` fixes them.
  */
 export interface PreparedModel {
   /** The ONNX file to load, by path. */

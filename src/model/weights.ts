@@ -1,35 +1,38 @@
 /** Where a decoder's graph gets its parameters from. */
 import { fatalError } from '../errors.js';
-import { type GraphBuilder, int, type TensorType, type Value } from '../onnx/graph.js';
+import { type FloatType, type GraphBuilder, int, type Value } from '../onnx/graph.js';
 import type { TensorEntry } from './safetensors.js';
 
 /** A model's parameters by the names that its checkpoints use. */
 export interface Weights {
   has(name: string): boolean;
-  /** The parameter as float32, of this shape. */
-  float32(name: string, shape: readonly number[]): Value;
+  /** The parameter in the graph's float type, of this shape. */
+  tensor(name: string, shape: readonly number[]): Value;
+  /** The parameter as the loss head takes it: float32 unless its product is a mixed one. */
+  head(name: string, shape: readonly number[]): Value;
   /** The same, or null when `wanted` is false: for biases that a configuration leaves out. */
   optional(wanted: boolean, name: string, shape: readonly number[]): Value | null;
-  /** Rows of an embedding [rows, width] for integer ids of any shape, as float32 [...ids, width]. */
+  /** Rows of an embedding [rows, width] for integer ids of any shape, as [...ids, width] of the graph's float type. */
   embed(name: string, shape: readonly [number, number], ids: Value): Value;
 }
 
-const floatTypes: Readonly<Record<string, TensorType>> = {
+const floatTypes: Readonly<Record<string, FloatType>> = {
   F32: 'float32',
   F16: 'float16',
   BF16: 'bfloat16',
 };
 
-const onnxFloat32 = 1;
+const onnxTypes: Readonly<Record<FloatType, number>> = { float32: 1, float16: 10, bfloat16: 16 };
 
-/** A checkpoint's tensors as initialisers: external, cast to float32 in the graph where needed. Remembers which were used. */
+/** A checkpoint's tensors as initialisers: external, cast in the graph where needed. Remembers which were used. */
 export class CheckpointWeights implements Weights {
   readonly #graph: GraphBuilder;
   readonly #tensors: ReadonlyMap<string, TensorEntry>;
   readonly #locate: (file: string) => string;
   readonly #folder: string;
   readonly #stored = new Map<string, Value>();
-  readonly #float32 = new Map<string, Value>();
+  readonly #cast = new Map<string, Value>();
+  readonly #headType: FloatType;
   readonly #used = new Map<string, TensorEntry>();
 
   /** `locate` gives the location that the graph names a weight file by; `folder` is the model's, for messages. */
@@ -38,8 +41,10 @@ export class CheckpointWeights implements Weights {
     tensors: ReadonlyMap<string, TensorEntry>,
     locate: (file: string) => string,
     folder: string,
+    headType: FloatType = 'float32',
   ) {
     this.#graph = graph;
+    this.#headType = headType;
     this.#tensors = tensors;
     this.#locate = locate;
     this.#folder = folder;
@@ -55,26 +60,34 @@ export class CheckpointWeights implements Weights {
   }
 
   /**
-   * The tensor as float32; a cast of a 16-bit one is folded when the session is made.
+   * The tensor in the graph's float type; a cast is folded when the session is made.
    * @throws fatal `missing-tensor`, `wrong-shape`, `unknown-weight-type`, naming the tensor.
    */
-  float32(name: string, shape: readonly number[]): Value {
-    const known = this.#float32.get(name);
+  tensor(name: string, shape: readonly number[]): Value {
+    return this.#as(this.#graph.float, name, shape);
+  }
+
+  head(name: string, shape: readonly number[]): Value {
+    return this.#as(this.#headType, name, shape);
+  }
+
+  #as(type: FloatType, name: string, shape: readonly number[]): Value {
+    const key = `${type} ${name}`;
+    const known = this.#cast.get(key);
     if (known !== undefined) return known;
-    const stored = this.stored(name, shape);
-    const value = this.#tensors.get(name)?.type === 'F32' ? stored : this.#cast(stored);
-    this.#float32.set(name, value);
+    const value = this.#castTo(type, name, this.stored(name, shape));
+    this.#cast.set(key, value);
     return value;
   }
 
   optional(wanted: boolean, name: string, shape: readonly number[]): Value | null {
-    return wanted ? this.float32(name, shape) : null;
+    return wanted ? this.tensor(name, shape) : null;
   }
 
   /** Only the rows that are looked up are cast. */
   embed(name: string, shape: readonly [number, number], ids: Value): Value {
     const rows = this.#graph.node('Gather', [this.stored(name, shape), ids]);
-    return this.#tensors.get(name)?.type === 'F32' ? rows : this.#cast(rows);
+    return this.#castTo(this.#graph.float, name, rows);
   }
 
   /** The tensor in the type it is stored in. */
@@ -112,7 +125,9 @@ export class CheckpointWeights implements Weights {
     return value;
   }
 
-  #cast(value: Value): Value {
-    return this.#graph.node('Cast', [value], { attributes: { to: int(onnxFloat32) } });
+  /** `value`, of the type that the tensor is stored in, as `type`. */
+  #castTo(type: FloatType, name: string, value: Value): Value {
+    if (floatTypes[this.#tensors.get(name)?.type ?? ''] === type) return value;
+    return this.#graph.node('Cast', [value], { attributes: { to: int(onnxTypes[type]) } });
   }
 }

@@ -3,6 +3,8 @@
  * so that other passes (the loss head, reverse-mode differentiation) walk lists of nodes, not messages.
  */
 
+import { floatBytes } from './float-bytes.js';
+
 /** Names a tensor of the graph. The empty name is an omitted optional input. */
 export type Value = string;
 
@@ -15,6 +17,9 @@ export type TensorType =
   | 'int64'
   | 'uint8'
   | 'bool';
+
+/** Types that a model's body may compute in. */
+export type FloatType = 'float32' | 'float16' | 'bfloat16';
 
 /** A number is a fixed size, a string a free one (equal names are equal sizes). */
 export type Dimension = number | string;
@@ -67,6 +72,8 @@ export interface Graph {
   readonly outputs: readonly TensorDeclaration[];
   readonly nodes: readonly Node[];
   readonly initializers: readonly Initializer[];
+  /** Version of the operators, of an outermost graph; absent for the one that proto.ts declares. */
+  readonly opset?: number;
 }
 
 /** Gradients of some values' inputs, given those of their outputs; null where nothing flows. */
@@ -77,6 +84,21 @@ export interface Recorded {
   readonly inputs: readonly Value[];
   readonly outputs: readonly Value[];
   readonly gradient: Gradient;
+}
+
+/** Sizes of a batch, B and T. */
+export interface BatchShape {
+  readonly rows: number;
+  readonly length: number;
+}
+
+export interface BuilderOptions {
+  /** Note how gradients flow. */
+  readonly recording?: boolean;
+  readonly float?: FloatType;
+  readonly batch?: BatchShape | null;
+  /** As `Graph.opset`. */
+  readonly opset?: number;
 }
 
 /** Domain of ONNX Runtime's own operators. */
@@ -104,16 +126,25 @@ export class GraphBuilder {
   readonly #names: Map<string, number>;
   /** What the ops of this graph recorded, in order; null unless the graph is to be differentiated. */
   readonly tape: Recorded[] | null;
+  /** What the model's body computes in: weights, activations. */
+  readonly float: FloatType;
+  /** Rows and length of the one batch that the graph is for; null where they are free. */
+  readonly batch: BatchShape | null;
+  readonly #opset: number | null;
 
-  constructor(name: string, options: { names?: Map<string, number>; recording?: boolean } = {}) {
+  constructor(name: string, options: BuilderOptions & { names?: Map<string, number> } = {}) {
     this.#name = name;
     this.#names = options.names ?? new Map();
     this.tape = options.recording === true ? [] : null;
+    this.float = options.float ?? 'float32';
+    this.batch = options.batch ?? null;
+    this.#opset = options.opset ?? null;
   }
 
   /** A builder for the body of a Scan, Loop or If of this graph. */
   child(name: string, options: { recording?: boolean } = {}): GraphBuilder {
-    return new GraphBuilder(this.fresh(name), { names: this.#names, ...options });
+    const { float, batch } = this;
+    return new GraphBuilder(this.fresh(name), { names: this.#names, float, batch, ...options });
   }
 
   /** Notes how gradients flow through nodes just added; every op does so beside its forward (see `tape.ts`). */
@@ -195,6 +226,21 @@ export class GraphBuilder {
     return this.#constant('int64', bytesOf(BigInt64Array.from(values, BigInt)), [values.length], `${values}`);
   }
 
+  /** A one-dimensional int32 constant; equal ones are one tensor. */
+  int32s(values: readonly number[]): Value {
+    return this.#constant('int32', bytesOf(Int32Array.from(values)), [values.length], `${values}`);
+  }
+
+  /** A tensor of the body's float type, rounded to it. */
+  floats(name: string, values: Float32Array, shape: readonly number[]): Value {
+    return this.#tensor(name, this.float, floatBytes(values, this.float), shape);
+  }
+
+  /** A scalar of the body's float type. */
+  scalar(value: number): Value {
+    return this.#constant(this.float, floatBytes(Float32Array.of(value), this.float), [], `${value}`);
+  }
+
   int64(value: number): Value {
     return this.#constant('int64', bytesOf(BigInt64Array.of(BigInt(value))), [], `${value}`);
   }
@@ -229,6 +275,7 @@ export class GraphBuilder {
       outputs: [...this.#outputs],
       nodes: [...this.#nodes],
       initializers: [...this.#initializers],
+      ...(this.#opset !== null && { opset: this.#opset }),
     };
   }
 }

@@ -28,9 +28,11 @@ import {
   type TensorType,
 } from './graph.js';
 
-/** IR version and operator set that every graph of ours declares; ONNX Runtime 1.16 and later read them. */
+/** IR version and operator set of graphs that ask for no other; ONNX Runtime 1.16 and later read them. */
 const irVersion = 9n;
-const opset = 19n;
+const opset = 19;
+/** IR version that came with operator set 23. */
+const laterIrVersion = 11n;
 
 export const dataTypes: Readonly<Record<TensorType, DataType>> = {
   float32: DataType.FLOAT,
@@ -128,10 +130,10 @@ export function toGraphProto(graph: Graph): GraphProto {
 
 export function toModelProto(graph: Graph): ModelProto {
   return create(ModelProtoSchema, {
-    irVersion,
+    irVersion: (graph.opset ?? opset) > opset ? laterIrVersion : irVersion,
     producerName: 'tokensieve',
     opsetImport: [
-      { domain: '', version: opset },
+      { domain: '', version: BigInt(graph.opset ?? opset) },
       { domain: contrib, version: 1n },
     ],
     graph: toGraphProto(graph),

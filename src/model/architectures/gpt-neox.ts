@@ -5,10 +5,11 @@
 import { z } from 'zod';
 import type { GraphBuilder, Value } from '../../onnx/graph.js';
 import { type AttentionContext, attentionContext, causalAttention } from '../../onnx/ops/attention.js';
+import { cudaAttention } from '../../onnx/ops/attention-cuda.js';
 import { add, linear } from '../../onnx/ops/dense.js';
 import { layerNorm, skipLayerNorm } from '../../onnx/ops/norm.js';
 import { type RotaryTables, rotaryTables, rotate } from '../../onnx/ops/rotary.js';
-import { reshape, slice, withBatch } from '../../onnx/ops/shape.js';
+import { reshape, slice, transpose, withBatch } from '../../onnx/ops/shape.js';
 import { activations } from '../activations.js';
 import {
   type BodyInputs,
@@ -51,7 +52,7 @@ interface Shared {
   readonly ids: Value;
 }
 
-const vectorOf = (weights: Weights, name: string, width: number): Value => weights.float32(name, [width]);
+const vectorOf = (weights: Weights, name: string, width: number): Value => weights.tensor(name, [width]);
 
 function projection(
   g: GraphBuilder,
@@ -61,7 +62,7 @@ function projection(
   from: number,
   to: number,
 ): Value {
-  return linear(g, x, weights.float32(`${name}.weight`, [to, from]), vectorOf(weights, `${name}.bias`, to));
+  return linear(g, x, weights.tensor(`${name}.weight`, [to, from]), vectorOf(weights, `${name}.bias`, to));
 }
 
 /** The fused weight is [heads, 3, headSize, hidden]; cutting it here is folded when the session is made. */
@@ -76,7 +77,7 @@ function attention(
   const { hidden_size: hidden, num_attention_heads: heads, attention_bias: withBias } = config;
   const prefix = `gpt_neox.layers.${layer}.attention`;
   const fused = `${prefix}.query_key_value`;
-  const weight = reshape(g, weights.float32(`${fused}.weight`, [3 * hidden, hidden]), [
+  const weight = reshape(g, weights.tensor(`${fused}.weight`, [3 * hidden, hidden]), [
     heads,
     3,
     headSize,
@@ -91,15 +92,25 @@ function attention(
     return withBatch(g, linear(g, x, rows, shift), shared.ids, hidden);
   };
   const dimensions = 2 * rope.frequencies.length;
-  const turn = (value: Value): Value => rotate(g, value, shared.rotary, heads, headSize, dimensions);
+  const output = (mixed: Value): Value =>
+    linear(
+      g,
+      reshape(g, mixed, [-1, hidden]),
+      weights.tensor(`${prefix}.dense.weight`, [hidden, hidden]),
+      weights.optional(withBias, `${prefix}.dense.bias`, [hidden]),
+    );
   const shape = { heads, kvHeads: heads, headSize, window: null, scale: 1 / Math.sqrt(headSize) };
+  if (shared.attention.form === 'cuda') {
+    // The parts of all heads side by side: their order is folded into the weight when the session is made.
+    const rows = reshape(g, transpose(g, weight, [1, 0, 2, 3]), [3 * hidden, hidden]);
+    const shift = bias === null ? null : reshape(g, transpose(g, bias, [1, 0, 2]), [3 * hidden]);
+    const packed = withBatch(g, linear(g, x, rows, shift), shared.ids, 3 * hidden);
+    const rotation = { tables: shared.rotary, dimensions };
+    return output(cudaAttention(g, { packed }, shape, shared.attention, rotation));
+  }
+  const turn = (value: Value): Value => rotate(g, value, shared.rotary, heads, headSize, dimensions);
   const mixed = causalAttention(g, turn(project(0)), turn(project(1)), project(2), shape, shared.attention);
-  return linear(
-    g,
-    reshape(g, mixed, [-1, hidden]),
-    weights.float32(`${prefix}.dense.weight`, [hidden, hidden]),
-    weights.optional(withBias, `${prefix}.dense.bias`, [hidden]),
-  );
+  return output(mixed);
 }
 
 function mlp(g: GraphBuilder, weights: Weights, { config }: Shape, layer: number, x: Value): Value {
@@ -175,6 +186,6 @@ export function gptNeoX(json: unknown, file: string): Decoder {
     maxPositions: config.max_position_embeddings,
     flopsPerToken: tokenFlops(elements, layers, hidden),
     body: (g, weights, inputs) => body(g, weights, shape, inputs),
-    head: (weights) => weights.float32(headName(weights), [config.vocab_size, hidden]),
+    head: (weights) => weights.head(headName(weights), [config.vocab_size, hidden]),
   };
 }

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import type { GraphBuilder, Value } from '../../onnx/graph.js';
 import { attentionContext, packedCausalAttention } from '../../onnx/ops/attention.js';
+import { cudaAttention } from '../../onnx/ops/attention-cuda.js';
 import { add, addToEach, linear } from '../../onnx/ops/dense.js';
 import { layerNorm, skipLayerNorm } from '../../onnx/ops/norm.js';
 import { reshape, withBatch } from '../../onnx/ops/shape.js';
@@ -41,10 +42,13 @@ const embeddingName = (weights: Weights): string => `${prefixOf(weights)}wte.wei
 function embed(g: GraphBuilder, weights: Weights, config: Config, inputs: BodyInputs): Value {
   const { n_embd: hidden, n_positions: positions } = config;
   const tokens = weights.embed(embeddingName(weights), [config.vocab_size, hidden], inputs.ids);
-  const length = g.node('Gather', [g.node('Shape', [inputs.ids]), g.int64(1)]);
   const rows = (order: Value): Value =>
     weights.embed(`${prefixOf(weights)}wpe.weight`, [positions, hidden], order);
   if (inputs.positionIds !== null) return add(g, tokens, rows(inputs.positionIds));
+  if (g.batch !== null) {
+    return addToEach(g, tokens, rows(g.int64s(Array.from({ length: g.batch.length }, (_, t) => t))));
+  }
+  const length = g.node('Gather', [g.node('Shape', [inputs.ids]), g.int64(1)]);
   return addToEach(g, tokens, rows(g.node('Range', [g.int64(0), length, g.int64(1)])));
 }
 
@@ -57,9 +61,9 @@ function body(g: GraphBuilder, weights: Weights, config: Config, inputs: BodyInp
   const { n_embd: hidden, n_head: heads } = config;
   const inner = config.n_inner ?? 4 * hidden;
   const prefix = prefixOf(weights);
-  const vector = (name: string, width = hidden): Value => weights.float32(`${prefix}${name}`, [width]);
+  const vector = (name: string, width = hidden): Value => weights.tensor(`${prefix}${name}`, [width]);
   const conv1d = (name: string, x: Value, from: number, to: number): Value => {
-    const weight = weights.float32(`${prefix}${name}.weight`, [from, to]);
+    const weight = weights.tensor(`${prefix}${name}.weight`, [from, to]);
     return linear(g, x, weight, vector(`${name}.bias`, to), 'in-out');
   };
   const context = attentionContext(g, inputs.ids, inputs.documentIds, inputs.attention, inputs.length);
@@ -86,7 +90,11 @@ function body(g: GraphBuilder, weights: Weights, config: Config, inputs: BodyInp
       window: null,
       scale: scoreScale(config, layer),
     };
-    const mixed = packedCausalAttention(g, withBatch(g, qkv, inputs.ids, 3 * hidden), shape, context);
+    const packed = withBatch(g, qkv, inputs.ids, 3 * hidden);
+    const mixed =
+      context.form === 'cuda'
+        ? cudaAttention(g, { packed }, shape, context, null)
+        : packedCausalAttention(g, packed, shape, context);
     const attended = conv1d(`h.${layer}.attn.c_proj`, reshape(g, mixed, [-1, hidden]), hidden, hidden);
     const middle = skipNormed(`h.${layer}.ln_2`, attended, sum);
     const up = conv1d(`h.${layer}.mlp.c_fc`, middle.normed, hidden, inner);
@@ -115,6 +123,6 @@ export function gpt2(json: unknown, file: string): Decoder {
     flopsPerToken: tokenFlops(elements, layers, hidden),
     body: (g, weights, inputs) => body(g, weights, config, inputs),
     // Always tied, whatever a stray lm_head.weight in the file says: so does transformers.
-    head: (weights) => weights.float32(embeddingName(weights), [vocabulary, hidden]),
+    head: (weights) => weights.head(embeddingName(weights), [vocabulary, hidden]),
   };
 }

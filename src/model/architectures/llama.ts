@@ -3,9 +3,10 @@
  * window, Qwen2 biases on q, k, v, Qwen3 norms on each head of q and k.
  */
 import { z } from 'zod';
-import type { GraphBuilder, Value } from '../../onnx/graph.js';
+import { type GraphBuilder, int, type Value } from '../../onnx/graph.js';
 import { gatedSilu } from '../../onnx/ops/activation.js';
 import { type AttentionContext, attentionContext, causalAttention } from '../../onnx/ops/attention.js';
+import { cudaAttention } from '../../onnx/ops/attention-cuda.js';
 import { linear } from '../../onnx/ops/dense.js';
 import { rmsNorm, skipRmsNorm } from '../../onnx/ops/norm.js';
 import { type RotaryTables, rotaryTables, rotate } from '../../onnx/ops/rotary.js';
@@ -135,37 +136,70 @@ function attention(
   const prefix = `model.layers.${layer}.self_attn.`;
   const project = (name: string, count: number): Value => {
     const width = count * headSize;
-    const weight = weights.float32(`${prefix}${name}.weight`, [width, hiddenSize]);
+    const weight = weights.tensor(`${prefix}${name}.weight`, [width, hiddenSize]);
     const bias = weights.optional(shape.qkvBias, `${prefix}${name}.bias`, [width]);
     return linear(g, x, weight, bias);
   };
   const rows = (value: Value, width: number): Value => withBatch(g, value, ids, width);
+  const window = shape.windows[layer] ?? null;
+  const form = { heads, kvHeads, headSize, window, scale: 1 / Math.sqrt(headSize) };
   const headNorm = (value: Value, name: string): Value =>
     shape.headNorms
       ? rmsNorm(
           g,
           reshape(g, value, [-1, headSize]),
-          weights.float32(`${prefix}${name}.weight`, [headSize]),
+          weights.tensor(`${prefix}${name}.weight`, [headSize]),
           shape.epsilon,
         )
       : value;
+  const output = (mixed: Value): Value => {
+    const weight = weights.tensor(`${prefix}o_proj.weight`, [hiddenSize, heads * headSize]);
+    const bias = weights.optional(shape.outputBias, `${prefix}o_proj.bias`, [hiddenSize]);
+    return linear(g, reshape(g, mixed, [-1, heads * headSize]), weight, bias);
+  };
+  if (shared.attention.form === 'cuda') {
+    const rotation = { tables: shared.rotary, dimensions: headSize };
+    const normed = (name: string, norm: string, count: number): Value =>
+      rows(headNorm(project(name, count), norm), count * headSize);
+    const source = shape.headNorms
+      ? {
+          query: normed('q_proj', 'q_norm', heads),
+          key: normed('k_proj', 'k_norm', kvHeads),
+          value: rows(project('v_proj', kvHeads), kvHeads * headSize),
+        }
+      : { packed: rows(packedProjection(g, weights, shape, prefix, x), (heads + 2 * kvHeads) * headSize) };
+    return output(cudaAttention(g, source, form, shared.attention, rotation));
+  }
   const turned = (value: Value, norm: string, count: number): Value =>
     rotate(g, rows(headNorm(value, norm), count * headSize), shared.rotary, count, headSize, headSize);
 
   const query = turned(project('q_proj', heads), 'q_norm', heads);
   const key = turned(project('k_proj', kvHeads), 'k_norm', kvHeads);
   const value = rows(project('v_proj', kvHeads), kvHeads * headSize);
-  const mixed = causalAttention(
-    g,
-    query,
-    key,
-    value,
-    { heads, kvHeads, headSize, window: shape.windows[layer] ?? null, scale: 1 / Math.sqrt(headSize) },
-    shared.attention,
-  );
-  const output = weights.float32(`${prefix}o_proj.weight`, [hiddenSize, heads * headSize]);
-  const bias = weights.optional(shape.outputBias, `${prefix}o_proj.bias`, [hiddenSize]);
-  return linear(g, reshape(g, mixed, [-1, heads * headSize]), output, bias);
+  const mixed = causalAttention(g, query, key, value, form, shared.attention);
+  return output(mixed);
+}
+
+/** x [n, hidden] → query, key and value side by side: one product; the weights are joined when the session is made. */
+function packedProjection(
+  g: GraphBuilder,
+  weights: Weights,
+  { hiddenSize, heads, kvHeads, headSize, qkvBias }: Shape,
+  prefix: string,
+  x: Value,
+): Value {
+  const parts = [
+    ['q_proj', heads],
+    ['k_proj', kvHeads],
+    ['v_proj', kvHeads],
+  ] as const;
+  const joined = (kind: 'weight' | 'bias', tail: readonly number[]): Value => {
+    const tensors = parts.map(([name, count]) =>
+      weights.tensor(`${prefix}${name}.${kind}`, [count * headSize, ...tail]),
+    );
+    return g.node('Concat', tensors, { attributes: { axis: int(0) } });
+  };
+  return linear(g, x, joined('weight', [hiddenSize]), qkvBias ? joined('bias', []) : null);
 }
 
 /** x [n, hidden] → down(silu(gate(x)) · up(x)) [n, hidden]. */
@@ -175,7 +209,7 @@ function gatedMlp(g: GraphBuilder, weights: Weights, shape: Shape, layer: number
     linear(
       g,
       input,
-      weights.float32(`model.layers.${layer}.mlp.${name}.weight`, [to, from]),
+      weights.tensor(`model.layers.${layer}.mlp.${name}.weight`, [to, from]),
       weights.optional(shape.mlpBias, `model.layers.${layer}.mlp.${name}.bias`, [to]),
     );
   const gate = project('gate_proj', x, hiddenSize, intermediateSize);
@@ -185,7 +219,7 @@ function gatedMlp(g: GraphBuilder, weights: Weights, shape: Shape, layer: number
 
 function body(g: GraphBuilder, weights: Weights, shape: Shape, inputs: BodyInputs): Value {
   const { hiddenSize } = shape;
-  const norm = (name: string): Value => weights.float32(name, [hiddenSize]);
+  const norm = (name: string): Value => weights.tensor(name, [hiddenSize]);
   const shared: Shared = {
     attention: attentionContext(g, inputs.ids, inputs.documentIds, inputs.attention, inputs.length),
     rotary: rotaryTables(g, inputs.ids, inputs.positionIds, shape.rope.frequencies, shape.rope.scale),
@@ -229,10 +263,7 @@ function decoder(config: unknown, file: string, variant: Variant): Decoder {
     flopsPerToken: tokenFlops(layers * layerElements + vocabularySize * hiddenSize, layers, heads * headSize),
     body: (g, weights, inputs) => body(g, weights, shape, inputs),
     head: (weights) =>
-      weights.float32(shape.tied ? 'model.embed_tokens.weight' : 'lm_head.weight', [
-        vocabularySize,
-        hiddenSize,
-      ]),
+      weights.head(shape.tied ? 'model.embed_tokens.weight' : 'lm_head.weight', [vocabularySize, hiddenSize]),
   };
 }
 

@@ -1,5 +1,6 @@
 /** What the forms of causal attention share: shapes, lengths, masks, and the fused operator itself. */
-import { contrib, float, type GraphBuilder, int, type Value } from '../graph.js';
+import { fatalError } from '../../errors.js';
+import { type BatchShape, contrib, float, type GraphBuilder, int, type Value } from '../graph.js';
 
 export interface AttentionShape {
   readonly heads: number;
@@ -23,8 +24,11 @@ export interface Block {
   readonly lastPositions: Value;
 }
 
-/** `fused`: GroupQueryAttention, which computes float32 on the CPU alone. `plain`: standard operators, anywhere. */
-export type AttentionForm = 'fused' | 'plain';
+/**
+ * `fused`: GroupQueryAttention, which computes float32 on the CPU alone. `plain`: standard operators, anywhere.
+ * `cuda`: the fused operators that have CUDA kernels, in a graph for one batch shape (see `attention-cuda.ts`).
+ */
+export type AttentionForm = 'fused' | 'plain' | 'cuda';
 
 /** What every layer's attention shares; made once a graph. */
 export interface AttentionContext {
@@ -39,12 +43,12 @@ export interface AttentionContext {
   readonly totalLength: Value;
   /** [B] int32: T − 1 in every row. */
   readonly lastPositions: Value;
-  /** Additive float32 [B, 1, T, T] that keeps documents apart, or null. */
+  /** [B, 1, T, T] that keeps documents apart, or null: additive float32; for CUDA bool, true where a pair may meet. */
   readonly bias: Value | null;
   /** Scalar bool: rows are long enough for blocks to pay. */
   readonly isLong: Value;
   readonly blocks: readonly Block[];
-  /** Additive masks of the plain form, by window. */
+  /** Masks of the plain form and of that for CUDA, by window. */
   readonly masks: Map<number | null, Value>;
 }
 
@@ -68,6 +72,7 @@ export function attentionContext(
   form: AttentionForm,
   staticLength: number | null = null,
 ): AttentionContext {
+  if (form === 'cuda') return fixedContext(g, ids, documentIds);
   const shape = g.node('Shape', [ids]);
   const batch = g.node('Slice', [shape, g.int64s([0]), g.int64s([1])]);
   const length = g.node('Gather', [shape, g.int64(1)]);
@@ -87,6 +92,29 @@ export function attentionContext(
   };
 }
 
+/** For one batch shape: what other graphs compute from the shape is a constant, so that no node is left to the CPU. */
+function fixedContext(g: GraphBuilder, ids: Value, documentIds: Value | null): AttentionContext {
+  const { rows, length } = fixedBatch(g);
+  return {
+    form: 'cuda',
+    ids,
+    staticLength: length,
+    length: g.int64(length),
+    totalLength: g.int32s([length]),
+    lastPositions: g.int32s(Array<number>(rows).fill(length - 1)),
+    bias: documentIds === null ? null : sameDocument(g, documentIds),
+    isLong: '',
+    blocks: [],
+    masks: new Map(),
+  };
+}
+
+/** The batch shape of a graph for CUDA. */
+export function fixedBatch(g: GraphBuilder): BatchShape {
+  if (g.batch !== null) return g.batch;
+  throw fatalError('no-batch-shape', 'a graph for CUDA was begun without its batch shape; report this');
+}
+
 /** Cuts T (scalar int64) into `count` blocks whose sizes differ by one at most; none is empty if T ≥ count. */
 function blockBounds(g: GraphBuilder, length: Value, count: number): Block[] {
   let start = g.int64s([0]);
@@ -101,10 +129,15 @@ function blockBounds(g: GraphBuilder, length: Value, count: number): Block[] {
   });
 }
 
-function documentBias(g: GraphBuilder, documentIds: Value): Value {
+/** Whether two tokens are of one document: bool [B, 1, T, T]. */
+function sameDocument(g: GraphBuilder, documentIds: Value): Value {
   const rows = g.node('Unsqueeze', [documentIds, g.int64s([1, 3])]);
   const columns = g.node('Unsqueeze', [documentIds, g.int64s([1, 2])]);
-  return g.node('Where', [g.node('Equal', [rows, columns]), g.float32(0), g.float32(forbidden)]);
+  return g.node('Equal', [rows, columns]);
+}
+
+function documentBias(g: GraphBuilder, documentIds: Value): Value {
+  return g.node('Where', [sameDocument(g, documentIds), g.float32(0), g.float32(forbidden)]);
 }
 
 /** The fused operator takes heads of a multiple of eight. */

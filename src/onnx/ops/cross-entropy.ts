@@ -34,6 +34,8 @@ const absent = -1e30;
  * begins at, so that a row of odd width would change with its place in the batch.
  */
 function sumRows(g: GraphBuilder, x: Value, width: number): Value {
+  // On CUDA a product of float32 may be one of TF32, whose terms have ten bits; its sums have no such address.
+  if (g.batch !== null) return g.node('ReduceSum', [x, g.int64s([1])], { attributes: { keepdims: int(0) } });
   const ones = g.float32s('ones', new Float32Array(width).fill(1), [width, 1]);
   return g.node('Squeeze', [g.node('MatMul', [x, ones]), g.int64s([1])]);
 }

@@ -2,7 +2,8 @@
  * The loss head: per-token cross-entropy over chunks of rows, so that its memory does not grow with the
  * vocabulary. Logits stay inside.
  */
-import { type GraphBuilder, int, subgraph, type TensorType, type Value } from '../graph.js';
+import { contrib, type GraphBuilder, int, subgraph, type TensorType, type Value } from '../graph.js';
+import { fixedBatch } from './attention-context.js';
 import { logitLosses } from './cross-entropy.js';
 import { linear } from './dense.js';
 import { reshape, slice, toEnd } from './shape.js';
@@ -10,12 +11,15 @@ import { reshape, slice, toEnd } from './shape.js';
 /** Bytes of logits that one chunk may take. */
 export const chunkBytes = 64 * 2 ** 20;
 
+/** The same on a GPU: products large enough to fill it. */
+export const deviceChunkBytes = 256 * 2 ** 20;
+
 /** Rows of float32 logits that fit `chunkBytes`; at least one. */
 export const chunkRows = (vocabularySize: number, bytes = chunkBytes): number =>
   Math.max(1, Math.floor(bytes / (4 * vocabularySize)));
 
 export interface HeadWeights {
-  /** [V, H] float32, in the outermost graph. */
+  /** [V, H], in the outermost graph; float32, or the body's float type for a mixed product. */
   readonly weight: Value;
   /** [V] float32 or null. */
   readonly bias: Value | null;
@@ -28,6 +32,60 @@ export interface HeadOutputs {
   readonly loss: Value;
   /** float32 [B, T − 1], nats; null unless asked for. */
   readonly entropy: Value | null;
+}
+
+/**
+ * How hidden states of 16 bits become float32 logits. `float32`: both factors cast to float32; TF32 holds them exactly,
+ * so a tensor core's product has the same terms. `mixed`: GemmFloat8, whose CUDA kernel multiplies 16-bit factors into
+ * float32 (it takes more than its name says), at the full 16-bit rate and without a float32 copy of the weight.
+ */
+export type HeadProduct = 'float32' | 'mixed';
+
+/**
+ * The same in a graph for one batch shape: chunks are cut by constants and unrolled, which leaves no control flow.
+ * hidden [B, T, H] of the body's float type; losses [B, T − 1] float32.
+ */
+export function unrolledLossHead(
+  g: GraphBuilder,
+  hidden: Value,
+  ids: Value,
+  head: HeadWeights,
+  entropy: boolean,
+  product: HeadProduct = 'float32',
+  rowsPerChunk = chunkRows(head.vocabularySize, deviceChunkBytes),
+): HeadOutputs {
+  const { rows, length } = fixedBatch(g);
+  const count = rows * (length - 1);
+  const states = reshape(g, slice(g, hidden, 1, 0, length - 1), [count, head.hiddenSize]);
+  const targets = reshape(g, slice(g, ids, 1, 1, length), [count]);
+  const chunks = Math.ceil(count / rowsPerChunk);
+  const size = Math.ceil(count / chunks);
+  const made = Array.from({ length: chunks }, (_, chunk) => {
+    const from = chunk * size;
+    const to = Math.min(count, from + size);
+    const logits = deviceLogits(g, slice(g, states, 0, from, to), head, product);
+    return logitLosses(g, logits, slice(g, targets, 0, from, to), head.vocabularySize, entropy);
+  });
+  const joined = (parts: readonly Value[]): Value => {
+    const [first = ''] = parts;
+    const all = parts.length === 1 ? first : g.node('Concat', parts, { attributes: { axis: int(0) } });
+    return reshape(g, all, [rows, length - 1]);
+  };
+  return {
+    loss: joined(made.map(({ loss }) => loss)),
+    entropy: entropy ? joined(made.map((part) => part.entropy ?? '')) : null,
+  };
+}
+
+function deviceLogits(g: GraphBuilder, states: Value, head: HeadWeights, product: HeadProduct): Value {
+  if (g.float === 'float32') return linear(g, states, head.weight, head.bias);
+  if (product === 'float32') {
+    return linear(g, g.node('Cast', [states], { attributes: { to: int(1) } }), head.weight, head.bias);
+  }
+  return g.node('GemmFloat8', [states, head.weight], {
+    domain: contrib,
+    attributes: { transB: int(1), dtype: int(1) },
+  });
 }
 
 /** hidden [B, T, H] float32 (final norm applied) and ids [B, T] int32 → losses of tokens 1..T−1, by `chunkedLosses`. */

@@ -1,7 +1,7 @@
 /** Rotary position embedding (Su et al. 2021), halves layout. */
 import { contrib, type GraphBuilder, int, type Value } from '../graph.js';
 
-/** cos and sin, float32 [T, dimensions/2]; `positions` int64 [B, T]. */
+/** cos and sin, [T, dimensions/2] of the body's float type; `positions` int64 [B, T], or [1] with the first row's first. */
 export interface RotaryTables {
   readonly cos: Value;
   readonly sin: Value;
@@ -22,6 +22,7 @@ export function rotaryTables(
   frequencies: Float64Array,
   scale: number,
 ): RotaryTables {
+  if (g.batch !== null) return fixedTables(g, g.batch.length, positionIds, frequencies, scale);
   const shape = g.node('Shape', [ids]);
   const length = g.node('Gather', [shape, g.int64(1)]);
   const range = g.node('Range', [g.int64(0), length, g.int64(1)]);
@@ -44,6 +45,32 @@ export function rotaryTables(
       : g.node('Cast', [positionIds], { attributes: { to: int(7) } });
   const sin = table('Sin');
   return { cos: table('Cos'), sin, positions, backSin: g.tape === null ? null : g.node('Neg', [sin]) };
+}
+
+/** The same where T is known: the tables are constants of the graph, rounded once to its float type. */
+function fixedTables(
+  g: GraphBuilder,
+  length: number,
+  positionIds: Value | null,
+  frequencies: Float64Array,
+  scale: number,
+): RotaryTables {
+  const half = frequencies.length;
+  const table = (name: string, of: (angle: number) => number): Value => {
+    const values = Float32Array.from(
+      { length: length * half },
+      (_, at) => scale * of(Math.floor(at / half) * (frequencies[at % half] ?? 0)),
+    );
+    return g.floats(`rotary.${name}`, values, [length, half]);
+  };
+  const sin = table('sin', Math.sin);
+  return {
+    cos: table('cos', Math.cos),
+    sin,
+    positions:
+      positionIds === null ? g.int64s([0]) : g.node('Cast', [positionIds], { attributes: { to: int(7) } }),
+    backSin: g.tape === null ? null : g.node('Neg', [sin]),
+  };
 }
 
 /** Rotates x [B, T, heads·headSize]; only the first 2·frequencies entries of each head when partial. */

@@ -17,6 +17,7 @@ const likeShape = (g: GraphBuilder, value: Value, model: Value): Value =>
 
 /** x [B·T, width] → [B, T, width], with B and T of `ids`. */
 export function withBatch(g: GraphBuilder, x: Value, ids: Value, width: number): Value {
+  if (g.batch !== null) return reshape(g, x, [g.batch.rows, g.batch.length, width]);
   const shape = g.node('Concat', [g.node('Shape', [ids]), g.int64s([width])], {
     attributes: { axis: int(0) },
   });

@@ -14,7 +14,8 @@ function weightsBy(
 ): Weights {
   return {
     has,
-    float32: lookup,
+    tensor: lookup,
+    head: lookup,
     optional: (wanted, name, shape) => (wanted ? lookup(name, shape) : null),
     embed: (name, shape, ids) => embedding(g, lookup(name, shape), ids, shape),
   };
