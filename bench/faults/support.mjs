@@ -1,7 +1,7 @@
 /** What the fault programs share: small inputs, a Redis, processes whose logs are read, and the look at what is left. */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join, relative } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -170,7 +170,8 @@ export async function startRedis(folder, { persistent = false, bind = [] } = {})
 export function lookAt(out) {
   const files = {};
   let staging = 0;
-  for (const name of readdirSync(out, { recursive: true })) {
+  // A Redis may be killed before the first file is there.
+  for (const name of existsSync(out) ? readdirSync(out, { recursive: true }) : []) {
     const path = join(out, name);
     if (/(^|\/)\.(workers|writers)(\/|$)/.test(name) || !statSync(path).isFile()) continue;
     if (name.endsWith('.staging')) staging++;
