@@ -6,7 +6,9 @@ import { z } from 'zod';
 import { auditSchema } from '../dist/audit/report.js';
 import { pipelineFileSchema } from '../dist/config/stages.js';
 import { exportSchema } from '../dist/config/export.js';
+import { importSchema } from '../dist/config/import.js';
 import { datasetSchemas } from '../dist/dataset/schemas-json.js';
+import { loglikelihoodSettings } from '../dist/evaluate/loglikelihood-settings.js';
 import { exportManifestSchema } from '../dist/export/manifest.js';
 import { openApiDocument } from '../dist/service/openapi-document.js';
 import { trainSchema } from '../dist/train/settings.js';
@@ -18,7 +20,9 @@ export const schemas = () => ({
   'pipeline.json': { title: 'tokensieve pipeline', ...z.toJSONSchema(pipelineFileSchema, { io: 'input' }) },
   'audit.json': z.toJSONSchema(auditSchema),
   'export.json': { title: 'tokensieve export', ...z.toJSONSchema(exportSchema, { io: 'input' }) },
+  'import.json': { title: 'tokensieve import', ...z.toJSONSchema(importSchema, { io: 'input' }) },
   'export-manifest.schema.json': z.toJSONSchema(exportManifestSchema),
+  'loglikelihood.json': { title: 'tokensieve loglikelihood', ...z.toJSONSchema(loglikelihoodSettings, { io: 'input' }) },
   'train.json': { title: 'tokensieve train', ...z.toJSONSchema(trainSchema, { io: 'input' }) },
 });
 

@@ -33,6 +33,8 @@ export type { AuditInput, AuditSettings } from './audit/settings.js';
 export { auditSettings } from './audit/settings.js';
 export type { ExportInput, ExportSettings, FormatName } from './config/export.js';
 export { exportSchema, parseExport } from './config/export.js';
+export type { ImportFormat, ImportInput, ImportSettings } from './config/import.js';
+export { importSchema, parseImport } from './config/import.js';
 // Pipelines: the settings of a run.
 export type { Settings } from './config/load.js';
 export { mergeSettings, parsePipeline, readPipelineFile } from './config/load.js';

@@ -9,7 +9,9 @@ import { enqueueCommand } from './enqueue.js';
 import { evaluateCommand } from './evaluate.js';
 import { EXIT, reportError } from './exit.js';
 import { exportCommand } from './export.js';
+import { importCommand } from './import.js';
 import { inspectCommand } from './inspect.js';
+import { loglikelihoodCommand } from './loglikelihood.js';
 import { modelCommand } from './model.js';
 import { packCommand } from './pack.js';
 import { planCommand } from './plan.js';
@@ -46,9 +48,11 @@ await yargs(hideBin(process.argv))
   .command(queueCommand)
   .command(scoreCommand)
   .command(packCommand)
+  .command(importCommand)
   .command(selectCommand)
   .command(trainCommand)
   .command(evaluateCommand)
+  .command(loglikelihoodCommand)
   .command(exportCommand)
   .command(auditCommand)
   .command(verifyCommand)

@@ -12,6 +12,7 @@ import type { Share } from '../run/share.js';
 import { routedStorage } from '../storage/routed.js';
 import { EXIT } from './exit.js';
 import { count, duration, percent, printable } from './format.js';
+import { importExit } from './import.js';
 import { shareText } from './options.js';
 import { type LogKind, openProgress } from './progress.js';
 import { partsExit } from './score.js';
@@ -116,6 +117,11 @@ function stageLine(stage: FinishedStage): string {
       const { audit, page } = stage.report;
       return `${count(audit.totals.eligible)} tokens${keptText(audit.totals)}: ${page}`;
     }
+    case 'import': {
+      const { eligible, column, parts, resumed, folder } = stage.report;
+      const before = resumed > 0 ? `, ${resumed} done before` : '';
+      return `${column} of ${count(eligible)} targets imported, ${parts} parts${before}: ${folder}`;
+    }
     case 'export': {
       const { tokens, format, shards, folder } = stage.report;
       return `${count(tokens)} ids to ${format} in ${shards} shards: ${folder}`;
@@ -125,5 +131,6 @@ function stageLine(stage: FinishedStage): string {
 
 function quarantined(stage: FinishedStage): boolean {
   if (stage.kind === 'eval') return hasQuarantined(stage.report);
+  if (stage.kind === 'import') return importExit(stage.report) === EXIT.quarantined;
   return (stage.kind === 'pack' || stage.kind === 'score') && partsExit(stage.report) === EXIT.quarantined;
 }

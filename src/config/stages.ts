@@ -6,6 +6,7 @@ import { reportSchema } from '../report/settings.js';
 import { selectionSettings } from '../select/settings.js';
 import { trainSchema } from '../train/settings.js';
 import { exportSchema } from './export.js';
+import { importSchema } from './import.js';
 import { mergeSettings, parseSettings, type Settings } from './load.js';
 import { packSchema } from './pack.js';
 import { pipelineSchema, scoreSchema } from './pipeline.js';
@@ -31,6 +32,7 @@ export const STAGE_SCHEMAS = {
   report: reportSchema,
   audit: auditSettings,
   export: exportSchema,
+  import: importSchema,
 } as const;
 
 export type StageKind = keyof typeof STAGE_SCHEMAS;
@@ -58,6 +60,7 @@ const stageSchema = z
     report: reportSchema.optional(),
     audit: auditSettings.optional(),
     export: exportSchema.optional(),
+    import: importSchema.optional(),
   })
   .refine((stage) => KINDS.filter((kind) => stage[kind] !== undefined).length === 1, {
     message: `is one of ${KINDS.join(', ')}, with the settings of that command`,

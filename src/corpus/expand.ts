@@ -60,6 +60,37 @@ export async function expandShards(storage: Storage, patterns: readonly string[]
   return distinct(files.map(shardOf)).sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
 }
 
+/**
+ * The files that globs, paths and folders name, in the order in which they are named, those of one pattern sorted in code
+ * unit order; a folder stands for the files below it that are wanted.
+ * @throws TokensieveError (usage) `no-shards` where a pattern names none; `glob-too-wild`
+ */
+export async function expandFiles(
+  storage: Storage,
+  patterns: readonly string[],
+  isWanted: (path: string) => boolean,
+): Promise<readonly string[]> {
+  const files: string[] = [];
+  for (const pattern of patterns) {
+    const kind = await kindOf(storage, pattern);
+    if (kind === 'file') files.push(pattern);
+    else if (kind === 'glob') files.push(...(await glob(storage, pattern)).map(({ path }) => path));
+    else {
+      const found = (await storage.list(pattern)).filter(
+        (path) => isWanted(path) && !/(^|\/)\./.test(below(pattern, path)),
+      );
+      if (found.length === 0) {
+        throw usageError(
+          'no-shards',
+          `${pattern}: no such file, and no folder that holds any of a known form.`,
+        );
+      }
+      files.push(...found);
+    }
+  }
+  return files;
+}
+
 /** An existing file is a file even when its name looks like a glob. */
 async function kindOf(storage: Storage, pattern: string): Promise<'file' | 'glob' | 'folder'> {
   // A web server lists nothing, and the query of a URL looks like a glob.

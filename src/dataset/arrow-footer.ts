@@ -83,7 +83,7 @@ export function decodeBlocks(bytes: Uint8Array, start: number, end: number): Blo
 }
 
 /** In an honest flatbuffer no bytes are used twice, so what a schema holds cannot be larger than its bytes. */
-function checkSchemaSize(schema: SchemaTable, bytes: number): void {
+export function checkSchemaSize(schema: SchemaTable, bytes: number): void {
   let budget = bytes;
   let fields = 0;
   const spend = (n: number) => {

@@ -125,7 +125,7 @@ function sumOfLosses(losses: Float32Array): number {
   return sum;
 }
 
-function sequenceOf({ ids, targets }: ContinuationRow, id: number, document: number): Sequence {
+export function sequenceOf({ ids, targets }: ContinuationRow, id: number, document: number): Sequence {
   const eligible = new Uint8Array(ids.length);
   eligible.fill(1, ids.length - targets);
   const segment = { document, tokenStart: 0, tokenCount: ids.length, byteStart: 0, byteEnd: 0 };

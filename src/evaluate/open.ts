@@ -27,9 +27,13 @@ export interface Examinee {
 
 /**
  * Opens the model and its tokenizer, checked against each other as for scoring.
+ * @param greedy whether each target's being the likeliest token is asked for
  * @throws TokensieveError as `openModelInputs` and `openScorer` do
  */
-export async function openExaminee(settings: EvaluateSettings): Promise<Examinee> {
+export async function openExaminee(
+  settings: Pick<EvaluateSettings, 'model' | 'tokenizer' | 'sequence' | 'score' | 'run'>,
+  greedy = false,
+): Promise<Examinee> {
   const { sequence, score, run } = settings;
   const { device, why } = chooseDevice(score.device);
   const { tokenizer, models } = await openModelInputs(
@@ -37,7 +41,7 @@ export async function openExaminee(settings: EvaluateSettings): Promise<Examinee
       current: settings.model,
       tokenizer: settings.tokenizer,
       sequence,
-      score: { entropy: false },
+      score: { entropy: false, greedy },
       run,
     },
     device,

@@ -19,7 +19,7 @@ import { lowerGraph } from './onnx-export-opset.js';
 import type { GraphSettings, ModelInfo, PreparedModel } from './prepared-model.js';
 
 /** Names that the calling convention of `PreparedModel` takes, whatever an export calls its own values. */
-const reserved: readonly Value[] = ['input_ids', 'loss', 'entropy'];
+const reserved: readonly Value[] = ['input_ids', 'loss', 'entropy', 'greedy'];
 
 /**
  * What an export is. Its data files are read once, for the hash; `cacheFolder` remembers it.
@@ -48,7 +48,7 @@ export async function prepareOnnxExport(folder: string, settings: GraphSettings)
       `${file.path}: an ONNX export cannot keep a row's documents apart (attention within); use attention across, or the checkpoint it was exported from`,
     );
   }
-  const { graph, vocabularySize } = buildExportGraph(file, settings.entropy);
+  const { graph, vocabularySize } = buildExportGraph(file, settings.entropy, settings.greedy);
   const hash = await hashModel(file.files, settings.cacheFolder);
   const model: ModelProto = { ...file.model, graph };
   const graphPath = await cacheGraph(encodeModel(model), hash, settings.cacheFolder);
@@ -59,6 +59,7 @@ export async function prepareOnnxExport(folder: string, settings: GraphSettings)
 function buildExportGraph(
   { model, path }: ExportFile,
   entropy: boolean,
+  greedy = false,
 ): { graph: GraphProto; vocabularySize: number } {
   const trunk = model.graph;
   if (trunk === undefined) throw fatalError('onnx-unreadable', `${path}: holds no graph; export it again`);
@@ -79,9 +80,10 @@ function buildExportGraph(
   const needed = inputs.filter(({ name }) => !unused.has(name));
   renameValues(trunk, makeInputs(before, ids, needed, path));
   const { source, vocabularySize } = cut;
-  const losses = chunkedLosses(after, cut.states, ids, source, vocabularySize, entropy);
+  const losses = chunkedLosses(after, cut.states, ids, source, vocabularySize, entropy, undefined, greedy);
   after.output(losses.loss, 'loss', 'float32', ['batch', 'targets']);
   if (losses.entropy !== null) after.output(losses.entropy, 'entropy', 'float32', ['batch', 'targets']);
+  if (losses.greedy !== null) after.output(losses.greedy, 'greedy', 'float32', ['batch', 'targets']);
 
   const opset = opsetOf(model);
   const head = toGraphProto(lowerGraph(before.build(), opset));

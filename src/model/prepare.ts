@@ -73,13 +73,14 @@ export function buildGraph(checkpoint: Checkpoint, settings: BuildSettings): Bui
     hiddenSize: decoder.hiddenSize,
     vocabularySize: decoder.vocabularySize,
   };
-  const { loss, entropy } =
+  const { loss, entropy, greedy } =
     batch === null
-      ? chunkedLossHead(g, hidden, ids, head, settings.entropy)
-      : unrolledLossHead(g, hidden, ids, head, settings.entropy, product);
+      ? chunkedLossHead(g, hidden, ids, head, settings.entropy, settings.greedy)
+      : unrolledLossHead(g, hidden, ids, head, settings.entropy, product, undefined, settings.greedy);
   const lossShape = batch === null ? ['batch', 'targets'] : [batch.rows, batch.length - 1];
   g.output(loss, 'loss', 'float32', lossShape);
   if (entropy !== null) g.output(entropy, 'entropy', 'float32', lossShape);
+  if (greedy !== null) g.output(greedy, 'greedy', 'float32', lossShape);
   return { graph: g.build(), used: weights.used, weightsFolder };
 }
 

@@ -14,6 +14,8 @@ export interface GraphSettings {
   readonly attention: AttentionScope;
   /** Add an `entropy` output. */
   readonly entropy: boolean;
+  /** Add a `greedy` output. */
+  readonly greedy?: boolean | undefined;
   /** Default fp32. The 16-bit ones are for CUDA. */
   readonly precision?: Precision;
   /** The one batch that the graph takes, written into it; without it sizes are free, and on CUDA operators are plain ones. */
@@ -29,7 +31,8 @@ export interface GraphSettings {
  * in:  `input_ids` int32 [B, T]; with attention `within` also `position_ids` int32 [B, T] and
  *      `document_ids` int32 [B, T] (equal ids see each other);
  * out: `loss` float32 [B, T−1], loss[b, t] = −ln p(input_ids[b, t+1] | input_ids[b, ..t]) in nats;
- *      with `entropy` also `entropy` float32 [B, T−1], of the distribution that predicts token t+1.
+ *      with `entropy` also `entropy` float32 [B, T−1], of the distribution that predicts token t+1;
+ *      with `greedy` also `greedy` float32 [B, T−1], 1 where token t+1 is the likeliest one, else 0.
  * Rows shorter than T are padded on the right with any valid id: causal attention keeps padding out.
  * B and T are free unless `GraphSettings.batch` fixes them.
  */

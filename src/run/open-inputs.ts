@@ -18,7 +18,7 @@ export interface ModelRequest {
   readonly tokenizer: Pipeline['tokenizer'];
   /** Without a length, nothing is held against what a model takes. */
   readonly sequence: { readonly attention: AttentionScope; readonly length?: number | undefined };
-  readonly score: { readonly entropy: boolean };
+  readonly score: { readonly entropy: boolean; readonly greedy?: boolean };
   readonly run: Pick<Pipeline['run'], 'tokenizer_engine' | 'cache'>;
 }
 
@@ -67,6 +67,7 @@ export async function openModelInputs(pipeline: ModelRequest, device: Device): P
         device,
         attention: pipeline.sequence.attention,
         entropy: pipeline.score.entropy,
+        greedy: pipeline.score.greedy,
         cacheFolder: pipeline.run.cache ?? defaultCacheFolder(),
       });
       checkVocabulary(model.info, tokenizer);

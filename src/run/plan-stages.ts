@@ -78,6 +78,12 @@ const PLANNERS: { readonly [K in StageKind]: Planner<K> } = {
     flops: 0,
     unknown: [],
   }),
+  // Losses come from elsewhere; no model runs.
+  import: ({ run, out }, facts, made) => {
+    const rows = rowsAt(run, facts, made);
+    if (rows !== null) made.rows.set(out, rows);
+    return { tokens: rows?.tokens ?? null, flops: 0, unknown: rows === null ? [`tokens of ${run}`] : [] };
+  },
   export: ({ run }, facts, made) => ({
     tokens: rowsAt(run, facts, made)?.tokens ?? null,
     flops: 0,

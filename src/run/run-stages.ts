@@ -11,6 +11,7 @@ import type { Storage } from '../storage/storage.js';
 import type { TrainSink } from '../train/events.js';
 import { type TrainReport, trainRun } from '../train/train-run.js';
 import type { EventSink } from './events.js';
+import { type ImportReport, importScores } from './import-run.js';
 import { type PackReport, packCorpus } from './pack-run.js';
 import { type ScoreReport, scoreCorpus } from './score-run.js';
 import { type SelectReport, selectRun } from './select-run.js';
@@ -26,6 +27,7 @@ export interface StageReports {
   readonly report: WrittenReport;
   readonly audit: WrittenAudit;
   readonly export: ExportReport;
+  readonly import: ImportReport;
 }
 
 export interface StageSinks {
@@ -94,6 +96,11 @@ const RUNNERS: {
     run: exportRun,
     what: 'tokens and weights for another trainer',
     path: ({ out }) => out,
+  },
+  import: {
+    run: importScores,
+    what: 'losses computed elsewhere, with the rows they are of',
+    path: ({ out }) => scoredFolder(out),
   },
 };
 

@@ -1,5 +1,6 @@
 import { hashJson, type JsonObject } from '../dataset/canonical-json.js';
 import { type FinishedPart, knownInput } from '../dataset/finished-parts.js';
+import { meansColumn } from '../dataset/imported-means.js';
 import { MANIFEST_VERSION, type Manifest, stageManifest } from '../dataset/manifest.js';
 import { partFiles } from '../dataset/part-files.js';
 import { createSequenceWriter } from '../dataset/writer.js';
@@ -62,6 +63,13 @@ export async function selectRun(
     throw usageError(
       'out-is-input',
       `${folder}: holds the scored files themselves, which weighted ones would replace; choose another --out`,
+    );
+  }
+  const means = meansColumn((parts[0]?.manifest.recipe ?? {}) as JsonObject);
+  if (means !== null && selection.plan.unit === 'token') {
+    throw usageError(
+      'row-means',
+      `${run}: ${means} holds one mean for all tokens of a row or document, as it was imported; method ${loaded.method.name} ranks tokens: take one that ranks rows or documents, or import losses of tokens`,
     );
   }
   const recipe = selectionRecipe(parts, settings, loaded, selection);

@@ -10,6 +10,8 @@ export type ModelRole = 'reference' | 'current';
 export interface TokenLosses {
   readonly loss: Float32Array;
   readonly entropy?: Float32Array;
+  /** 1 where a target is the likeliest token, else 0. */
+  readonly greedy?: Float32Array;
 }
 
 export interface ScoredSequence {
@@ -101,7 +103,11 @@ function lossesOfRow(
     return picked;
   };
   const loss = pick(losses.loss, 'loss');
-  return losses.entropy ? { loss, entropy: pick(losses.entropy, 'entropy') } : { loss };
+  return {
+    loss,
+    ...(losses.entropy && { entropy: pick(losses.entropy, 'entropy') }),
+    ...(losses.greedy && { greedy: pick(losses.greedy, 'likeliest token') }),
+  };
 }
 
 function notFinite(sequence: Sequence, position: number, value: number, what: string): Error {

@@ -7,6 +7,8 @@ import type { Batch } from './batches.js';
 export interface BatchLosses {
   readonly loss: Float32Array;
   readonly entropy?: Float32Array;
+  /** 1 where the token is the likeliest one, else 0. */
+  readonly greedy?: Float32Array;
 }
 
 /** One model in one worker thread, for the process's life: `session.run()` blocks the thread it is called on. */
@@ -39,6 +41,7 @@ export type SessionReply =
       readonly id: number;
       readonly loss: Float32Array;
       readonly entropy?: Float32Array;
+      readonly greedy?: Float32Array;
     }
   | { readonly kind: 'failed'; readonly id: number | null; readonly message: string };
 

@@ -21,9 +21,10 @@ try {
     const outputs = await session.run(feeds);
     const loss = floats(outputs['loss']);
     const entropy = outputs['entropy'] && floats(outputs['entropy']);
+    const greedy = outputs['greedy'] && floats(outputs['greedy']);
     reply(
-      { kind: 'losses', id: request.id, loss, ...(entropy && { entropy }) },
-      entropy ? [loss.buffer, entropy.buffer] : [loss.buffer],
+      { kind: 'losses', id: request.id, loss, ...(entropy && { entropy }), ...(greedy && { greedy }) },
+      [loss, entropy, greedy].flatMap((values) => (values ? [values.buffer] : [])),
     );
   };
   let queue: Promise<void> = Promise.resolve();

@@ -17,7 +17,9 @@ function slowLosses(logits: Float32Array, target: number): { loss: number; entro
 async function graphLosses(logits: Float32Array, targets: Int32Array, vocabulary: number) {
   const g = new GraphBuilder('losses');
   const x = g.input('logits', 'float32', ['rows', vocabulary]);
-  const { loss, entropy } = logitLosses(g, x, g.input('targets', 'int32', ['rows']), vocabulary, true);
+  const ids = g.input('targets', 'int32', ['rows']);
+  const { loss, entropy, greedy } = logitLosses(g, x, ids, vocabulary, true, true);
+  g.output(greedy ?? '', 'greedy', 'float32', ['rows']);
   g.output(loss, 'loss', 'float32', ['rows']);
   g.output(entropy ?? '', 'entropy', 'float32', ['rows']);
   const dims = [targets.length];
@@ -46,8 +48,10 @@ describe('logitLosses', () => {
           ? vocabulary - 1
           : logitsOfRow.reduce((best, logit, id) => (logit > logitsOfRow[best]! ? id : best), 0);
       });
-      const { loss, entropy } = await graphLosses(logits, targets, vocabulary);
+      const { loss, entropy, greedy } = await graphLosses(logits, targets, vocabulary);
       targets.forEach((target, row) => {
+        const highest = rowOf(row).reduce((top, logit) => Math.max(top, logit), Number.NEGATIVE_INFINITY);
+        expect(greedy!.data[row]).toBe(rowOf(row)[target] === highest ? 1 : 0);
         const slow = slowLosses(rowOf(row), target);
         expect(Math.abs(loss!.data[row]! - slow.loss)).toBeLessThan(5e-6);
         expect(Math.abs(entropy!.data[row]! - slow.entropy)).toBeLessThan(5e-6);

@@ -12,6 +12,8 @@ export interface RowLosses {
   readonly loss: Value;
   /** float32, nats; null unless asked for. */
   readonly entropy: Value | null;
+  /** float32: 1 where the target is the likeliest token, else 0; null unless asked for. */
+  readonly greedy: Value | null;
 }
 
 const widestGroup = 2048;
@@ -25,6 +27,10 @@ export function groupWidth(vocabularySize: number): number {
   }
   return 1024;
 }
+
+/** Of TensorProto.DataType. */
+const FLOAT = 1;
+const INT64 = 7;
 
 /** Far below any logit, and finite. */
 const absent = -1e30;
@@ -45,13 +51,14 @@ const logSoftmax = (g: GraphBuilder, x: Value): Value =>
 const pick = (g: GraphBuilder, x: Value, column: Value): Value =>
   g.node('GatherElements', [x, column], { attributes: { axis: int(1) } });
 
-/** logits [n, V] float32 and targets [n] int32 → losses [n] and entropies [n]. */
+/** logits [n, V] float32 and targets [n] int32 → losses [n], entropies [n], and whether each target has the highest logit [n]. */
 export function logitLosses(
   g: GraphBuilder,
   logits: Value,
   targets: Value,
   vocabularySize: number,
   entropy: boolean,
+  greedy = false,
 ): RowLosses {
   const width = groupWidth(vocabularySize);
   const groups = Math.ceil(vocabularySize / width);
@@ -73,7 +80,18 @@ export function logitLosses(
     pick(g, ofGroup, groupColumn),
   ]);
   const loss = g.node('Neg', [g.node('Squeeze', [logProbability, g.int64s([1])])]);
-  return { loss, entropy: entropy ? groupedEntropy(g, inGroup, ofGroup, width, groups) : null };
+  return {
+    loss,
+    entropy: entropy ? groupedEntropy(g, inGroup, ofGroup, width, groups) : null,
+    greedy: greedy ? isHighest(g, logits, targets) : null,
+  };
+}
+
+/** By the logits themselves: the first of equals counts, as ArgMax has it. */
+function isHighest(g: GraphBuilder, logits: Value, targets: Value): Value {
+  const highest = g.node('ArgMax', [logits], { attributes: { axis: int(-1), keepdims: int(0) } });
+  const equal = g.node('Equal', [highest, g.node('Cast', [targets], { attributes: { to: int(INT64) } })]);
+  return g.node('Cast', [equal], { attributes: { to: int(FLOAT) } });
 }
 
 /** H = Σ p(group)·(H(t | group) − ln p(group)). */

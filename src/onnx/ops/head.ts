@@ -32,6 +32,8 @@ export interface HeadOutputs {
   readonly loss: Value;
   /** float32 [B, T − 1], nats; null unless asked for. */
   readonly entropy: Value | null;
+  /** float32 [B, T − 1], 1 where the token is the likeliest; null unless asked for. */
+  readonly greedy: Value | null;
 }
 
 /**
@@ -53,6 +55,7 @@ export function unrolledLossHead(
   entropy: boolean,
   product: HeadProduct = 'float32',
   rowsPerChunk = chunkRows(head.vocabularySize, deviceChunkBytes),
+  greedy = false,
 ): HeadOutputs {
   const { rows, length } = fixedBatch(g);
   const count = rows * (length - 1);
@@ -64,7 +67,7 @@ export function unrolledLossHead(
     const from = chunk * size;
     const to = Math.min(count, from + size);
     const logits = deviceLogits(g, slice(g, states, 0, from, to), head, product);
-    return logitLosses(g, logits, slice(g, targets, 0, from, to), head.vocabularySize, entropy);
+    return logitLosses(g, logits, slice(g, targets, 0, from, to), head.vocabularySize, entropy, greedy);
   });
   const joined = (parts: readonly Value[]): Value => {
     const [first = ''] = parts;
@@ -74,6 +77,7 @@ export function unrolledLossHead(
   return {
     loss: joined(made.map(({ loss }) => loss)),
     entropy: entropy ? joined(made.map((part) => part.entropy ?? '')) : null,
+    greedy: greedy ? joined(made.map((part) => part.greedy ?? '')) : null,
   };
 }
 
@@ -95,13 +99,15 @@ export function chunkedLossHead(
   ids: Value,
   head: HeadWeights,
   entropy: boolean,
+  greedy = false,
 ): HeadOutputs {
   const source: LogitSource = {
     width: head.hiddenSize,
     type: 'float32',
     logits: (body, chunk) => linear(body, chunk, head.weight, head.bias),
   };
-  return chunkedLosses(g, hidden, ids, source, head.vocabularySize, entropy);
+  const rows = chunkRows(head.vocabularySize);
+  return chunkedLosses(g, hidden, ids, source, head.vocabularySize, entropy, rows, greedy);
 }
 
 /** How a chunk of rows becomes logits: by the output embedding, or as an export's own last nodes do it. */
@@ -125,6 +131,7 @@ export function chunkedLosses(
   vocabularySize: number,
   entropy: boolean,
   rows = chunkRows(vocabularySize),
+  greedy = false,
 ): HeadOutputs {
   const targets = slice(g, ids, 1, 1, toEnd);
   const shape = g.node('Shape', [targets]);
@@ -153,19 +160,26 @@ export function chunkedLosses(
   const body = g.child('loss_chunk');
   const chunkStates = body.input('chunk_states', source.type, ['rows', source.width]);
   const chunkTargets = body.input('chunk_targets', 'int32', ['rows']);
-  const results = logitLosses(body, source.logits(body, chunkStates), chunkTargets, vocabularySize, entropy);
+  const logits = source.logits(body, chunkStates);
+  const results = logitLosses(body, logits, chunkTargets, vocabularySize, entropy, greedy);
   body.output(results.loss, 'chunk_loss', 'float32', ['rows']);
   if (results.entropy !== null) body.output(results.entropy, 'chunk_entropy', 'float32', ['rows']);
+  if (results.greedy !== null) body.output(results.greedy, 'chunk_greedy', 'float32', ['rows']);
 
-  const [loss = '', entropies = ''] = g.nodes(
+  const outputs = g.nodes(
     'Scan',
     [stateChunks, targetChunks],
-    entropy ? [true, true] : [true],
+    [true, ...(entropy ? [true] : []), ...(greedy ? [true] : [])],
     {
       attributes: { num_scan_inputs: int(2), body: subgraph(body.build()) },
     },
   );
   const unchunk = (x: Value): Value =>
     g.node('Reshape', [g.node('Slice', [reshape(g, x, [-1]), zero, count]), shape]);
-  return { loss: unchunk(loss), entropy: entropy ? unchunk(entropies) : null };
+  const output = (index: number): Value => unchunk(outputs[index] ?? '');
+  return {
+    loss: output(0),
+    entropy: entropy ? output(1) : null,
+    greedy: greedy ? output(entropy ? 2 : 1) : null,
+  };
 }

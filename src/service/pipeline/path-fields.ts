@@ -122,6 +122,12 @@ const STAGES: { readonly [K in StageKind]: Mapping<StageSettings[K]> } = {
       compare: await optional(settings.compare, (path) => to.input(path, 'compare')),
     };
   },
+  import: async (settings, to) => ({
+    ...settings,
+    run: await to.input(settings.run, 'run'),
+    losses: await to.shards(settings.losses, 'losses'),
+    out: await to.outputFolder(settings.out, 'out'),
+  }),
   export: async (settings, to) => ({
     ...settings,
     run: await to.input(settings.run, 'run'),

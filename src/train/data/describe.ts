@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { hashJson } from '../../dataset/canonical-json.js';
+import { hashJson, type JsonObject } from '../../dataset/canonical-json.js';
+import { meansColumn } from '../../dataset/imported-means.js';
 import { explainDifference } from '../../dataset/manifest.js';
 import { usageError } from '../../errors.js';
 import type { DataDescription } from '../batch.js';
@@ -19,7 +20,12 @@ export function describeData(sources: readonly Source[], ratios: readonly number
     length: sources.reduce((longest, { rules }) => Math.max(longest, rules.length), 0),
     attention: first.rules.attention,
     tokenizerHash: first.rules.tokenizer.hash,
-    hasReferenceLoss: sources.every(({ columns }) => columns.includes('reference_loss')),
+    // The mean of a row on each of its tokens ranks rows, not tokens.
+    hasReferenceLoss: sources.every(
+      ({ columns, parts: [part] }) =>
+        columns.includes('reference_loss') &&
+        meansColumn((part?.manifest.recipe ?? {}) as JsonObject) !== 'reference_loss',
+    ),
     hasWeights,
     normaliser: hasWeights ? first.normaliser : 'sum-of-weights',
     sources: sources.map(({ path, rows, tokens, targets }, i) => {

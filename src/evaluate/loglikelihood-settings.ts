@@ -1,0 +1,31 @@
+import { z } from 'zod';
+import { parseSettings, type Settings } from '../config/load.js';
+import { evaluateSettings } from './settings.js';
+
+const { model, tokenizer, sequence, score, run } = evaluateSettings.shape;
+
+/** The settings of `tokensieve loglikelihood`: those of an evaluation that requests have to do with. */
+export const loglikelihoodSettings = z.strictObject({
+  requests: z.string().min(1).meta({
+    description: 'JSON lines: {"context", "continuation"}, {"arguments"} or {"text"}; may be .gz or .zst',
+  }),
+  model,
+  out: z.string().min(1).meta({ flag: 'out', description: 'File for the answers, JSON lines' }),
+  tokenizer,
+  sequence,
+  score,
+  run,
+});
+
+export type LoglikelihoodSettings = z.infer<typeof loglikelihoodSettings>;
+export type LoglikelihoodInput = z.input<typeof loglikelihoodSettings>;
+
+/**
+ * Checks settings of `answerRequests` and fills in the defaults.
+ * @param source where the settings come from, for messages
+ * @throws TokensieveError `bad-settings` (usage)
+ */
+export const parseLoglikelihood = (
+  settings: Settings | LoglikelihoodInput,
+  source: string,
+): LoglikelihoodSettings => parseSettings(loglikelihoodSettings, settings, source);

@@ -1,0 +1,128 @@
+/** The files that losses are imported from: found, told apart by form, hashed, and read as one list of records. */
+import type { ImportFormat, ImportSettings } from '../config/import.js';
+import { expandFiles } from '../corpus/expand.js';
+import { fileDigest } from '../dataset/file-digest.js';
+import { fatalError, TokensieveError, usageError } from '../errors.js';
+import { nameOf, withoutQuery } from '../storage/path.js';
+import type { ObjectStat, Storage } from '../storage/storage.js';
+import { arrowRecords } from './arrow.js';
+import { jsonRecords } from './json.js';
+import { parquetRecords } from './parquet.js';
+import type { LossRecord } from './record.js';
+import { torchRecords } from './torch.js';
+
+const FORMATS: readonly (readonly [RegExp, ImportFormat])[] = [
+  [/\.parquet$/i, 'parquet'],
+  [/\.(arrow|feather|ipc|arrows)$/i, 'arrow'],
+  [/\.(json|jsonl|ndjson)(\.gz|\.zst)?$/i, 'json'],
+  [/\.(pt|pth)$/i, 'torch'],
+];
+const KNOWN = '.parquet, .arrow, .feather, .ipc, .json, .jsonl, .ndjson (these three also .gz and .zst), .pt';
+
+const formatOf = (path: string): ImportFormat | null =>
+  FORMATS.find(([extension]) => extension.test(withoutQuery(path)))?.[1] ?? null;
+
+/** A file of losses. Its name and hash go into the manifests. */
+export interface ImportSource {
+  readonly path: string;
+  readonly format: ImportFormat;
+  readonly name: string;
+  readonly bytes: number;
+  readonly sha256: string;
+  readonly version: ObjectStat;
+}
+
+/**
+ * Finds the files and hashes them: what was imported is told by its bytes.
+ * @throws TokensieveError (usage) `no-shards`, `unknown-format`, `source-twice`
+ */
+export async function openSources(
+  storage: Storage,
+  { losses, format }: Pick<ImportSettings, 'losses' | 'format'>,
+  signal: AbortSignal,
+): Promise<readonly ImportSource[]> {
+  const sources: ImportSource[] = [];
+  for (const path of await expandFiles(storage, losses, (file) => formatOf(file) !== null)) {
+    if (sources.some((source) => source.path === path)) {
+      throw usageError('source-twice', `${path}: named twice; its records would be counted twice`);
+    }
+    const form = format === 'auto' ? formatOf(path) : format;
+    if (form === null) {
+      throw usageError(
+        'unknown-format',
+        `${path}: unknown extension, expected one of ${KNOWN}; say which it is with --format`,
+      );
+    }
+    signal.throwIfAborted();
+    const version = await storage.stat(path);
+    const sha256 = await fileDigest(storage, path, version.size);
+    sources.push({ path, format: form, name: nameOf(path), bytes: version.size, sha256, version });
+  }
+  return sources;
+}
+
+/** Records one after another, with a look at the next. */
+export interface RecordReader {
+  /** The next record that has a token, or null at the end of the last source. */
+  next(): Promise<LossRecord | null>;
+  close(): Promise<void>;
+}
+
+/**
+ * The records of all sources in order; those without a token are passed over.
+ * @throws TokensieveError (fatal) what is wrong with a source, `source-changed`
+ */
+export function readSources(
+  storage: Storage,
+  sources: readonly ImportSource[],
+  settings: ImportSettings,
+): RecordReader {
+  async function* all(): AsyncGenerator<LossRecord> {
+    for (const source of sources) {
+      yield* recordsOf(storage, source, settings);
+      const { size, etag, modified } = await storage.stat(source.path);
+      const { version } = source;
+      if (size === version.size && etag === version.etag && modified === version.modified) continue;
+      throw fatalError(
+        'source-changed',
+        `${source.path}: changed while it was imported; run the command again, with --replace`,
+      );
+    }
+  }
+  const records = all();
+  return {
+    async next() {
+      try {
+        for (let next = await records.next(); !next.done; next = await records.next()) {
+          const { losses } = next.value;
+          if (typeof losses === 'number' || losses.length > 0) return next.value;
+        }
+        return null;
+      } catch (error) {
+        // A record that cannot be read moves all after it: there is nothing to go on with.
+        if (!(error instanceof TokensieveError) || error.reach !== 'input') throw error;
+        throw fatalError(error.code, error.message, { cause: error });
+      }
+    },
+    close: async () => {
+      await records.return(undefined);
+    },
+  };
+}
+
+function recordsOf(
+  storage: Storage,
+  { path, format }: ImportSource,
+  settings: ImportSettings,
+): AsyncGenerator<LossRecord> {
+  switch (format) {
+    case 'parquet':
+      return parquetRecords(storage, path, settings);
+    case 'arrow':
+      return arrowRecords(storage, path, settings);
+    case 'json':
+      return jsonRecords(storage, path, settings);
+    case 'torch':
+      return torchRecords(storage, path, settings);
+  }
+}
