@@ -62,7 +62,7 @@ beforeAll(async () => {
     options,
   );
   truth = await rowsOf(at('both'));
-}, 240_000);
+});
 
 describe('losses of a model that scored the same rows elsewhere', () => {
   it('make a packed run a scored one, with documents, provenance and conventions', async () => {
@@ -149,7 +149,7 @@ describe('losses of a model that scored the same rows elsewhere', () => {
     await importFrom(at('packed'), write(truth.map(recordOf)), at('to-train'));
     const weights = await train('trained', at('to-train', 'scored'));
     expect(weights.equals(await train('trained-truth', at('both', 'scored')))).toBe(true);
-  }, 120_000);
+  });
 
   it('as a stage of a pipeline', async () => {
     const source = write(truth.map(recordOf));
@@ -318,7 +318,7 @@ describe('stopped and started again', () => {
     expect(code).toBe(0);
     expect(stdout).toMatch(/of the parts were done before/);
     expect(digestFolder(out)).toEqual(expected);
-  }, 120_000);
+  });
 
   it('by documents too: records of parts that are done are passed over', async () => {
     for (const packing of ['packed', 'document'] as const) {
@@ -410,5 +410,5 @@ import { localStorage } from '${new URL('../../dist/storage/local.js', import.me
     const [small, large] = [peak(5), peak(40)];
     console.log(`peak memory: ${small.toFixed(0)} MB for 5 documents, ${large.toFixed(0)} MB for 40`);
     expect(large - small).toBeLessThan(80);
-  }, 120_000);
+  });
 });
