@@ -283,13 +283,13 @@ describe('a pipeline of a request', () => {
 describe('settings that are texts', () => {
   /** Settings that are opened as files or folders: each passes through `mapPaths`. */
   const PATHS = new Set(
-    'shards reference current out tokenizer.path run.cache model.start model.config model.tokenizer data.sources.path held_out.sources model held_out task_data run arms start evaluations weighted tokenizer dynamics overlap.reference overlap.evaluation compare'.split(
+    'shards reference current out tokenizer.path run.cache model.start model.config model.tokenizer data.sources.path held_out.sources model held_out task_data run arms start evaluations weighted tokenizer dynamics overlap.reference overlap.evaluation compare losses'.split(
       ' ',
     ),
   );
   /** Names, columns, titles: never opened. */
   const NAMES = new Set(
-    'corpus.text corpus.keep select.method select.scope select.domains method scope domains by title baseline sections.module overlap.reference_text overlap.evaluation_text'.split(
+    'corpus.text corpus.keep select.method select.scope select.domains method scope domains by title baseline sections.module overlap.reference_text overlap.evaluation_text model_name ids_column losses_column'.split(
       ' ',
     ),
   );
