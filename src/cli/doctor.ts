@@ -1,5 +1,8 @@
 import type { CommandModule } from 'yargs';
+import { PROVIDER_VARIABLE } from '../inspect/cuda.js';
 import { diagnose } from '../inspect/doctor.js';
+import { fixCuda } from '../inspect/fix-cuda.js';
+import { findCuda } from '../inspect/providers.js';
 import { defaultCacheFolder } from '../run/open-inputs.js';
 import { EXIT, untilInterrupted } from './exit.js';
 import { diagnosisText } from './views/diagnosis.js';
@@ -9,10 +12,21 @@ export const doctorCommand: CommandModule = {
   describe: 'What works on this machine, what is missing, and how to get it',
   builder: (yargs) =>
     yargs
+      .option('fix', {
+        type: 'boolean',
+        default: false,
+        description: 'Fetch the CUDA provider where it is missing, then look again',
+      })
+      .option('provider', {
+        type: 'string',
+        description: `With --fix: take the CUDA provider from this folder or library (or set ${PROVIDER_VARIABLE})`,
+      })
       .option('json', { type: 'boolean', default: false, description: 'Print the diagnosis as JSON' })
+      .example('$0 doctor --fix --provider /opt/onnxruntime/lib', 'CUDA by libraries that are there already')
       .example('$0 doctor', 'Providers that really load, threads, memory, codecs, disk'),
   handler: (args) =>
     untilInterrupted(async () => {
+      if (args['fix'] === true) await fix(args['provider'] as string | undefined);
       const diagnosis = await diagnose(defaultCacheFolder(), process.cwd());
       process.stdout.write(
         `${args['json'] === true ? JSON.stringify(diagnosis, null, 2) : diagnosisText(diagnosis)}\n`,
@@ -20,3 +34,13 @@ export const doctorCommand: CommandModule = {
       return diagnosis.cpuWorks ? EXIT.done : EXIT.failed;
     }),
 };
+
+/** Says what it did on standard error: the diagnosis that follows may be JSON. */
+async function fix(provider: string | undefined): Promise<void> {
+  const facts = await findCuda();
+  const lines =
+    facts === null
+      ? ['CUDA runs on Linux x64 with onnxruntime-node installed; there is nothing to fix here']
+      : await fixCuda(facts, provider ?? (process.env[PROVIDER_VARIABLE] || null));
+  for (const line of lines) process.stderr.write(`${line}\n`);
+}

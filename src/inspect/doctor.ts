@@ -32,7 +32,7 @@ export interface Diagnosis {
 
 /** Tries everything that a run depends on. Writes one small file into the cache folder and removes it. */
 export async function diagnose(cacheFolder: string, workFolder: string): Promise<Diagnosis> {
-  const runtime = describeRuntime();
+  const runtime = await describeRuntime();
   return {
     machine: await describeMachine(),
     runtime,

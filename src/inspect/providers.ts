@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import type { Device } from '../model/prepared-model.js';
 import { type DeviceProbe, probeDevice } from '../score/device.js';
+import { type CudaFacts, cudaFacts, cudaFindings } from './cuda.js';
 
 export interface Runtime {
   /** Of the installed onnxruntime-node; null when it is not found. */
@@ -17,18 +18,33 @@ export interface Runtime {
 export interface DeviceReport extends DeviceProbe {
   /** What to do about a device that does not load; null where nothing helps or nothing is wrong. */
   readonly remedy: string | null;
+  /** CUDA: what stands in the way, beside the remedy; also of a provider that loads. */
+  readonly findings: readonly string[];
 }
 
 const require = createRequire(import.meta.url);
 
 /** Loads each provider in a process of its own and says what the missing ones need. */
-export function describeRuntime(): Runtime {
+export async function describeRuntime(): Promise<Runtime> {
   const { version, folder } = findRuntime();
+  const cuda = await findCuda();
+  const findings = cuda === null ? [] : cudaFindings(cuda);
   const devices = (['cpu', 'cuda', 'webgpu'] as const).map((device): DeviceReport => {
     const probe = probeDevice(device);
-    return { ...probe, remedy: probe.loads ? null : remedyFor(device, version, folder) };
+    return {
+      ...probe,
+      remedy: probe.loads ? null : remedyFor(device, version, folder, findings),
+      findings: device === 'cuda' ? findings : [],
+    };
   });
   return { version, folder, devices };
+}
+
+/** What there is of CUDA; null where it cannot run at all. */
+export async function findCuda(): Promise<CudaFacts | null> {
+  const { version, folder } = findRuntime();
+  if (version === null || folder === null || platform() !== 'linux' || arch() !== 'x64') return null;
+  return cudaFacts(version, folder);
 }
 
 function findRuntime(): Pick<Runtime, 'version' | 'folder'> {
@@ -42,9 +58,12 @@ function findRuntime(): Pick<Runtime, 'version' | 'folder'> {
   }
 }
 
-const CUDA_LIBRARIES = ['libonnxruntime_providers_shared.so', 'libonnxruntime_providers_cuda.so'];
-
-function remedyFor(device: Device, version: string | null, folder: string | null): string | null {
+function remedyFor(
+  device: Device,
+  version: string | null,
+  folder: string | null,
+  findings: readonly string[],
+): string | null {
   if (version === null) return 'onnxruntime-node is not installed; run npm install again';
   if (folder === null)
     return `onnxruntime-node ${version} has no binding for ${platform()} ${arch()}; use Linux x64 or arm64, macOS arm64 or Windows`;
@@ -52,9 +71,6 @@ function remedyFor(device: Device, version: string | null, folder: string | null
   if (device === 'webgpu')
     return 'needs a GPU with a Vulkan, Metal or Direct3D 12 driver; software renderers are refused';
   if (platform() !== 'linux' || arch() !== 'x64') return 'CUDA runs on Linux x64 only';
-  const missing = CUDA_LIBRARIES.filter((name) => !existsSync(join(folder, name)));
-  if (missing.length > 0) {
-    return `${missing.join(' and ')} of ONNX Runtime ${version} (the same version as onnxruntime-node) not found in ${folder}; put the files there, or reinstall onnxruntime-node with ONNXRUNTIME_NODE_INSTALL=cuda12, whose install script fetches them`;
-  }
-  return `the provider's files are in ${folder}; it needs an NVIDIA driver, and cuBLAS, cuBLASLt, cuDNN, cuFFT, cuRAND and the CUDA runtime of its CUDA version where the loader looks (LD_LIBRARY_PATH is ${process.env['LD_LIBRARY_PATH'] || 'not set'})`;
+  if (findings.length > 0) return findings.join('; ');
+  return `the provider's files are in ${folder}, the libraries it needs by name are found and a driver answers; whatever else it loads (cuDNN, for some builds) must be where the loader looks (LD_LIBRARY_PATH is ${process.env['LD_LIBRARY_PATH'] || 'not set'})`;
 }
