@@ -70,7 +70,7 @@ describe('the tarball', () => {
       ]),
     );
     const allowed =
-      /^(package\.json|scripts\/preinstall\.mjs|README\.md|LICENSE|CHANGELOG\.md|dist\/.*\.(js|d\.ts)|dist\/web\/(index\.html|icon\.svg|assets\/[\w-]+\.css)|schemas\/[\w.-]+\.json|pipelines\/[\w.-]+\.yaml|pipelines\/shapes\/[\w.-]+\.json|pipelines\/deploy\/(slurm\.sh|kubernetes\.yaml|Containerfile))$/;
+      /^(package\.json|scripts\/preinstall\.mjs|README\.md|LICENSE|CHANGELOG\.md|dist\/.*\.(js|d\.ts)|dist\/web\/(index\.html|icon\.svg|assets\/[\w-]+\.css)|schemas\/[\w.-]+\.json|pipelines\/[\w.-]+\.yaml|pipelines\/shapes\/[\w.-]+\.json|pipelines\/deploy\/(slurm\.sh|kubernetes\.yaml|Containerfile(\.cuda)?))$/;
     expect(paths.filter((path) => !allowed.test(path))).toEqual([]);
     expect(paths.filter((path) => /\.test\.|\.map$|(^|\/)(test|fixtures|bench)\//.test(path))).toEqual([]);
   });

@@ -84,7 +84,8 @@ export function unscored(sequence: Sequence, roles: readonly ModelRole[], entrop
   };
 }
 
-function lossesOfRow(
+/** What one model said of one row of a batch, checked: a target without a finite loss is an error. */
+export function lossesOfRow(
   batch: Batch,
   row: number,
   sequence: Sequence,

@@ -180,8 +180,8 @@ describe('what is ready to deploy', () => {
     );
   });
 
-  it('is a container file that copies what is there', () => {
-    const text = readFileSync(join(deploy, 'Containerfile'), 'utf8');
+  it.each(['Containerfile', 'Containerfile.cuda'])('%s copies what is there', (name) => {
+    const text = readFileSync(join(deploy, name), 'utf8');
     const copied = [...text.matchAll(/^COPY (?!--from)(.*) \S+$/gm)].flatMap(
       ([, paths]) => paths?.split(' ') ?? [],
     );

@@ -53,7 +53,11 @@ export async function pipeline(job, { watch, emit, checkpoints, corpus, timeLeft
       tokenizer: { path: tokenizer },
       corpus: { part_bytes: job.partBytes },
       sequence: { length },
-      score: { device: job.device, batch_tokens: rows * length },
+      score: {
+        device: job.device,
+        batch_tokens: rows * length,
+        ...(job.device === 'cuda' && { precision: job.precision }),
+      },
       run: { cache: job.cache },
     },
     'bench/gpu',
