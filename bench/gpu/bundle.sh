@@ -31,7 +31,7 @@ done
 find "$work/app/node_modules" -type f \( -name '*.map' -o -name '*.d.ts' -o -name '*.md' -o -name '*.ts' \) -delete
 # Native code of other systems, and builds for browsers.
 find "$work/app/node_modules" -name '*.node' ! -name '*linux-x64-gnu*' -delete
-find "$work/app/node_modules" -type d \( -name umd -o -name es5 -o -name locales \) -prune -exec rm -rf {} +
+find "$work/app/node_modules" -type d \( -name umd -o -name es5 \) -prune -exec rm -rf {} +
 tar -C "$work" -cf - app | xz -6 -T2 > "$out/app.tar.xz"
 cp -r "$pieces/core" "$pieces/cuda" "$out/"
 cp bench/gpu/run-bundle.sh "$out/run.sh"
