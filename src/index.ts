@@ -103,7 +103,7 @@ export { FORMATS } from './export/formats.js';
 export type { ExportManifest } from './export/manifest.js';
 export { exportManifestSchema, readExportManifest } from './export/manifest.js';
 export type { ExportRows, TokenStream } from './export/rows.js';
-export { tokenStream } from './export/rows.js';
+export { tokenStreams } from './export/rows.js';
 export type { ExportSource } from './export/source.js';
 
 // What a file, a folder or a machine is.

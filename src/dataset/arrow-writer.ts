@@ -114,17 +114,24 @@ export async function createArrowFile(
 export interface ArrowStreamEncoder {
   /** The schema's message: the stream's first bytes. */
   readonly head: Uint8Array;
-  /** A record batch; its arrays may be reused afterwards. */
+  /** A record batch; its arrays may be reused afterwards. The bytes are valid until the next one. */
   batch(rows: number, columns: readonly ColumnData[]): Uint8Array;
   /** The stream's last bytes. */
   readonly end: Uint8Array;
 }
 
-export const arrowStream = (schema: Schema): ArrowStreamEncoder => ({
-  head: encapsulated(Message.encode(Message.from(schema))),
-  batch: (rows, columns) => recordBatch(rows, columns, undefined).message,
-  end: asBytes(Int32Array.of(-1, 0)),
-});
+export function arrowStream(schema: Schema): ArrowStreamEncoder {
+  let memory = new Uint8Array(0);
+  const room = (bytes: number): Uint8Array => {
+    if (memory.length < bytes) memory = new Uint8Array(bytes);
+    return memory.subarray(0, bytes);
+  };
+  return {
+    head: encapsulated(Message.encode(Message.from(schema))),
+    batch: (rows, columns) => recordBatch(rows, columns, undefined, room).message,
+    end: asBytes(Int32Array.of(-1, 0)),
+  };
+}
 
 /** A message's flatbuffer with its continuation mark and length, padded to 8 bytes. */
 function encapsulated(flatbuffer: Uint8Array): Uint8Array {
@@ -134,18 +141,27 @@ function encapsulated(flatbuffer: Uint8Array): Uint8Array {
   return bytes;
 }
 
-/** Pieces one after another, each padded to 8 bytes, in fresh memory. */
-function frame(pieces: readonly Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(pieces.reduce((sum, piece) => sum + align(piece.length), 0));
+const fresh = (bytes: number): Uint8Array => new Uint8Array(bytes);
+
+/** Pieces one after another, each padded with zeros to 8 bytes. */
+function frame(pieces: readonly Uint8Array[], room = fresh): Uint8Array {
+  const bytes = room(pieces.reduce((sum, piece) => sum + align(piece.length), 0));
   let at = 0;
   for (const piece of pieces) {
     bytes.set(piece, at);
-    at += align(piece.length);
+    const end = at + align(piece.length);
+    bytes.fill(0, at + piece.length, end);
+    at = end;
   }
   return bytes;
 }
 
-function recordBatch(rows: number, columns: readonly ColumnData[], codec: BodyCodec | undefined) {
+function recordBatch(
+  rows: number,
+  columns: readonly ColumnData[],
+  codec: BodyCodec | undefined,
+  room = fresh,
+) {
   const buffers = columns
     .flatMap((column) => column.buffers)
     .map((view) => (codec && view.byteLength > 0 ? compressBuffer(codec, asBytes(view)) : asBytes(view)));
@@ -160,5 +176,5 @@ function recordBatch(rows: number, columns: readonly ColumnData[], codec: BodyCo
   );
   const header = new RecordBatch(rows, nodes, regions, codec ? new BodyCompression(codec.type) : null);
   const metadata = encapsulated(Message.encode(Message.from(header, bodyBytes)));
-  return { message: frame([metadata, ...buffers]), metadataBytes: metadata.length, bodyBytes };
+  return { message: frame([metadata, ...buffers], room), metadataBytes: metadata.length, bodyBytes };
 }

@@ -1,7 +1,7 @@
 import { documentLengths } from './document-lengths.js';
 import type { ExportFormat, OutputFile } from './format.js';
-import { bytesOf, maskOf, narrowIds, shardName, tokenBytes } from './ids.js';
-import { tokenStream } from './rows.js';
+import { bytesOf, idBytes, maskOf, shardName, tokenBytes } from './ids.js';
+import { tokenStreams } from './rows.js';
 
 /**
  * datatrove's tokenized files: `.ds` ids, `.ds.index` the ends of documents (uint64, in tokens), `.ds.loss` a byte a
@@ -21,11 +21,13 @@ export const datatrove: ExportFormat = {
     const loss = await create(`${name}.loss`);
     const ends = await create(`${name}.index`);
     const lengths = documentLengths();
+    const streamOf = tokenStreams();
+    const narrow = idBytes(settings);
     return {
       async write(rows) {
-        const stream = tokenStream(rows);
+        const stream = streamOf(rows);
         lengths.add(rows.place, stream);
-        await tokens.write(bytesOf(narrowIds(stream.ids, settings, rows.place)));
+        await tokens.write(narrow(stream.ids, rows.place));
         await loss.write(maskOf(stream.weights));
       },
       finish: () => writeSums(ends, lengths.finish(), 1, 'ends'),

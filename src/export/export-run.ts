@@ -17,7 +17,7 @@ import { formatNamed } from './formats.js';
 import { type ExportManifest, exportManifestBytes, readExportManifest } from './manifest.js';
 import { type PlannedShard, planShards } from './plan.js';
 import { rowCount } from './rows.js';
-import { changed, type ExportSource, openExportSource, readSlice } from './source.js';
+import { changed, type ExportSource, isWhole, openExportSource, readSlice } from './source.js';
 import { fractionError, type WeightRules } from './weights.js';
 
 export interface ExportOptions {
@@ -287,20 +287,31 @@ async function writeShard(
     const counts = { rows: 0, tokens: 0, kept: 0, weight_sum: 0 };
     for (const slice of slices) {
       const sliceKept = { kept: 0, tokens: 0 };
-      await checkBytes(storage, slice.part, sound);
-      for await (const rows of readSlice(storage, context.source, slice, rules)) {
-        signal.throwIfAborted();
-        const sums = sumWeights(rows.weights);
-        counts.rows += rowCount(rows);
-        counts.tokens += rows.inputIds.length;
-        counts.kept += sums.kept;
-        counts.weight_sum += sums.sum;
-        sliceKept.kept += sums.kept;
-        sliceKept.tokens += rows.inputIds.length;
-        await writer.write(rows);
-        sink({ event: 'progress', tokens: rows.inputIds.length, text_bytes: 0 });
+      const { manifest } = slice.part;
+      // A whole part is hashed as it is read, and nothing is committed before its end. A part that is cut is read in pieces,
+      // each of which may be committed: it is hashed before its first row is taken.
+      const hashed = isWhole(slice) && !sound.has(manifest) ? digestOf(manifest, 'sequences') : undefined;
+      if (hashed === undefined) await checkBytes(storage, slice.part, sound);
+      try {
+        for await (const rows of readSlice(storage, context.source, slice, rules, hashed)) {
+          signal.throwIfAborted();
+          const sums = sumWeights(rows.weights);
+          counts.rows += rowCount(rows);
+          counts.tokens += rows.inputIds.length;
+          counts.kept += sums.kept;
+          counts.weight_sum += sums.sum;
+          sliceKept.kept += sums.kept;
+          sliceKept.tokens += rows.inputIds.length;
+          await writer.write(rows);
+          sink({ event: 'progress', tokens: rows.inputIds.length, text_bytes: 0 });
+        }
+        checkPart(slice, sliceKept, context.source, rules);
+      } catch (error) {
+        // Damaged bytes read as wrong rows, ids and weights: that they are damaged is what is wrong with them.
+        if (error instanceof TokensieveError) await checkBytes(storage, slice.part, sound);
+        throw error;
       }
-      checkPart(slice, sliceKept, context.source, rules);
+      sound.add(manifest);
     }
     await writer.finish();
     const manifest: ExportManifest = {
@@ -327,12 +338,13 @@ async function writeShard(
 
 /** A part that was read whole must have the tokens that its manifest counts. */
 function checkPart(
-  { part, rowStart, rowEnd }: PlannedShard['slices'][number],
+  slice: PlannedShard['slices'][number],
   found: { readonly kept: number; readonly tokens: number },
   { kind }: ExportSource,
   { threshold }: WeightRules,
 ): void {
-  if (rowStart > 0 || rowEnd < part.rows) return;
+  if (!isWhole(slice)) return;
+  const { part } = slice;
   const { counts, shard, part: number } = part.manifest;
   const kept = threshold !== null ? undefined : kind === 'scored' ? counts.eligible : counts.kept;
   if (found.tokens === counts.tokens && (kept === undefined || kept === found.kept)) return;
@@ -342,10 +354,7 @@ function checkPart(
   );
 }
 
-/**
- * Flipped bits are weights and losses like others, and nothing downstream would tell: a part's file is hashed before its first
- * row is taken.
- */
+/** Flipped bits are weights and losses like others, and nothing downstream would tell: every part's file is hashed. */
 async function checkBytes(storage: Storage, part: SourcePart, sound: Set<Manifest>): Promise<void> {
   const { manifest, folder } = part;
   if (sound.has(manifest)) return;

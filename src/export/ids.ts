@@ -9,26 +9,32 @@ export const bytesOf = (view: ArrayBufferView): Uint8Array =>
 export const tokenBytes = ({ token_type }: Pick<ExportSettings, 'token_type'>): number =>
   token_type === 'uint16' ? 2 : 4;
 
-/** The ids in the type that was asked for. Throws a usage error (`id-too-large`) where one has no room. */
-export function narrowIds(
-  ids: Int32Array,
-  { token_type }: Pick<ExportSettings, 'token_type'>,
-  place: PartPlace,
-): Uint16Array | Uint32Array {
-  if (token_type === 'uint32') return new Uint32Array(ids.buffer, ids.byteOffset, ids.length);
-  const narrow = new Uint16Array(ids.length);
-  for (let i = 0; i < ids.length; i++) {
-    const id = ids[i] as number;
-    if (id > 0xffff) {
-      throw usageError(
-        'id-too-large',
-        `${place.shard} part ${place.part}: id ${id} has no room in uint16; export with --token-type uint32`,
-      );
+/** What a format writes of some ids: the bytes are valid until the next call. */
+export type IdBytes = (ids: Int32Array, place: PartPlace) => Uint8Array;
+
+/** Ids in the type that was asked for. Throws a usage error (`id-too-large`) where one has no room. */
+export function idBytes({ token_type }: Pick<ExportSettings, 'token_type'>): IdBytes {
+  // An id is not negative, so that int32 and uint32 are the same bytes.
+  if (token_type === 'uint32') return bytesOf;
+  let narrow = new Uint16Array(0);
+  return (ids, place) => {
+    if (ids.length > narrow.length) narrow = new Uint16Array(ids.length);
+    let all = 0;
+    for (let i = 0; i < ids.length; i++) {
+      const id = ids[i] as number;
+      all |= id;
+      narrow[i] = id;
     }
-    narrow[i] = id;
-  }
-  return narrow;
+    if (all >>> 16 !== 0) throw tooLarge(ids, place);
+    return bytesOf(narrow.subarray(0, ids.length));
+  };
 }
+
+const tooLarge = (ids: Int32Array, { shard, part }: PartPlace) =>
+  usageError(
+    'id-too-large',
+    `${shard} part ${part}: id ${ids.find((id) => id >>> 16 !== 0)} has no room in uint16; export with --token-type uint32`,
+  );
 
 /** `train.bin` alone, `train_00000.bin` and on of several. */
 export const shardName = (stem: string, index: number, shards: number, rest: string): string =>

@@ -2,8 +2,8 @@ import type { ExportSettings } from '../config/export.js';
 import { writeSums } from './datatrove.js';
 import { documentLengths } from './document-lengths.js';
 import type { ExportFormat, OutputFile } from './format.js';
-import { bytesOf, narrowIds, shardName, sidecarBytes, sidecarOf, sidecarReason, tokenBytes } from './ids.js';
-import { tokenStream } from './rows.js';
+import { bytesOf, idBytes, shardName, sidecarBytes, sidecarOf, sidecarReason, tokenBytes } from './ids.js';
+import { tokenStreams } from './rows.js';
 
 /**
  * Megatron's indexed data set: `.bin` with the ids and `.idx` with where each document's are, and a second one with
@@ -25,11 +25,13 @@ export const megatron: ExportFormat = {
     const sidecar = await create(`${stem(settings.sidecar)}.bin`);
     const sidecarIndex = await create(`${stem(settings.sidecar)}.idx`);
     const lengths = documentLengths();
+    const streamOf = tokenStreams();
+    const narrow = idBytes(settings);
     return {
       async write(rows) {
-        const stream = tokenStream(rows);
+        const stream = streamOf(rows);
         lengths.add(rows.place, stream);
-        await documents.write(bytesOf(narrowIds(stream.ids, settings, rows.place)));
+        await documents.write(narrow(stream.ids, rows.place));
         await sidecar.write(bytesOf(sidecarOf(settings, stream.ids, stream.weights)));
       },
       async finish() {

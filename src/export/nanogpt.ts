@@ -1,6 +1,6 @@
 import type { ExportFormat } from './format.js';
-import { bytesOf, narrowIds, shardName, sidecarBytes, sidecarOf, sidecarReason, tokenBytes } from './ids.js';
-import { tokenStream } from './rows.js';
+import { bytesOf, idBytes, shardName, sidecarBytes, sidecarOf, sidecarReason, tokenBytes } from './ids.js';
+import { tokenStreams } from './rows.js';
 
 /**
  * Flat ids as nanoGPT reads them (`np.memmap('train.bin', dtype=np.uint16)`), and a sidecar of as many entries:
@@ -18,10 +18,12 @@ export const nanogpt: ExportFormat = {
   async open({ settings, index, shards, create }) {
     const ids = await create(shardName('train', index, shards, '.bin'));
     const sidecar = await create(shardName('train', index, shards, `.${settings.sidecar}.bin`));
+    const streamOf = tokenStreams();
+    const narrow = idBytes(settings);
     return {
       async write(rows) {
-        const stream = tokenStream(rows);
-        await ids.write(bytesOf(narrowIds(stream.ids, settings, rows.place)));
+        const stream = streamOf(rows);
+        await ids.write(narrow(stream.ids, rows.place));
         await sidecar.write(bytesOf(sidecarOf(settings, stream.ids, stream.weights)));
       },
       finish: async () => undefined,

@@ -1,6 +1,6 @@
 import type { ExportFormat } from './format.js';
-import { bytesOf, maskOf, narrowIds, tokenBytes } from './ids.js';
-import { tokenStream } from './rows.js';
+import { idBytes, maskOf, tokenBytes } from './ids.js';
+import { tokenStreams } from './rows.js';
 
 /**
  * Token arrays and label masks for OLMo-core's numpy datasets. They are named `.npy` there but hold raw values
@@ -19,10 +19,12 @@ export const olmo: ExportFormat = {
     const name = `${String(index).padStart(5, '0')}.npy`;
     const tokens = await create(`tokens/${name}`);
     const mask = await create(`label_mask/${name}`);
+    const streamOf = tokenStreams();
+    const narrow = idBytes(settings);
     return {
       async write(rows) {
-        const { ids, weights } = tokenStream(rows);
-        await tokens.write(bytesOf(narrowIds(ids, settings, rows.place)));
+        const { ids, weights } = streamOf(rows);
+        await tokens.write(narrow(ids, rows.place));
         await mask.write(maskOf(weights));
       },
       finish: async () => undefined,

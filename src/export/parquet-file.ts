@@ -3,18 +3,22 @@ import { ByteWriter } from 'hyparquet-writer/src/bytewriter.js';
 import { writePageHeader } from 'hyparquet-writer/src/datapage.js';
 import { writeMetadata } from 'hyparquet-writer/src/metadata.js';
 import { type BodyCodec, codecFor } from '../dataset/codecs.js';
+import { type ColumnBuffer, columnBuffer } from './column-buffer.js';
 import type { OutputFile } from './format.js';
+import { growableInt32 } from './growable.js';
 import { bytesOf } from './ids.js';
 
 /**
  * Parquet row groups from typed arrays. Headers and the footer are encoded by hyparquet-writer; the pages' bytes are
  * the arrays themselves, because its own encoder goes value by value (54 MB a CPU second, 14 for lists). One data
- * page (version 2) a column chunk, PLAIN; values that are NaN become nulls.
+ * page (version 2) a column chunk: PLAIN, or a dictionary and runs where values repeat in runs. NaN becomes null.
  */
 export type ParquetColumn =
   | { readonly kind: 'int32' | 'int64' | 'float'; readonly name: string }
   /** One string a row group. */
   | { readonly kind: 'constant'; readonly name: string }
+  /** Whole numbers that stay the same for many rows. */
+  | { readonly kind: 'runs'; readonly name: string; readonly item: 'int32' | 'int64' }
   | { readonly kind: 'list'; readonly name: string; readonly item: 'int32' | 'int64' | 'float' };
 
 /** Values of a row group. Lists have offsets [rows + 1] from 0. */
@@ -23,9 +27,22 @@ export type ParquetValues =
   | BigInt64Array
   | Float32Array
   | string
+  | ParquetRuns
   | { readonly offsets: Int32Array; readonly items: Int32Array | BigInt64Array | Float32Array };
 
+/** Value i stands in `counts[i]` rows. */
+export interface ParquetRuns {
+  readonly values: Int32Array | BigInt64Array;
+  readonly counts: Int32Array;
+}
+
 const PHYSICAL = { int32: 'INT32', int64: 'INT64', float: 'FLOAT' } as const;
+const DICTIONARY = ['PLAIN', 'RLE_DICTIONARY'] as const;
+
+const physicalOf = (column: ParquetColumn) =>
+  column.kind === 'constant' ? 'BYTE_ARRAY' : PHYSICAL['item' in column ? column.item : column.kind];
+const encodingsOf = ({ kind }: ParquetColumn): ('PLAIN' | 'RLE' | 'RLE_DICTIONARY')[] =>
+  kind === 'constant' || kind === 'runs' ? [...DICTIONARY] : ['PLAIN', 'RLE'];
 
 export interface ParquetFile {
   /** Writes one row group. */
@@ -39,6 +56,7 @@ export async function createParquetFile(
   compression: 'none' | 'zstd',
 ): Promise<ParquetFile> {
   const codec = await codecFor(compression);
+  const scratch = columnBuffer<Float32Array>((length) => new Float32Array(length));
   const groups: FileMetaData['row_groups'] = [];
   await file.write(Buffer.from('PAR1'));
   return {
@@ -47,18 +65,15 @@ export async function createParquetFile(
       const before = file.bytes;
       let uncompressed = 0;
       for (const [i, column] of columns.entries()) {
-        const pages = encodeColumn(values[i] ?? '', rows, codec);
+        const pages = encodeColumn(values[i] ?? '', rows, codec, scratch);
         const at = file.bytes;
         for (const bytes of pages.bytes) await file.write(bytes);
         uncompressed += pages.uncompressed;
         chunks.push({
           file_offset: BigInt(at),
           meta_data: {
-            type:
-              column.kind === 'constant'
-                ? 'BYTE_ARRAY'
-                : PHYSICAL[column.kind === 'list' ? column.item : column.kind],
-            encodings: column.kind === 'constant' ? ['PLAIN', 'RLE_DICTIONARY'] : ['PLAIN', 'RLE'],
+            type: physicalOf(column),
+            encodings: encodingsOf(column),
             path_in_schema: column.kind === 'list' ? [column.name, 'list', 'element'] : [column.name],
             codec: codec === undefined ? 'UNCOMPRESSED' : 'ZSTD',
             num_values: BigInt(pages.values),
@@ -106,7 +121,8 @@ function schemaOf(columns: readonly ParquetColumn[]): SchemaElement[] {
         { name: 'element', type: PHYSICAL[column.item], repetition_type: repetition(column.item) },
       );
     } else {
-      elements.push({ name, type: PHYSICAL[column.kind], repetition_type: repetition(column.kind) });
+      const kind = column.kind === 'runs' ? column.item : column.kind;
+      elements.push({ name, type: PHYSICAL[kind], repetition_type: repetition(kind) });
     }
   }
   return elements;
@@ -124,21 +140,33 @@ interface Pages {
   readonly values: number;
 }
 
-function encodeColumn(values: ParquetValues, rows: number, codec: BodyCodec | undefined): Pages {
-  if (typeof values === 'string') return constantPages(values, rows, codec);
+/** @param scratch memory for the values of a column without its nulls */
+function encodeColumn(
+  values: ParquetValues,
+  rows: number,
+  codec: BodyCodec | undefined,
+  scratch: ColumnBuffer<Float32Array>,
+): Pages {
+  if (typeof values === 'string') {
+    const string = Buffer.from(values, 'utf8');
+    const entry = Buffer.concat([bytesOf(Int32Array.of(string.length)), string]);
+    return dictionaryPages({ entries: 1, bytes: entry }, Int32Array.of(0), Int32Array.of(rows), rows, codec);
+  }
+  if ('counts' in values) return runPages(values, rows, codec);
   const isList = 'offsets' in values;
   const items = isList ? values.items : values;
-  const present = items instanceof Float32Array ? withoutNaN(items) : null;
+  const isOptional = items instanceof Float32Array;
+  const runs = isOptional ? presentRuns(items) : Int32Array.of(0, items.length);
+  const present = isOptional ? gathered(items, runs, scratch) : items;
   const levels = new ByteWriter();
   const list = isList ? values.offsets : null;
   if (list !== null) repetitionLevels(levels, list);
   const repetitionBytes = levels.offset;
   // The level of a present value: one for the list, one for an optional item.
-  const full = (isList ? 1 : 0) + (items instanceof Float32Array ? 1 : 0);
-  if (full > 0) definitionLevels(levels, items, list, full);
+  const full = (isList ? 1 : 0) + (isOptional ? 1 : 0);
+  if (full > 0) definitionLevels(levels, items.length, runs, list, full);
   const empty = list === null ? 0 : emptyLists(list);
-  const nulls = items.length - (present?.length ?? items.length) + empty;
-  const body = bytesOf(present ?? items);
+  const body = bytesOf(present);
   const { stored, compressed } = store(body, codec);
   const count = items.length + empty;
   const header = new ByteWriter();
@@ -148,7 +176,7 @@ function encodeColumn(values: ParquetValues, rows: number, codec: BodyCodec | un
     compressed_page_size: levels.offset + stored.length,
     data_page_header_v2: {
       num_values: count,
-      num_nulls: nulls,
+      num_nulls: items.length - present.length + empty,
       num_rows: rows,
       encoding: 'PLAIN',
       definition_levels_byte_length: levels.offset - repetitionBytes,
@@ -164,27 +192,51 @@ function encodeColumn(values: ParquetValues, rows: number, codec: BodyCodec | un
   };
 }
 
-/** A dictionary of one string, and one run of it. */
-function constantPages(text: string, rows: number, codec: BodyCodec | undefined): Pages {
-  const string = Buffer.from(text, 'utf8');
-  const entry = Buffer.concat([bytesOf(Int32Array.of(string.length)), string]);
-  const run = new ByteWriter();
-  run.appendUint8(1);
-  run.appendVarInt(rows << 1);
-  run.appendUint8(0);
-  const [dictionary, indices] = [store(entry, codec), store(run.getBytes(), codec)];
+/** A dictionary of the distinct values, in the order in which they come, and their runs. */
+function runPages({ values, counts }: ParquetRuns, rows: number, codec: BodyCodec | undefined): Pages {
+  const places = new Map<number | bigint, number>();
+  const indices = new Int32Array(values.length);
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i] ?? 0;
+    let place = places.get(value);
+    if (place === undefined) {
+      place = places.size;
+      places.set(value, place);
+    }
+    indices[i] = place;
+  }
+  const entries =
+    values instanceof BigInt64Array
+      ? BigInt64Array.from(places.keys() as Iterable<bigint>)
+      : Int32Array.from(places.keys() as Iterable<number>);
+  return dictionaryPages({ entries: entries.length, bytes: bytesOf(entries) }, indices, counts, rows, codec);
+}
+
+/** A dictionary, and a page of runs of its entries. */
+function dictionaryPages(
+  dictionary: { readonly entries: number; readonly bytes: Uint8Array },
+  indices: Int32Array,
+  counts: Int32Array,
+  rows: number,
+  codec: BodyCodec | undefined,
+): Pages {
+  const bits = Math.max(1, 32 - Math.clz32(dictionary.entries - 1));
+  const runs = new ByteWriter();
+  runs.appendUint8(bits);
+  for (let i = 0; i < indices.length; i++) writeRun(runs, indices[i] ?? 0, counts[i] ?? 0, bits);
+  const [entries, body] = [store(dictionary.bytes, codec), store(runs.getBytes(), codec)];
   const first = new ByteWriter();
   writePageHeader(first, {
     type: 'DICTIONARY_PAGE',
-    uncompressed_page_size: dictionary.body.length,
-    compressed_page_size: dictionary.stored.length,
-    dictionary_page_header: { num_values: 1, encoding: 'PLAIN' },
+    uncompressed_page_size: entries.body.length,
+    compressed_page_size: entries.stored.length,
+    dictionary_page_header: { num_values: dictionary.entries, encoding: 'PLAIN' },
   });
   const second = new ByteWriter();
   writePageHeader(second, {
     type: 'DATA_PAGE_V2',
-    uncompressed_page_size: indices.body.length,
-    compressed_page_size: indices.stored.length,
+    uncompressed_page_size: body.body.length,
+    compressed_page_size: body.stored.length,
     data_page_header_v2: {
       num_values: rows,
       num_nulls: 0,
@@ -192,13 +244,13 @@ function constantPages(text: string, rows: number, codec: BodyCodec | undefined)
       encoding: 'RLE_DICTIONARY',
       definition_levels_byte_length: 0,
       repetition_levels_byte_length: 0,
-      is_compressed: indices.compressed,
+      is_compressed: body.compressed,
     },
   });
   return {
-    bytes: [first.getBytes(), dictionary.stored, second.getBytes(), indices.stored],
-    dictionaryBytes: first.offset + dictionary.stored.length,
-    uncompressed: first.offset + dictionary.body.length + second.offset + indices.body.length,
+    bytes: [first.getBytes(), entries.stored, second.getBytes(), body.stored],
+    dictionaryBytes: first.offset + entries.stored.length,
+    uncompressed: first.offset + entries.body.length + second.offset + body.body.length,
     values: rows,
   };
 }
@@ -209,24 +261,33 @@ function store(body: Uint8Array, codec: BodyCodec | undefined) {
   return { body, stored: compressed ? codec.encode(body) : body, compressed };
 }
 
-function withoutNaN(values: Float32Array): Float32Array {
-  let missing = 0;
-  for (let i = 0; i < values.length; i++) if (Number.isNaN(values[i])) missing++;
-  if (missing === 0) return values;
-  const present = new Float32Array(values.length - missing);
-  let filled = 0;
-  for (let i = 0; i < values.length; i++) {
-    const value = values[i] as number;
-    if (!Number.isNaN(value)) present[filled++] = value;
+/** [2 × runs] Where runs of values that are no NaN start and end. */
+function presentRuns(values: Float32Array): Int32Array {
+  const runs = growableInt32();
+  const count = values.length;
+  for (let i = 0; i < count; ) {
+    while (i < count && Number.isNaN(values[i])) i++;
+    if (i === count) break;
+    runs.push(i);
+    while (i < count && !Number.isNaN(values[i])) i++;
+    runs.push(i);
   }
-  return present;
+  return runs.view();
 }
 
-/** Runs of one level, in the RLE half of the hybrid encoding; levels fit a byte. */
-function writeRun(to: ByteWriter, level: number, count: number): void {
+/** The values of the runs one after another: themselves, where nothing is left out. */
+function gathered(values: Float32Array, runs: Int32Array, scratch: ColumnBuffer<Float32Array>): Float32Array {
+  if (runs[0] === 0 && runs[1] === values.length) return values;
+  scratch.clear();
+  for (let i = 0; i < runs.length; i += 2) scratch.append(values.subarray(runs[i], runs[i + 1]));
+  return scratch.view();
+}
+
+/** Runs of one level or index, in the RLE half of the hybrid encoding. */
+function writeRun(to: ByteWriter, value: number, count: number, bits = 1): void {
   if (count === 0) return;
   to.appendVarInt(count << 1);
-  to.appendUint8(level);
+  for (let shift = 0; shift < bits; shift += 8) to.appendUint8((value >>> shift) & 0xff);
 }
 
 /** 0 at a row's first value (or its place, where it has none), 1 at the others. */
@@ -247,33 +308,36 @@ const emptyLists = (offsets: Int32Array): number => {
 /** `full` where there is a value, one less where it is null, 0 where a list is empty. */
 function definitionLevels(
   to: ByteWriter,
-  items: Int32Array | BigInt64Array | Float32Array,
+  count: number,
+  runs: Int32Array,
   offsets: Int32Array | null,
   full: number,
 ): void {
-  let [level, run] = [full, 0];
-  const add = (next: number, count: number): void => {
+  let [level, open] = [full, 0];
+  const add = (next: number, more: number): void => {
+    if (more === 0) return;
     if (next !== level) {
-      writeRun(to, level, run);
-      [level, run] = [next, 0];
+      writeRun(to, level, open);
+      [level, open] = [next, 0];
     }
-    run += count;
+    open += more;
   };
+  let run = 0;
   const addItems = (start: number, end: number): void => {
-    let from = start;
-    if (!(items instanceof Float32Array)) {
-      add(full, end - start);
-      from = end;
-    }
-    while (from < end) {
-      const isNull = Number.isNaN(items[from]);
-      let to = from + 1;
-      while (to < end && Number.isNaN(items[to]) === isNull) to++;
-      add(isNull ? full - 1 : full, to - from);
-      from = to;
+    for (let from = start; from < end; ) {
+      while (run < runs.length && (runs[run + 1] ?? 0) <= from) run += 2;
+      const first = Math.min(end, runs[run] ?? end);
+      if (from < first) {
+        add(full - 1, first - from);
+        from = first;
+      } else {
+        const last = Math.min(end, runs[run + 1] ?? end);
+        add(full, last - from);
+        from = last;
+      }
     }
   };
-  if (offsets === null) addItems(0, items.length);
+  if (offsets === null) addItems(0, count);
   else {
     for (let row = 0; row < offsets.length - 1; row++) {
       const [start, end] = [offsets[row] ?? 0, offsets[row + 1] ?? 0];
@@ -281,5 +345,5 @@ function definitionLevels(
       else addItems(start, end);
     }
   }
-  writeRun(to, level, run);
+  writeRun(to, level, open);
 }

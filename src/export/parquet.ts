@@ -1,7 +1,13 @@
 import type { PartPlace } from '../dataset/part-files.js';
+import { columnBuffer } from './column-buffer.js';
 import type { ExportContext, ExportFormat } from './format.js';
 import { shardName } from './ids.js';
-import { createParquetFile, type ParquetColumn, type ParquetValues } from './parquet-file.js';
+import {
+  createParquetFile,
+  type ParquetColumn,
+  type ParquetRuns,
+  type ParquetValues,
+} from './parquet-file.js';
 import { type ExportRows, rowCount } from './rows.js';
 
 /** Tokens gathered for a row group: some 20 MB of columns. */
@@ -15,11 +21,11 @@ const GROUP_TOKENS = 1 << 19;
 export const parquet: ExportFormat = {
   name: 'parquet',
   summary: 'a table with a row a token or a row a sequence (--rows), for DuckDB, pandas, Polars',
-  semantics: 1,
+  semantics: 2,
   settings: ['rows', 'compression'],
   cut: 'rows',
   bitsOnly: () => null,
-  bytesPerToken: ({ rows }, source) => (rows === 'token' ? 20 : 0) + 8 + 4 * source.losses.length,
+  bytesPerToken: ({ rows }, source) => (rows === 'token' ? 4 : 0) + 8 + 4 * source.losses.length,
   async open(shard) {
     const { settings, index, shards, create } = shard;
     const table = settings.rows === 'token' ? tokenTable(shard) : sequenceTable(shard);
@@ -28,22 +34,22 @@ export const parquet: ExportFormat = {
       table.columns,
       settings.compression,
     );
-    let open: ExportRows[] = [];
+    let open: PartPlace | null = null;
     let tokens = 0;
     const flush = async (): Promise<void> => {
-      const [first] = open;
-      if (first === undefined) return;
-      const { rows, values } = table.gather(first.place, open);
+      if (open === null) return;
+      const { rows, values } = table.gathered(open);
       if (rows > 0) await file.group(rows, values);
-      open = [];
+      table.clear();
+      open = null;
       tokens = 0;
     };
     return {
       async write(rows) {
-        const [first] = open;
-        const { shard: name, part } = rows.place;
-        if (first !== undefined && (first.place.shard !== name || first.place.part !== part)) await flush();
-        open.push(rows);
+        const { place } = rows;
+        if (open !== null && (open.shard !== place.shard || open.part !== place.part)) await flush();
+        open = place;
+        table.add(rows);
         tokens += rows.inputIds.length;
         if (tokens >= GROUP_TOKENS) await flush();
       },
@@ -56,78 +62,121 @@ export const parquet: ExportFormat = {
   describe: () => ({}),
 };
 
+/** Rows of one part, gathered for a row group. */
 interface Table {
   readonly columns: readonly ParquetColumn[];
-  /** A row group's values, in the order of the columns. */
-  gather(
-    place: PartPlace,
-    batches: readonly ExportRows[],
-  ): { readonly rows: number; readonly values: readonly ParquetValues[] };
+  add(rows: ExportRows): void;
+  /** The row group's values, in the order of the columns: valid until `clear`. */
+  gathered(place: PartPlace): { readonly rows: number; readonly values: readonly ParquetValues[] };
+  clear(): void;
 }
 
+const int32s = () => columnBuffer<Int32Array>((length) => new Int32Array(length));
+const int64s = () => columnBuffer<BigInt64Array>((length) => new BigInt64Array(length));
+const floats = () => columnBuffer<Float32Array>((length) => new Float32Array(length));
+
 function tokenTable({ source: { losses } }: ExportContext): Table {
+  const sequence = runs();
+  const document = runs();
+  const position = int32s();
+  const token = int32s();
+  const weight = floats();
+  const values = losses.map(floats);
+  /** 0, 1, 2 and so on: positions are a part of it. */
+  let places = new Int32Array(0);
   return {
     columns: [
       { kind: 'constant', name: 'shard' },
-      { kind: 'int32', name: 'part' },
-      { kind: 'int64', name: 'sequence' },
+      { kind: 'runs', name: 'part', item: 'int32' },
+      { kind: 'runs', name: 'sequence', item: 'int64' },
       { kind: 'int32', name: 'position' },
-      { kind: 'int64', name: 'document' },
+      { kind: 'runs', name: 'document', item: 'int64' },
       { kind: 'int32', name: 'token' },
       ...losses.map((name) => ({ kind: 'float', name }) as const),
       { kind: 'float', name: 'weight' },
     ],
-    gather({ shard, part }, batches) {
-      const rows = batches.reduce((sum, batch) => sum + freshTokens(batch), 0);
-      const sequence = new BigInt64Array(rows);
-      const position = new Int32Array(rows);
-      const document = new BigInt64Array(rows);
-      const token = new Int32Array(rows);
-      const weight = new Float32Array(rows);
-      const values = losses.map(() => new Float32Array(rows));
-      let filled = 0;
-      for (const batch of batches) {
-        for (let row = 0; row < rowCount(batch); row++) {
-          const start = batch.offsets[row] ?? 0;
-          const from = start + (batch.repeats[row] ?? 0);
-          const end = batch.offsets[row + 1] ?? 0;
-          const [at, last] = [filled, filled + end - from];
-          sequence.fill(BigInt(batch.firstRow + row), at, last);
-          for (let i = at; i < last; i++) position[i] = from - start + i - at;
-          token.set(batch.inputIds.subarray(from, end), at);
-          weight.set(batch.weights.subarray(from, end), at);
-          for (const [i, name] of losses.entries()) {
-            const column = batch.columns[name];
-            if (column !== undefined) values[i]?.set(column.subarray(from, end), at);
-          }
-          fillDocuments(batch, row, from - start, document.subarray(at, last));
-          filled = last;
+    add(rows) {
+      const { offsets, repeats, segments } = rows;
+      for (let row = 0; row < rowCount(rows); row++) {
+        const start = offsets[row] ?? 0;
+        const skip = repeats[row] ?? 0;
+        const [from, end] = [start + skip, offsets[row + 1] ?? 0];
+        if (end - start > places.length) places = Int32Array.from({ length: end - start }, (_, i) => i);
+        sequence.add(BigInt(rows.firstRow + row), end - from);
+        position.append(places.subarray(skip, end - start));
+        token.append(rows.inputIds.subarray(from, end));
+        weight.append(rows.weights.subarray(from, end));
+        for (const [i, name] of losses.entries()) {
+          const column = rows.columns[name];
+          if (column !== undefined) values[i]?.append(column.subarray(from, end));
+        }
+        const last = segments.offsets[row + 1] ?? 0;
+        for (let s = segments.offsets[row] ?? 0; s < last; s++) {
+          const tokenStart = segments.tokenStart[s] ?? 0;
+          const tokenEnd = tokenStart + (segments.tokenCount[s] ?? 0);
+          document.add(segments.document[s] ?? 0n, tokenEnd - Math.max(skip, tokenStart));
         }
       }
-      const parts = new Int32Array(rows).fill(part);
-      return { rows, values: [shard, parts, sequence, position, document, token, ...values, weight] };
+    },
+    gathered({ shard, part }) {
+      const rows = token.view().length;
+      const parts = { values: Int32Array.of(part), counts: Int32Array.of(rows) };
+      return {
+        rows,
+        values: [
+          shard,
+          parts,
+          sequence.view(),
+          position.view(),
+          document.view(),
+          token.view(),
+          ...values.map((column) => column.view()),
+          weight.view(),
+        ],
+      };
+    },
+    clear() {
+      for (const buffer of [sequence, document, position, token, weight, ...values]) buffer.clear();
     },
   };
 }
 
-const freshTokens = ({ inputIds, repeats }: ExportRows): number =>
-  inputIds.length - repeats.reduce((sum, count) => sum + count, 0);
-
-/** The document of each of a row's tokens but the first `skip`. */
-function fillDocuments({ segments }: ExportRows, row: number, skip: number, documents: BigInt64Array): void {
-  const last = segments.offsets[row + 1] ?? 0;
-  for (let s = segments.offsets[row] ?? 0; s < last; s++) {
-    const start = segments.tokenStart[s] ?? 0;
-    const end = start + (segments.tokenCount[s] ?? 0);
-    if (end > skip) documents.fill(segments.document[s] ?? 0n, Math.max(0, start - skip), end - skip);
-  }
+/** Values with how often each comes in a row. */
+function runs() {
+  const values = int64s();
+  const counts = int32s();
+  return {
+    add(value: bigint, count: number): void {
+      if (count <= 0) return;
+      const last = counts.view();
+      if (last.length > 0 && values.view()[last.length - 1] === value) {
+        last[last.length - 1] = (last[last.length - 1] ?? 0) + count;
+        return;
+      }
+      values.extend(1)[0] = value;
+      counts.extend(1)[0] = count;
+    },
+    view: (): ParquetRuns => ({ values: values.view(), counts: counts.view() }),
+    clear() {
+      values.clear();
+      counts.clear();
+    },
+  };
 }
 
 function sequenceTable({ source: { losses } }: ExportContext): Table {
+  const sequence = int64s();
+  const offsets = listOffsets();
+  const segmentOffsets = listOffsets();
+  const ids = int32s();
+  const weight = floats();
+  const values = losses.map(floats);
+  const document = int64s();
+  const tokens = int32s();
   return {
     columns: [
       { kind: 'constant', name: 'shard' },
-      { kind: 'int32', name: 'part' },
+      { kind: 'runs', name: 'part', item: 'int32' },
       { kind: 'int64', name: 'sequence' },
       { kind: 'list', name: 'input_ids', item: 'int32' },
       ...losses.map((name) => ({ kind: 'list', name, item: 'float' }) as const),
@@ -135,73 +184,58 @@ function sequenceTable({ source: { losses } }: ExportContext): Table {
       { kind: 'list', name: 'segment_document', item: 'int64' },
       { kind: 'list', name: 'segment_tokens', item: 'int32' },
     ],
-    gather({ shard, part }, batches) {
-      const rows = batches.reduce((sum, batch) => sum + rowCount(batch), 0);
-      const sequence = new BigInt64Array(rows);
-      let row = 0;
-      for (const batch of batches)
-        for (let i = 0; i < rowCount(batch); i++) sequence[row++] = BigInt(batch.firstRow + i);
-      const offsets = joinOffsets(batches.map((batch) => batch.offsets));
-      const floats = (of: (batch: ExportRows) => Float32Array | undefined) => ({
-        offsets,
-        items: join(
-          new Float32Array(offsets.at(-1) ?? 0),
-          batches.map((batch) => of(batch) ?? new Float32Array(0)),
-        ),
-      });
-      const segments = joinOffsets(batches.map((batch) => batch.segments.offsets));
-      const count = segments.at(-1) ?? 0;
+    add(rows) {
+      const ends = sequence.extend(rowCount(rows));
+      for (let row = 0; row < ends.length; row++) ends[row] = BigInt(rows.firstRow + row);
+      offsets.add(rows.offsets);
+      segmentOffsets.add(rows.segments.offsets);
+      ids.append(rows.inputIds);
+      weight.append(rows.weights);
+      for (const [i, name] of losses.entries()) {
+        const column = rows.columns[name];
+        if (column !== undefined) values[i]?.append(column);
+      }
+      document.append(rows.segments.document);
+      tokens.append(rows.segments.tokenCount);
+    },
+    gathered({ shard, part }) {
+      const rows = sequence.view().length;
+      const list = (items: Int32Array | Float32Array) => ({ offsets: offsets.view(), items });
       return {
         rows,
         values: [
           shard,
-          new Int32Array(rows).fill(part),
-          sequence,
-          {
-            offsets,
-            items: join(
-              new Int32Array(offsets.at(-1) ?? 0),
-              batches.map((batch) => batch.inputIds),
-            ),
-          },
-          ...losses.map((name) => floats((batch) => batch.columns[name])),
-          floats((batch) => batch.weights),
-          {
-            offsets: segments,
-            items: join(
-              new BigInt64Array(count),
-              batches.map((batch) => batch.segments.document),
-            ),
-          },
-          {
-            offsets: segments,
-            items: join(
-              new Int32Array(count),
-              batches.map((batch) => batch.segments.tokenCount),
-            ),
-          },
+          { values: Int32Array.of(part), counts: Int32Array.of(rows) },
+          sequence.view(),
+          list(ids.view()),
+          ...values.map((column) => list(column.view())),
+          list(weight.view()),
+          { offsets: segmentOffsets.view(), items: document.view() },
+          { offsets: segmentOffsets.view(), items: tokens.view() },
         ],
       };
+    },
+    clear() {
+      const buffers = [sequence, offsets, segmentOffsets, ids, weight, ...values, document, tokens];
+      for (const buffer of buffers) buffer.clear();
     },
   };
 }
 
-/** Offsets of lists one batch after another. */
-function joinOffsets(parts: readonly Int32Array[]): Int32Array {
-  const joined = new Int32Array(1 + parts.reduce((sum, part) => sum + part.length - 1, 0));
-  let [row, base] = [1, 0];
-  for (const part of parts) {
-    for (let i = 1; i < part.length; i++) joined[row++] = base + (part[i] ?? 0);
-    base += part.at(-1) ?? 0;
-  }
-  return joined;
-}
-
-function join<T extends Int32Array | Float32Array | BigInt64Array>(into: T, parts: readonly T[]): T {
-  let at = 0;
-  for (const part of parts) {
-    into.set(part as never, at);
-    at += part.length;
-  }
-  return into;
+/** Offsets of lists, one batch after another. */
+function listOffsets() {
+  const joined = int32s();
+  joined.extend(1)[0] = 0;
+  return {
+    add(offsets: Int32Array): void {
+      const base = joined.view().at(-1) ?? 0;
+      const added = joined.extend(offsets.length - 1);
+      for (let i = 0; i < added.length; i++) added[i] = base + (offsets[i + 1] ?? 0);
+    },
+    view: () => joined.view(),
+    clear() {
+      joined.clear();
+      joined.extend(1)[0] = 0;
+    },
+  };
 }

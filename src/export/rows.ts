@@ -1,5 +1,6 @@
 import type { PartPlace } from '../dataset/part-files.js';
 import type { SegmentColumns, SequenceBatch, TokenColumn } from '../dataset/sequence-batch.js';
+import { columnBuffer } from './column-buffer.js';
 
 /** Some consecutive rows of a part as formats get them. Arrays are valid until the next rows are asked for. */
 export interface ExportRows {
@@ -62,31 +63,34 @@ export interface TokenStream {
   readonly documents: readonly { readonly document: bigint; readonly start: number }[];
 }
 
-export function tokenStream(rows: ExportRows): TokenStream {
-  const { offsets, repeats, segments } = rows;
-  const total = offsets[repeats.length] ?? 0;
-  const count = total - repeats.reduce((sum, n) => sum + n, 0);
-  const ids = new Int32Array(count);
-  const weights = new Float32Array(count);
-  const documents: { document: bigint; start: number }[] = [];
-  let filled = 0;
-  for (let row = 0; row < repeats.length; row++) {
-    const rowStart = offsets[row] ?? 0;
-    const skip = repeats[row] ?? 0;
-    const [from, to] = [rowStart + skip, offsets[row + 1] ?? 0];
-    ids.set(rows.inputIds.subarray(from, to), filled);
-    weights.set(rows.weights.subarray(from, to), filled);
-    const last = segments.offsets[row + 1] ?? 0;
-    for (let s = segments.offsets[row] ?? 0; s < last; s++) {
-      const start = segments.tokenStart[s] ?? 0;
-      const end = start + (segments.tokenCount[s] ?? 0);
-      // A segment of repeated ids alone says nothing new.
-      if (end <= skip) continue;
-      const document = segments.document[s] ?? 0n;
-      if (documents.at(-1)?.document === document) continue;
-      documents.push({ document, start: filled + Math.max(0, start - skip) });
+/** @returns a function of rows; what it gives is in memory that its next call uses again */
+export function tokenStreams(): (rows: ExportRows) => TokenStream {
+  const ids = columnBuffer<Int32Array>((length) => new Int32Array(length));
+  const weights = columnBuffer<Float32Array>((length) => new Float32Array(length));
+  return (rows) => {
+    const { offsets, repeats, segments } = rows;
+    const documents: { document: bigint; start: number }[] = [];
+    ids.clear();
+    weights.clear();
+    let filled = 0;
+    for (let row = 0; row < repeats.length; row++) {
+      const rowStart = offsets[row] ?? 0;
+      const skip = repeats[row] ?? 0;
+      const [from, to] = [rowStart + skip, offsets[row + 1] ?? 0];
+      ids.append(rows.inputIds.subarray(from, to));
+      weights.append(rows.weights.subarray(from, to));
+      const last = segments.offsets[row + 1] ?? 0;
+      for (let s = segments.offsets[row] ?? 0; s < last; s++) {
+        const start = segments.tokenStart[s] ?? 0;
+        const end = start + (segments.tokenCount[s] ?? 0);
+        // A segment of repeated ids alone says nothing new.
+        if (end <= skip) continue;
+        const document = segments.document[s] ?? 0n;
+        if (documents.at(-1)?.document === document) continue;
+        documents.push({ document, start: filled + Math.max(0, start - skip) });
+      }
+      filled += to - from;
     }
-    filled += to - from;
-  }
-  return { ids, weights, documents };
+    return { ids: ids.view(), weights: weights.view(), documents };
+  };
 }

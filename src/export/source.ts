@@ -3,6 +3,7 @@ import { isJsonObject, type JsonObject } from '../dataset/canonical-json.js';
 import { openSequences } from '../dataset/finished-parts.js';
 import { MANIFEST_SUFFIX, type Manifest } from '../dataset/manifest.js';
 import { packedFolder, partFiles, scoredFolder, weightedFolder } from '../dataset/part-files.js';
+import type { SequenceFile } from '../dataset/reader.js';
 import { rowsOf, type SequenceBatch, type TokenColumn } from '../dataset/sequence-batch.js';
 import { fatalError, usageError } from '../errors.js';
 import type { Storage } from '../storage/storage.js';
@@ -78,9 +79,13 @@ export interface PartSlice {
   readonly rowEnd: number;
 }
 
+export const isWhole = ({ part, rowStart, rowEnd }: PartSlice): boolean =>
+  rowStart === 0 && rowEnd === part.rows;
+
 /**
  * The rows of a slice in order, a record batch at a time, with weights under the rules: those of the file, or 1 for
  * every target where it has none.
+ * @param sha256 that the file must have, of a whole part: found out at its end, on the way (`part-damaged`, input)
  * @throws TokensieveError (fatal) `part-changed` where rows are not those of the manifest, or do not continue one
  *   another as their recipe says; (usage) `fractional-weights`
  */
@@ -89,6 +94,7 @@ export async function* readSlice(
   source: ExportSource,
   { part, rowStart, rowEnd }: PartSlice,
   rules: WeightRules,
+  sha256?: string,
 ): AsyncGenerator<ExportRows> {
   const { shard, part: number } = part.manifest;
   const path = partFiles(part.folder, shard, number).sequences;
@@ -96,8 +102,9 @@ export async function* readSlice(
   const before = await batchBefore(file, rowStart);
   const link = createLink(source, path);
   let expected = before.firstRow;
-  for (let index = before.index; index < file.batchCount && expected < rowEnd; index++) {
-    const batch = await file.readBatch(index);
+  const batches = sha256 === undefined ? batchesFrom(file, before.index) : file.batches(sha256);
+  for await (const batch of batches) {
+    if (expected >= rowEnd && sha256 === undefined) break;
     const rows = rowsOf(batch);
     if (rows > 0 && Number(batch.sequenceIds[0]) !== expected) {
       throw changed(path, `row ${expected} is missing, ${batch.sequenceIds[0]} found`);
@@ -133,9 +140,13 @@ export async function* readSlice(
   if (expected < rowEnd) throw changed(path, `it ends before row ${expected}`);
 }
 
+async function* batchesFrom({ batchCount, readBatch }: SequenceFile, first: number) {
+  for (let index = first; index < batchCount; index++) yield readBatch(index);
+}
+
 /** The record batch that holds the row before `row`, which tells what that row repeats. */
 async function batchBefore(
-  file: Awaited<ReturnType<typeof openSequences>>,
+  file: SequenceFile,
   row: number,
 ): Promise<{ readonly index: number; readonly firstRow: number }> {
   let found = { index: 0, firstRow: 0 };
