@@ -9,7 +9,7 @@ import { exportSchema } from '../dist/config/export.js';
 import { importSchema } from '../dist/config/import.js';
 import { datasetSchemas } from '../dist/dataset/schemas-json.js';
 import { loglikelihoodSettings } from '../dist/evaluate/loglikelihood-settings.js';
-import { exportManifestSchema } from '../dist/export/manifest.js';
+import { exportIndexSchema, exportManifestSchema } from '../dist/export/manifest.js';
 import { openApiDocument } from '../dist/service/openapi-document.js';
 import { trainSchema } from '../dist/train/settings.js';
 
@@ -22,6 +22,7 @@ export const schemas = () => ({
   'export.json': { title: 'tokensieve export', ...z.toJSONSchema(exportSchema, { io: 'input' }) },
   'import.json': { title: 'tokensieve import', ...z.toJSONSchema(importSchema, { io: 'input' }) },
   'export-manifest.schema.json': z.toJSONSchema(exportManifestSchema),
+  'export-index.schema.json': z.toJSONSchema(exportIndexSchema),
   'loglikelihood.json': { title: 'tokensieve loglikelihood', ...z.toJSONSchema(loglikelihoodSettings, { io: 'input' }) },
   'train.json': { title: 'tokensieve train', ...z.toJSONSchema(trainSchema, { io: 'input' }) },
 });

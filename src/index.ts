@@ -100,11 +100,17 @@ export type {
   ShardWriter,
 } from './export/format.js';
 export { FORMATS } from './export/formats.js';
-export type { ExportManifest } from './export/manifest.js';
-export { exportManifestSchema, readExportManifest } from './export/manifest.js';
+export type { ExportIndex, ExportManifest } from './export/manifest.js';
+export {
+  exportIndexSchema,
+  exportManifestSchema,
+  readExportIndex,
+  readExportManifest,
+} from './export/manifest.js';
 export type { ExportRows, TokenStream } from './export/rows.js';
 export { tokenStreams } from './export/rows.js';
 export type { ExportSource } from './export/source.js';
+export { verifyExport } from './export/verify.js';
 
 // What a file, a folder or a machine is.
 export type { Diagnosis } from './inspect/doctor.js';

@@ -14,7 +14,7 @@ export const inspectCommand: CommandModule = {
         type: 'string',
         demandOption: true,
         describe:
-          'Shard, Arrow file, manifest, safetensors, ONNX, tokenizer.json, pipeline, or a folder: run, model, shards',
+          'Shard, Arrow file, manifest, safetensors, ONNX, tokenizer.json, pipeline, or a folder: run, export, model, shards',
       })
       .option('json', {
         type: 'boolean',

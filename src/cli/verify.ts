@@ -1,16 +1,21 @@
 import type { CommandModule } from 'yargs';
 import { verifyFolder } from '../dataset/verify.js';
 import { withdrawParts } from '../dataset/withdraw.js';
+import { isExport, verifyExport } from '../export/verify.js';
 import { routedStorage } from '../storage/routed.js';
 import { EXIT, untilInterrupted } from './exit.js';
 import { bytes, count } from './format.js';
 
 export const verifyCommand: CommandModule = {
   command: 'verify <folder>',
-  describe: 'Check every file of a run against its manifest',
+  describe: 'Check every file of a run or an export against its manifest',
   builder: (yargs) =>
     yargs
-      .positional('folder', { type: 'string', demandOption: true, describe: 'Output folder of a run' })
+      .positional('folder', {
+        type: 'string',
+        demandOption: true,
+        describe: 'Output folder of a run, or an export',
+      })
       .option('json', { type: 'boolean', default: false, description: 'Print the whole report as JSON' })
       .option('repair', {
         type: 'boolean',
@@ -23,7 +28,8 @@ export const verifyCommand: CommandModule = {
     untilInterrupted(async () => {
       const folder = String(args['folder']);
       const storage = routedStorage();
-      const report = await verifyFolder(storage, folder, {
+      const verify = isExport(folder, await storage.list(folder)) ? verifyExport : verifyFolder;
+      const report = await verify(storage, folder, {
         onProgress: ({ done, of }) => {
           if (process.stderr.isTTY) process.stderr.write(`\r${done} of ${of} parts`);
         },

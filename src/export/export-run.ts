@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { join } from 'node:path';
 import type { ExportSettings } from '../config/export.js';
 import { canonicalJson, hashJson, type JsonObject } from '../dataset/canonical-json.js';
 import { fileDigest } from '../dataset/file-digest.js';
@@ -7,17 +6,29 @@ import { digestOf, explainDifference, type Manifest } from '../dataset/manifest.
 import { partFiles } from '../dataset/part-files.js';
 import { firstLine, TokensieveError, usageError } from '../errors.js';
 import type { EventSink } from '../run/events.js';
-import { claimFolder } from '../storage/folder-claim.js';
-import { sweepStaging } from '../storage/local.js';
+import { claimedSignal, claimFolder } from '../storage/folder-claim.js';
+import { absolutePath, joinPath, normalPath } from '../storage/path.js';
 import { sizesBelow } from '../storage/sizes.js';
 import type { StagedFile, Storage } from '../storage/storage.js';
 import type { SourcePart } from '../train/data/source.js';
 import type { ExportCounts, ExportFormat, OutputFile, ShardContext } from './format.js';
 import { formatNamed } from './formats.js';
-import { type ExportManifest, exportManifestBytes, readExportManifest } from './manifest.js';
+import {
+  EXPORT_INDEX,
+  type ExportIndex,
+  type ExportManifest,
+  exportIndexSchema,
+  exportManifestBytes,
+  isBelow,
+  manifestPath,
+  readExportManifest,
+  shardFingerprint,
+  shardOfManifest,
+} from './manifest.js';
 import { type PlannedShard, planShards } from './plan.js';
 import { rowCount } from './rows.js';
 import { changed, type ExportSource, isWhole, openExportSource, readSlice } from './source.js';
+import { sumCounts } from './verify.js';
 import { fractionError, type WeightRules } from './weights.js';
 
 export interface ExportOptions {
@@ -38,9 +49,6 @@ export interface ExportReport extends ExportCounts {
   readonly seconds: number;
 }
 
-const manifestPath = (out: string, index: number): string =>
-  join(out, 'manifests', `${String(index).padStart(5, '0')}.json`);
-
 /**
  * Writes a run's tokens in another trainer's format, shard by shard: a shard whose manifest is there is not made
  * again, and the same command after any stop leaves the bytes of an uninterrupted one. One record batch and what the
@@ -48,13 +56,13 @@ const manifestPath = (out: string, index: number): string =>
  * @throws TokensieveError (usage) `stale-shards`; `fractional-weights`; `out-is-input`; `folder-busy`; and as
  *   `openExportSource` throws
  */
-export async function exportRun(settings: ExportSettings, options: ExportOptions): Promise<ExportReport> {
+export async function exportRun(settings: ExportSettings, given: ExportOptions): Promise<ExportReport> {
   const started = performance.now();
-  const { storage, sink, signal } = options;
+  const { storage, sink } = given;
   const { out } = settings;
   const format = formatNamed(settings.to);
   const source = await openExportSource(storage, settings.run);
-  if (join(source.folder) === join(out) || join(settings.run) === join(out)) {
+  if ([source.folder, settings.run].some((path) => absolutePath(path) === absolutePath(out))) {
     throw usageError('out-is-input', `${out}: holds the files that are exported; choose another --out`);
   }
   const rules = { threshold: settings.threshold ?? null, bitsOnly: format.bitsOnly(settings) };
@@ -67,9 +75,12 @@ export async function exportRun(settings: ExportSettings, options: ExportOptions
   );
   const recipe = exportRecipe(settings, format, source);
   const expected = shards.map((shard) => expectedShard(shard, shards.length, recipe));
-  const claim = await claimFolder(out, hashJson(expected.map(({ fingerprint }) => fingerprint)));
+  const fingerprint = hashJson(expected.map((shard) => shard.fingerprint));
+  const claim = await claimFolder(out, fingerprint, storage);
+  const signal = claimedSignal(given.signal, claim);
+  const options = { ...given, signal };
   try {
-    await sweepStaging(out);
+    await storage.sweep?.(out);
     const found = await finishedShards(options, out, expected);
     const textOf = (some: readonly PlannedShard[]): number =>
       some.reduce((sum, shard) => sum + textBytes(shard), 0);
@@ -103,22 +114,37 @@ export async function exportRun(settings: ExportSettings, options: ExportOptions
     const counts = sumCounts(manifests);
     const described = format.describe({
       ...context,
-      fingerprint: hashJson(expected.map(({ fingerprint }) => fingerprint)),
+      fingerprint,
       counts,
       outputs: manifests.flatMap(({ outputs, counts: { rows } }) =>
         outputs.map(({ name, bytes }) => ({ name, bytes, rows })),
       ),
     });
-    const index = {
+    const files = Object.entries(described).map(([name, text]) => ({
+      name,
+      content: Buffer.from(text, 'utf8'),
+    }));
+    const index: ExportIndex = {
       version: 1,
       kind: 'export-index',
       format: format.name,
       recipe,
       shards: shards.length,
       counts,
+      described: files.map(({ name, content }) => ({
+        name,
+        bytes: content.length,
+        sha256: createHash('sha256').update(content).digest('hex'),
+      })),
     };
-    for (const [name, text] of Object.entries({ ...described, 'export.json': `${canonicalJson(index)}\n` }))
-      await commitText(storage, join(out, name), text);
+    for (const { name, content } of files) await commitBytes(storage, joinPath(out, name), content);
+    await commitBytes(
+      storage,
+      joinPath(out, EXPORT_INDEX),
+      Buffer.from(`${canonicalJson(exportIndexSchema.parse(index))}\n`),
+    );
+    // Before it is told as done: what a removed folder held went with it.
+    await claim.check?.();
     return {
       ...counts,
       format: format.name,
@@ -169,7 +195,8 @@ function expectedShard({ index, slices }: PlannedShard, shards: number, recipe: 
     row_end: rowEnd,
     sha256: sequencesDigest(manifest),
   }));
-  return { shard: index, shards, recipe, sources, fingerprint: hashJson({ recipe, sources, index, shards }) };
+  const identity = { shard: index, shards, recipe, sources };
+  return { ...identity, fingerprint: shardFingerprint(identity) };
 }
 
 function sequencesDigest({ outputs, shard, part }: Manifest): string {
@@ -197,22 +224,23 @@ async function finishedShards(
   out: string,
   expected: readonly ShardIdentity[],
 ): Promise<Map<number, ExportManifest>> {
-  const sizes = await sizesBelow(storage, out);
+  const found = await sizesBelow(storage, out);
+  const sizes = new Map([...found].map(([path, size]) => [normalPath(path), size]));
   const done = new Map<number, ExportManifest>();
   const stale: { readonly path: string; readonly manifest: ExportManifest | null }[] = [];
-  for (const path of await storage.list(join(out, 'manifests'), { shallow: true })) {
-    const index = Number(/^(\d+)\.json$/.exec(path.slice(path.lastIndexOf('/') + 1))?.[1] ?? Number.NaN);
-    if (Number.isNaN(index)) continue;
+  for (const path of await storage.list(joinPath(out, 'manifests'), { shallow: true })) {
+    const index = shardOfManifest(out, path);
+    if (index === null) continue;
     const wanted = expected[index];
     let manifest: ExportManifest | null = null;
     let why: readonly string[];
     try {
       manifest = await readExportManifest(storage, path);
       if (wanted !== undefined && manifest.fingerprint === wanted.fingerprint) {
-        const lost = manifest.outputs.find(({ name, bytes }) => sizes.get(join(out, name)) !== bytes);
+        const lost = manifest.outputs.find(({ name, bytes }) => sizes.get(joinPath(out, name)) !== bytes);
         if (lost === undefined) done.set(index, manifest);
         else {
-          const message = `${join(out, lost.name)}: is missing, or not of the ${lost.bytes} bytes that its manifest says; its shard is written again`;
+          const message = `${joinPath(out, lost.name)}: is missing, or not of the ${lost.bytes} bytes that its manifest says; its shard is written again`;
           sink({ event: 'warning', message });
         }
         continue;
@@ -233,14 +261,11 @@ async function finishedShards(
   for (const { path, manifest } of stale) {
     // The manifest first: from then on the shard is not done, whatever happens to its data.
     await storage.remove(path);
-    for (const { name } of manifest?.outputs ?? []) if (isBelow(name)) await storage.remove(join(out, name));
+    for (const { name } of manifest?.outputs ?? [])
+      if (isBelow(name)) await storage.remove(joinPath(out, name));
   }
   return done;
 }
-
-/** A manifest may name files of its export only. */
-const isBelow = (name: string): boolean =>
-  !name.startsWith('/') && !name.split(/[/\\]/).includes('..') && !name.split('/').includes('');
 
 function differences(found: ExportManifest, wanted: ShardIdentity | undefined): readonly string[] {
   if (wanted === undefined) return ['the export has fewer shards now'];
@@ -278,7 +303,7 @@ async function writeShard(
       ...context,
       index,
       create: async (file) => {
-        const staged = await storage.stage(join(out, file));
+        const staged = await storage.stage(joinPath(out, file));
         const hashed = hashedFile(staged);
         files.push({ name: file, staged, digest: hashed.digest });
         return hashed.file;
@@ -395,15 +420,6 @@ function sumWeights(weights: Float32Array): { readonly kept: number; readonly su
   }
   return { kept, sum };
 }
-
-function sumCounts(manifests: readonly ExportManifest[]): ExportCounts {
-  const sum = (name: keyof ExportCounts): number =>
-    manifests.reduce((all, { counts }) => all + counts[name], 0);
-  return { rows: sum('rows'), tokens: sum('tokens'), kept: sum('kept'), weight_sum: sum('weight_sum') };
-}
-
-const commitText = (storage: Storage, path: string, text: string): Promise<void> =>
-  commitBytes(storage, path, Buffer.from(text, 'utf8'));
 
 async function commitBytes(storage: Storage, path: string, bytes: Uint8Array): Promise<void> {
   const file = await storage.stage(path);

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { FORMAT_NAMES } from '../config/export.js';
-import { canonicalJson } from '../dataset/canonical-json.js';
+import { canonicalJson, hashJson, type JsonObject } from '../dataset/canonical-json.js';
 import { inputError } from '../errors.js';
+import { joinPath, normalPath, pathBelow } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 
 /**
@@ -10,6 +11,8 @@ import type { Storage } from '../storage/storage.js';
  */
 const count = z.int().min(0);
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'expected 64 hex digits');
+const counts = z.strictObject({ rows: count, tokens: count, kept: count, weight_sum: z.number().min(0) });
+const files = z.array(z.strictObject({ name: z.string().min(1), bytes: count, sha256 })).readonly();
 
 export const exportManifestSchema = z
   .strictObject({
@@ -31,20 +34,53 @@ export const exportManifestSchema = z
         }),
       )
       .readonly(),
-    counts: z.strictObject({
-      rows: count,
-      tokens: count,
-      kept: count,
-      weight_sum: z.number().min(0),
-    }),
-    outputs: z
-      .array(z.strictObject({ name: z.string().min(1), bytes: count, sha256 }))
-      .readonly()
-      .meta({ description: "Names are relative to the export's folder" }),
+    counts,
+    outputs: files.meta({ description: "Names are relative to the export's folder" }),
   })
   .meta({ title: 'tokensieve export manifest', description: 'One output shard of an export' });
 
 export type ExportManifest = z.infer<typeof exportManifestSchema>;
+
+/** `export.json`: written when every shard is there. */
+export const exportIndexSchema = z
+  .strictObject({
+    version: z.literal(1),
+    kind: z.literal('export-index'),
+    format: z.enum(FORMAT_NAMES),
+    recipe: z.record(z.string(), z.unknown()),
+    shards: count,
+    counts,
+    described: files.meta({ description: 'Files beside the shards, as data set cards' }),
+  })
+  .meta({ title: 'tokensieve export index', description: 'A finished export' });
+
+export type ExportIndex = z.infer<typeof exportIndexSchema>;
+
+/** Name of the index below the export's folder. */
+export const EXPORT_INDEX = 'export.json';
+
+/** Path of the manifest of an output shard. */
+export const manifestPath = (out: string, index: number): string =>
+  joinPath(out, 'manifests', `${String(index).padStart(5, '0')}.json`);
+
+/** Number of the output shard whose manifest has this path; null for other paths. */
+export function shardOfManifest(out: string, path: string): number | null {
+  const number = Number(/^manifests\/(\d{5,15})\.json$/.exec(pathBelow(out, path) ?? '')?.[1] ?? Number.NaN);
+  return manifestPath(out, number) === normalPath(path) ? number : null;
+}
+
+/** The digest of what decides a shard's bytes. */
+export const shardFingerprint = ({
+  recipe,
+  sources,
+  shard,
+  shards,
+}: Pick<ExportManifest, 'recipe' | 'sources' | 'shard' | 'shards'>): string =>
+  hashJson({ recipe: recipe as JsonObject, sources: [...sources], index: shard, shards });
+
+/** A manifest may name files of its export only. */
+export const isBelow = (name: string): boolean =>
+  !name.startsWith('/') && !name.split(/[/\\]/).includes('..') && !name.split('/').includes('');
 
 /** Longest manifest that is read: a shard of 10,000 small parts. */
 const MAX_BYTES = 1 << 23;
@@ -53,21 +89,26 @@ export const exportManifestBytes = (manifest: ExportManifest): Uint8Array =>
   Buffer.from(`${canonicalJson(exportManifestSchema.parse(manifest))}\n`, 'utf8');
 
 /** @throws TokensieveError (input) `bad-manifest` */
-export async function readExportManifest(storage: Storage, path: string): Promise<ExportManifest> {
+export const readExportManifest = (storage: Storage, path: string): Promise<ExportManifest> =>
+  readJson(storage, path, exportManifestSchema, 'remove it and the shard will be made again');
+
+/** @throws TokensieveError (input) `bad-manifest` */
+export const readExportIndex = (storage: Storage, path: string): Promise<ExportIndex> =>
+  readJson(storage, path, exportIndexSchema, 'run the export again, and it will be written again');
+
+async function readJson<T>(storage: Storage, path: string, schema: z.ZodType<T>, advice: string): Promise<T> {
+  const bad = (what: string) => inputError('bad-manifest', `${path}: ${what}; ${advice}`);
   const { size } = await storage.stat(path);
-  if (size > MAX_BYTES) throw bad(path, `${size} bytes; a manifest has at most ${MAX_BYTES}`);
+  if (size > MAX_BYTES) throw bad(`${size} bytes; a manifest has at most ${MAX_BYTES}`);
   let json: unknown;
   try {
     json = JSON.parse(Buffer.from(await storage.readRange(path, 0, size)).toString('utf8'));
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
-    throw bad(path, 'not JSON');
+    throw bad('not JSON');
   }
-  const parsed = exportManifestSchema.safeParse(json);
+  const parsed = schema.safeParse(json);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
-  throw bad(path, `field ${issue?.path.join('.') || '(whole)'}: ${issue?.message}`);
+  throw bad(`field ${issue?.path.join('.') || '(whole)'}: ${issue?.message}`);
 }
-
-const bad = (path: string, what: string) =>
-  inputError('bad-manifest', `${path}: ${what}; remove it and the shard will be made again`);

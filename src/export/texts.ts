@@ -1,4 +1,3 @@
-import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { findAuditInputs } from '../audit/audit-inputs.js';
 import { expandShards } from '../corpus/expand.js';
@@ -7,6 +6,7 @@ import type { PartReading, ReadOptions, Shard } from '../corpus/shard.js';
 import { readDocuments, textDigest } from '../dataset/documents.js';
 import { type PartPlace, partFiles, scoredFolder } from '../dataset/part-files.js';
 import { TokensieveError, usageError } from '../errors.js';
+import { folderOf } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import { openTokenizer } from '../tokenizer/open.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
@@ -64,7 +64,7 @@ export async function openTexts({ storage, settings, source }: ExportContext): P
     partBytes: corpus.part_bytes,
     ...(corpus.limit !== undefined && { limit: corpus.limit }),
   };
-  const folders = [source.folder, scoredFolder(run), scoredFolder(dirname(join(source.folder)))];
+  const folders = [source.folder, scoredFolder(run), scoredFolder(folderOf(source.folder))];
   const tokenizer = await openTokenizer({
     path: inputs.tokenizer.path,
     engine: 'auto',

@@ -12,6 +12,8 @@ export type FileKind =
   | 'jsonl.gz'
   | 'jsonl.zst'
   | 'manifest'
+  | 'export-manifest'
+  | 'export-index'
   | 'tokenizer'
   | 'jsonl'
   | 'pipeline';
@@ -102,7 +104,8 @@ function kindOfJson(text: string, path: string): FileKind | null {
   // Lines of which the first is longer than what was looked at.
   if (!isObject(json)) return text.includes('\n{') ? 'jsonl' : null;
   const has = (key: string): boolean => Object.hasOwn(json, key);
-  if (has('fingerprint') && has('outputs')) return 'manifest';
+  if (json['kind'] === 'export-index') return 'export-index';
+  if (has('fingerprint') && has('outputs')) return json['kind'] === 'export' ? 'export-manifest' : 'manifest';
   if (has('model') && isObject(json['model']) && Object.hasOwn(json['model'], 'vocab')) return 'tokenizer';
   if ((has('shards') && has('out')) || has('stages')) return 'pipeline';
   if (has('weight_map') || has('architectures')) {

@@ -1,10 +1,13 @@
 import { stat } from 'node:fs/promises';
 import { inputError, TokensieveError } from '../errors.js';
-import { isUrl, joinPath, nameOf, schemeOf } from '../storage/path.js';
+import { EXPORT_INDEX } from '../export/manifest.js';
+import { isExport } from '../export/verify.js';
+import { folderOf, isUrl, joinPath, nameOf, schemeOf } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import { inspectArrow } from './arrow.js';
 import { inspectCorpus } from './corpus-folder.js';
 import { detectFile, type FileKind } from './detect.js';
+import { inspectExport, inspectExportManifest } from './export.js';
 import type { Inspection } from './inspection.js';
 import { inspectJsonLines } from './json-lines.js';
 import { inspectManifest } from './manifest.js';
@@ -42,7 +45,16 @@ export async function inspect(path: string, options: InspectOptions): Promise<In
 }
 
 /** Kinds of files that are read through the storage, wherever they are. */
-const REMOTE: readonly FileKind[] = ['parquet', 'arrow', 'manifest', 'jsonl', 'jsonl.gz', 'jsonl.zst'];
+const REMOTE: readonly FileKind[] = [
+  'parquet',
+  'arrow',
+  'manifest',
+  'export-manifest',
+  'export-index',
+  'jsonl',
+  'jsonl.gz',
+  'jsonl.zst',
+];
 
 async function isLocalFolder(path: string): Promise<boolean> {
   const found = await stat(path).catch(() => null);
@@ -67,6 +79,8 @@ const inspectors: Readonly<Record<FileKind, (storage: Storage, path: string) => 
   parquet: inspectParquet,
   arrow: inspectArrow,
   manifest: inspectManifest,
+  'export-manifest': inspectExportManifest,
+  'export-index': (storage, path) => inspectExport(storage, folderOf(path)),
   jsonl: (storage, path) => inspectJsonLines(storage, path, 'jsonl'),
   'jsonl.gz': (storage, path) => inspectJsonLines(storage, path, 'jsonl.gz'),
   'jsonl.zst': (storage, path) => inspectJsonLines(storage, path, 'jsonl.zst'),
@@ -76,9 +90,11 @@ const inspectors: Readonly<Record<FileKind, (storage: Storage, path: string) => 
   pipeline: (_, path) => inspectPipeline(path),
 };
 
-/** A model, a tokenizer, a training run, a scoring run, a corpus: the first that the files make it. */
+/** An export, a model, a tokenizer, a training run, a scoring run, a corpus: the first that the files make it. */
 async function inspectFolder(path: string, { storage, cacheFolder }: InspectOptions): Promise<Inspection> {
   const names = (await storage.list(path, { shallow: true })).map((file) => nameOf(file));
+  const manifests = await storage.list(joinPath(path, 'manifests'), { shallow: true });
+  if (names.includes(EXPORT_INDEX) || isExport(path, manifests)) return inspectExport(storage, path);
   const hasOnnx = [...names, ...(await storage.list(joinPath(path, 'onnx'), { shallow: true }))].some(
     (name) => name.endsWith('.onnx'),
   );

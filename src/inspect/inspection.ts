@@ -2,6 +2,7 @@
 
 import type { DocumentsInspection, SequencesInspection } from './arrow.js';
 import type { CorpusInspection } from './corpus-folder.js';
+import type { ExportInspection, ExportManifestInspection } from './export.js';
 import type { JsonLinesInspection } from './json-lines.js';
 import type { ManifestInspection } from './manifest.js';
 import type { ModelInspection } from './model-folder.js';
@@ -21,6 +22,8 @@ export type Inspection =
   | DocumentsInspection
   | ManifestInspection
   | RunInspection
+  | ExportInspection
+  | ExportManifestInspection
   | SafetensorsInspection
   | OnnxInspection
   | TokenizerInspection

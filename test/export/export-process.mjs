@@ -7,7 +7,7 @@ import { localStorage } from '../../dist/storage/local.js';
 
 await exportRun(parseExport(JSON.parse(process.argv[2]), 'test'), {
   storage: localStorage(),
-  sink: (event) => event.event !== 'progress' && process.stderr.write(`${JSON.stringify(event)}\n`),
+  sink: (event) => process.stderr.write(`${JSON.stringify(event)}\n`),
   signal: new AbortController().signal,
   replace: false,
 });

@@ -157,6 +157,13 @@ describe('formats of one stream hold every token once, with its weight', () => {
               tokens.map(({ document }) => document),
             );
             expect(new Set(rows.map(({ shard }) => shard))).toEqual(new Set(['a/web.parquet']));
+            const places = await placesInSource(run, rows);
+            expect(places.map(({ token, weight }) => [token, weight])).toEqual(
+              rows.map(({ token, weight }) => [token, weight]),
+            );
+            // In order, and none twice.
+            const order = places.map(({ place: [a, b, c] }) => (a * 1e6 + b) * 1e6 + c);
+            expect(order.every((place, i) => i === 0 || place > (order[i - 1] ?? 0))).toBe(true);
           });
         },
       ),
@@ -289,6 +296,23 @@ async function readParquet(path: string): Promise<Record<string, unknown>[]> {
 
 const rowOf = (row: Record<string, unknown>): Record<string, number[]> =>
   Object.fromEntries(Object.entries(row).map(([name, values]) => [name, [...(values as Iterable<number>)]]));
+
+/** Each row's part, sequence and position, and what the source has at that place. */
+async function placesInSource(run: string, rows: readonly Record<string, unknown>[]) {
+  const parts = filesBelow(join(run, 'weighted'))
+    .filter((path) => path.endsWith('.arrow'))
+    .map((path) => tableFromIPC(readFileSync(path)).toArray());
+  return rows.map(({ part, sequence, position }) => {
+    const place = [Number(part), Number(sequence), Number(position)] as const;
+    const { sequence_id, input_ids, weight } = parts[place[0]]?.[place[1]]?.toJSON() ?? {};
+    expect(Number(sequence_id)).toBe(place[1]);
+    return {
+      place,
+      token: [...(input_ids as Iterable<number>)][place[2]],
+      weight: [...(weight as Iterable<number>)][place[2]],
+    };
+  });
+}
 
 /** The source's rows by apache-arrow's own reader. */
 async function sourceRows(run: string) {

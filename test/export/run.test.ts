@@ -6,10 +6,11 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { ExportInput } from '#tokensieve/config/export.js';
+import { verifyExport } from '#tokensieve/export/verify.js';
 import { writeLargeRun } from '../../fixtures/export/large-run.mjs';
 import { digestFolder, filesBelow, runCli } from '../support/cli.js';
 import { temporaryFolder } from '../support/quickstart.js';
-import { BOS, type CorpusSpec, EOS, exportTo, joined, uint16s, writeCorpus } from './support.js';
+import { BOS, type CorpusSpec, EOS, exportTo, joined, storage, uint16s, writeCorpus } from './support.js';
 
 const root = temporaryFolder();
 const rules = {
@@ -84,20 +85,28 @@ describe('an export that is run again', () => {
     );
   });
 
-  it('survives SIGKILL at any moment', { timeout: 300_000 }, async () => {
+  it.each([
+    ['datatrove', ['"part-started"', '"data-committed"', '"part-done"', '"data-committed"']],
+    ['parquet', ['"progress"', '"data-committed"']],
+    ['hf', ['"part-done"', '"progress"']],
+  ] as const)('%s survives SIGKILL at several places', { timeout: 300_000 }, async (to, places) => {
     const out = outFolder();
-    const settings = { run, to: 'datatrove' as const, out, shard_bytes: 4000 };
+    const settings = { run, to, out, shard_bytes: 4000 };
     await exportTo(settings);
     const expected = digestFolder(out);
     rmSync(out, { recursive: true });
-    const signals: (NodeJS.Signals | null)[] = [];
-    for (const event of ['"part-started"', '"data-committed"', '"part-done"', '"data-committed"']) {
-      signals.push((await exportProcess(settings, event)).signal);
+    for (const event of places) {
+      expect((await exportProcess(settings, event)).signal).toBe('SIGKILL');
     }
-    expect(signals).toEqual(['SIGKILL', 'SIGKILL', 'SIGKILL', 'SIGKILL']);
     expect(Object.keys(digestFolder(out)).length).toBeLessThan(Object.keys(expected).length);
+    const unfinished = await verifyExport(storage, out);
+    expect(unfinished.findings).toContainEqual({
+      file: join(out, 'export.json'),
+      reason: expect.stringContaining('is not finished'),
+    });
     await exportTo(settings);
     expect(digestFolder(out)).toEqual(expected);
+    expect(await verifyExport(storage, out)).toMatchObject({ findings: [], damaged: [] });
   });
 });
 

@@ -1,6 +1,7 @@
 import type { Inspection } from '../../inspect/inspection.js';
 import { corpusText, jsonLinesText, parquetText, pipelineText } from './corpus.js';
 import { documentsText, manifestText, runText, sequencesText } from './dataset.js';
+import { exportManifestText, exportText } from './export.js';
 import { modelText, onnxText, safetensorsText, tokenizerText } from './model.js';
 import { trainingText } from './training.js';
 
@@ -25,6 +26,10 @@ export function inspectionText(found: Inspection): string {
       return manifestText(found);
     case 'run':
       return runText(found);
+    case 'export':
+      return exportText(found);
+    case 'export-manifest':
+      return exportManifestText(found);
     case 'safetensors':
       return safetensorsText(found);
     case 'onnx':
