@@ -59,12 +59,20 @@ export const scoreSettings = z.strictObject({
     flag: 'device',
     description: 'Where the models run; auto takes CUDA where it loads, else the CPU',
   }),
+  precision: z.enum(['auto', 'fp32', 'fp16', 'bf16']).default('auto').meta({
+    flag: 'precision',
+    description:
+      'What the models compute in; auto: fp32, and on CUDA bf16 where weights are stored in it, else fp16',
+  }),
   batch_tokens: z
     .int()
     .min(2)
     .max(1 << 24)
-    .default(4096)
-    .meta({ flag: 'batch-tokens', description: 'Tokens a model call, padding included' }),
+    .optional()
+    .meta({
+      flag: 'batch-tokens',
+      description: 'Tokens a model call, padding included (default: 4096, and on CUDA by the card’s memory)',
+    }),
   entropy: z.boolean().default(false).meta({
     flag: 'entropy',
     description: 'Store each prediction’s entropy too (reference-entropy and esl need it)',
@@ -92,6 +100,18 @@ export const runSettings = z.strictObject({
     .max(1024)
     .default(0)
     .meta({ flag: 'threads', description: 'Threads a model session (0: the cores shared out evenly)' }),
+  cards: z.int().min(1).max(64).optional().meta({
+    flag: 'cards',
+    description: 'NVIDIA cards that workers take in turn (default: all that CUDA_VISIBLE_DEVICES shows)',
+  }),
+  card_memory: z.number().positive().max(10_000).optional().meta({
+    flag: 'card-memory',
+    description: 'Memory of a card to plan batches by, in GB of 10⁹ bytes (default: what nvidia-smi says)',
+  }),
+  models_on_card: z.enum(['overlap', 'turns']).default('overlap').meta({
+    flag: 'models-on-card',
+    description: 'Whether both models of a pair run at once or one after the other; no loss changes',
+  }),
   tokenizer_engine: z.enum(['auto', 'native', 'portable']).default('auto').meta({
     flag: 'tokenizer-engine',
     description: 'Both give the same ids; native is faster where it loads',

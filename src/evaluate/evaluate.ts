@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { parseSettings } from '../config/load.js';
 import type { EventSink } from '../run/events.js';
-import { numericProfile } from '../score/numeric-profile.js';
 import { localStorage } from '../storage/local.js';
 import { retryingReads } from '../storage/retrying.js';
 import type { Storage } from '../storage/storage.js';
@@ -37,7 +36,7 @@ export async function evaluate(
     const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
       version: string;
     };
-    const profile = numericProfile(examinee.device);
+    const { profile } = examinee;
     return reportOf(findings, examinee, settings, { version, profile });
   } finally {
     await examinee.close();

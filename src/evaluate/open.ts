@@ -1,22 +1,22 @@
 import { availableParallelism } from 'node:os';
 import type { Device, ModelInfo } from '../model/prepared-model.js';
-import { openModelInputs } from '../run/open-inputs.js';
+import { DEFAULT_LENGTH, openModelInputs } from '../run/open-inputs.js';
 import { MIXED_WINDOW_BATCHES } from '../score/batches.js';
+import { forbidTf32 } from '../score/compute.js';
 import { chooseDevice } from '../score/device.js';
+import type { NumericProfile } from '../score/numeric-profile.js';
 import { openScorer, type Scorer } from '../score/scorer.js';
 import type { ScoringRules } from '../score/stage.js';
 import type { PackingRules } from '../sequence/packing.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import type { EvaluateSettings } from './settings.js';
 
-/** Longest rows when the model would take longer ones and no length is set. */
-const DEFAULT_LENGTH = 2048;
-
 /** A model ready to be asked, with the rules that rows of text and rows of tasks share. */
 export interface Examinee {
   readonly info: ModelInfo;
   readonly device: Device;
   readonly deviceWhy: string;
+  readonly profile: NumericProfile;
   readonly tokenizer: Tokenizer;
   readonly scorer: Scorer;
   /** The model stands in the place of the current one. */
@@ -36,12 +36,12 @@ export async function openExaminee(
 ): Promise<Examinee> {
   const { sequence, score, run } = settings;
   const { device, why } = chooseDevice(score.device);
-  const { tokenizer, models } = await openModelInputs(
+  const { tokenizer, models, compute } = await openModelInputs(
     {
       current: settings.model,
       tokenizer: settings.tokenizer,
       sequence,
-      score: { entropy: false, greedy },
+      score: { entropy: false, greedy, precision: score.precision, batch_tokens: score.batch_tokens },
       run,
     },
     device,
@@ -51,20 +51,23 @@ export async function openExaminee(
     if (model === undefined) throw new Error('the model that was asked for was not opened');
     const length = sequence.length ?? Math.min(DEFAULT_LENGTH, model.info.maxPositions ?? DEFAULT_LENGTH);
     const threads = run.threads || availableParallelism();
+    if (device === 'cuda') forbidTf32(compute.precision);
     const scorer = await openScorer({ models: { current: model }, device, threads });
     return {
       info: model.info,
       device,
       deviceWhy: why,
+      profile: compute.profile,
       tokenizer,
       scorer,
       scoring: {
-        batchTokens: score.batch_tokens,
+        batchTokens: compute.batchTokens,
         length,
         attention: sequence.attention,
         // Rows of tasks and documents are of mixed lengths; packed rows need no sorting, and lose nothing by it.
         windowBatches: MIXED_WINDOW_BATCHES,
         fixedRows: device !== 'cpu',
+        fixedLength: compute.batch !== null,
         roles: ['current'],
         entropy: false,
       },

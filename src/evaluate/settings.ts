@@ -105,8 +105,11 @@ export const evaluateSettings = z
       .prefault({}),
     tokenizer: pipeline.tokenizer,
     sequence: sequence.prefault({}),
-    score: pipeline.score.unwrap().pick({ device: true, batch_tokens: true }).prefault({}),
-    run: pipeline.run.unwrap().pick({ threads: true, tokenizer_engine: true, cache: true }).prefault({}),
+    score: pipeline.score.unwrap().pick({ device: true, precision: true, batch_tokens: true }).prefault({}),
+    run: pipeline.run
+      .unwrap()
+      .pick({ threads: true, card_memory: true, tokenizer_engine: true, cache: true })
+      .prefault({}),
   })
   .refine((s) => s.tasks.length > 0 || Object.keys(s.held_out).length > 0, {
     path: ['held_out'],

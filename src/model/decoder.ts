@@ -30,6 +30,8 @@ export interface Decoder {
   /** Longest sequence, in tokens. */
   readonly maxPositions: number;
   readonly flopsPerToken: TokenFlops;
+  /** Numbers a token that the widest layer holds at once: residual, norm and branch, and its widest intermediates. */
+  readonly activationWidth: number;
   /** Adds the body: ids → the final norm's output, [B, T, hiddenSize] in the graph's float type. */
   body(g: GraphBuilder, weights: Weights, inputs: BodyInputs): Value;
   /** The output embedding, [vocabularySize, hiddenSize], as `Weights.head` gives it. */

@@ -97,6 +97,8 @@ function infoOf(checkpoint: Checkpoint, used: readonly TensorEntry[], hash: stri
     maxPositions: decoder.maxPositions,
     parameters: used.reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1), 0),
     flopsPerToken: decoder.flopsPerToken,
+    hiddenSize: decoder.hiddenSize,
+    activationWidth: decoder.activationWidth,
     weightType: mostBytes?.[0] ?? 'F32',
     weightBytes: used.reduce((sum, { length }) => sum + length, 0),
   };

@@ -62,6 +62,10 @@ export interface ModelInfo {
   readonly parameters: number;
   /** Multiply-adds ×2 a token of the forward pass at context T: `matmul + attentionPerToken · T`. */
   readonly flopsPerToken: { readonly matmul: number; readonly attentionPerContextToken: number };
+  /** Numbers of a hidden state; absent for exports. */
+  readonly hiddenSize?: number;
+  /** Numbers a token that the widest layer holds at once; absent for exports. */
+  readonly activationWidth?: number;
   /** Storage type of the weights: `F32`, `F16`, `BF16`. */
   readonly weightType: string;
   /** Bytes of the weights on disk. */

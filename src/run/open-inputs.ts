@@ -3,9 +3,10 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import type { Pipeline } from '../config/pipeline.js';
 import { usageError } from '../errors.js';
-import { prepareModel } from '../model/prepare.js';
-import type { Device, PreparedModel } from '../model/prepared-model.js';
+import { describeModel, prepareModel } from '../model/prepare.js';
+import type { Device, ModelInfo, PreparedModel } from '../model/prepared-model.js';
 import { checkVocabulary } from '../model/vocabulary.js';
+import { type Compute, planCompute } from '../score/compute.js';
 import type { ModelRole } from '../score/scorer.js';
 import type { AttentionScope } from '../sequence/packing.js';
 import { hashTokenizer, openTokenizer } from '../tokenizer/open.js';
@@ -18,9 +19,21 @@ export interface ModelRequest {
   readonly tokenizer: Pipeline['tokenizer'];
   /** Without a length, nothing is held against what a model takes. */
   readonly sequence: { readonly attention: AttentionScope; readonly length?: number | undefined };
-  readonly score: { readonly entropy: boolean; readonly greedy?: boolean };
-  readonly run: Pick<Pipeline['run'], 'tokenizer_engine' | 'cache'>;
+  readonly score: {
+    readonly entropy: boolean;
+    readonly greedy?: boolean;
+    readonly precision: Pipeline['score']['precision'];
+    readonly batch_tokens?: number | undefined;
+  };
+  readonly run: Pick<Pipeline['run'], 'tokenizer_engine' | 'cache'> & {
+    readonly workers?: number;
+    readonly cards?: number | undefined;
+    readonly card_memory?: number | undefined;
+  };
 }
+
+/** Longest rows where the models would take longer ones and no length is set. */
+export const DEFAULT_LENGTH = 2048;
 
 /** The tokenizer and the models of a run, checked against each other. */
 export interface ModelInputs {
@@ -29,6 +42,7 @@ export interface ModelInputs {
   readonly tokenizerPath: string;
   readonly models: Readonly<Partial<Record<ModelRole, PreparedModel>>>;
   readonly roles: readonly ModelRole[];
+  readonly compute: Compute;
 }
 
 /** Folder for built graphs when none is set: the user's cache, by the XDG convention. */
@@ -61,14 +75,22 @@ export async function openModelInputs(pipeline: ModelRequest, device: Device): P
   });
   try {
     const models: Partial<Record<ModelRole, PreparedModel>> = {};
+    const cacheFolder = pipeline.run.cache ?? defaultCacheFolder();
+    const compute = await computeOf(
+      pipeline,
+      device,
+      folders.map(([, folder]) => folder),
+      cacheFolder,
+    );
     for (const [role, folder] of folders) {
       await checkTokenizer(folder, tokenizer, tokenizerPath, pipeline.tokenizer.control_tokens);
       const model = await prepareModel(folder, {
         device,
         attention: pipeline.sequence.attention,
         entropy: pipeline.score.entropy,
-        greedy: pipeline.score.greedy,
-        cacheFolder: pipeline.run.cache ?? defaultCacheFolder(),
+        precision: compute.precision,
+        ...(compute.batch !== null && { batch: compute.batch }),
+        cacheFolder,
       });
       checkVocabulary(model.info, tokenizer);
       const longest = model.info.maxPositions;
@@ -81,11 +103,34 @@ export async function openModelInputs(pipeline: ModelRequest, device: Device): P
       }
       models[role] = model;
     }
-    return { tokenizer, tokenizerPath, models, roles: folders.map(([role]) => role) };
+    return { tokenizer, tokenizerPath, models, roles: folders.map(([role]) => role), compute };
   } catch (error) {
     await tokenizer.close();
     throw error;
   }
+}
+
+/** On CUDA graphs are for one batch shape, so the models are looked at before their graphs are built. */
+async function computeOf(
+  { score, run, sequence }: ModelRequest,
+  device: Device,
+  folders: readonly string[],
+  cacheFolder: string,
+): Promise<Compute> {
+  const infos: ModelInfo[] = [];
+  if (device === 'cuda') for (const folder of folders) infos.push(await describeModel(folder, cacheFolder));
+  return planCompute(device, infos, {
+    precision: score.precision,
+    batchTokens: score.batch_tokens ?? null,
+    cardMemory: run.card_memory ?? null,
+    workers: run.workers ?? 1,
+    cards: run.cards ?? null,
+    length:
+      sequence.length ??
+      Math.min(DEFAULT_LENGTH, ...infos.map((info) => info.maxPositions ?? DEFAULT_LENGTH)),
+    attention: sequence.attention,
+    entropy: score.entropy,
+  });
 }
 
 const hasTokenizer = (folder: string): boolean => existsSync(join(folder, 'tokenizer.json'));

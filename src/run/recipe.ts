@@ -2,7 +2,7 @@ import type { PackSettings } from '../config/pack.js';
 import type { Pipeline } from '../config/pipeline.js';
 import type { JsonObject } from '../dataset/canonical-json.js';
 import type { ModelInfo } from '../model/prepared-model.js';
-import type { NumericProfile } from '../score/numeric-profile.js';
+import type { Compute } from '../score/compute.js';
 import type { ModelRole } from '../score/scorer.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 
@@ -20,9 +20,10 @@ export function recipeOf(
   pipeline: Pipeline,
   tokenizer: Pick<Tokenizer, 'hash' | 'bosId' | 'eosId'>,
   models: Readonly<Partial<Record<ModelRole, ModelInfo>>>,
-  profile: NumericProfile,
+  { profile, batchTokens }: Pick<Compute, 'profile' | 'batchTokens'>,
 ): Recipe {
-  const { device: _, ...score } = pipeline.score;
+  // Device and precision are in the profile as they turned out.
+  const { device: _, precision: __, ...score } = pipeline.score;
   return {
     semantics: SEMANTICS,
     ...rowsRecipe(pipeline, tokenizer),
@@ -30,7 +31,7 @@ export function recipeOf(
       reference: models.reference?.hash ?? null,
       current: models.current?.hash ?? null,
     },
-    score,
+    score: { ...score, batch_tokens: batchTokens },
     numeric_profile: profile,
   };
 }

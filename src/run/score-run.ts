@@ -4,11 +4,11 @@ import { expandShards } from '../corpus/expand.js';
 import { scoredFolder } from '../dataset/part-files.js';
 import { type RunNotes, writeRunNotes } from '../dataset/run-notes.js';
 import { locatedError } from '../errors.js';
-import type { Device, ModelInfo } from '../model/prepared-model.js';
+import type { ModelInfo } from '../model/prepared-model.js';
 import { MIXED_WINDOW_BATCHES } from '../score/batches.js';
 import { scoredColumns, toSequenceBatch } from '../score/columns.js';
+import { type Compute, forbidTf32 } from '../score/compute.js';
 import { chooseDevice } from '../score/device.js';
-import { numericProfile } from '../score/numeric-profile.js';
 import { type ModelRole, openScorer, type Scorer } from '../score/scorer.js';
 import { type ScoringRules, scoreSequences } from '../score/stage.js';
 import type { RowStage } from './make-part.js';
@@ -50,11 +50,12 @@ export async function openScoring(
   const shards = await expandShards(storage, pipeline.shards);
   const { device, why } = chooseDevice(pipeline.score.device);
   sink({ event: 'note', message: why });
-  const profile = numericProfile(device);
   const inputs = await openModelInputs(pipeline, device);
-  const { tokenizer, models, roles } = inputs;
+  const { tokenizer, models, roles, compute } = inputs;
+  if (compute.note !== null) sink({ event: 'note', message: compute.note });
   const { score, run } = pipeline;
-  const rules = scoringRules(pipeline, roles, device);
+  const rules = scoringRules(pipeline, roles, compute);
+  let opened = 0;
   return {
     job: {
       kind: 'scored',
@@ -62,7 +63,7 @@ export async function openScoring(
       settings: pipeline,
       shards,
       tokenizer,
-      recipe: recipeOf(pipeline, tokenizer, infosOf(inputs), profile),
+      recipe: recipeOf(pipeline, tokenizer, infosOf(inputs), compute),
       conventions: scoringConventions(pipeline),
       columns: scoredColumns(roles, score.entropy),
       lossPrecision: score.loss_precision,
@@ -71,7 +72,10 @@ export async function openScoring(
       async open(lanes) {
         const sessions = lanes * roles.length;
         const threads = run.threads || Math.max(1, Math.floor(availableParallelism() / sessions));
-        return scoringStage(await openScorer({ models, device, threads }), rules);
+        const card = opened++ % compute.cards;
+        const inTurns = run.models_on_card === 'turns';
+        if (device === 'cuda') forbidTf32(compute.precision);
+        return scoringStage(await openScorer({ models, device, threads, card, inTurns }), rules);
       },
     },
     finish: () => writeRunNotes(storage, pipeline.out, runNotes(pipeline, inputs)),
@@ -114,14 +118,15 @@ function runNotes(pipeline: Pipeline, { tokenizerPath, models, roles }: ModelInp
 function scoringRules(
   { sequence, score }: Pipeline,
   roles: readonly ModelRole[],
-  device: Device,
+  { device, batchTokens, batch }: Compute,
 ): ScoringRules {
   return {
-    batchTokens: score.batch_tokens,
+    batchTokens,
     length: sequence.length,
     attention: sequence.attention,
     windowBatches: sequence.packing === 'packed' ? 1 : MIXED_WINDOW_BATCHES,
     fixedRows: device !== 'cpu',
+    fixedLength: batch !== null,
     roles,
     entropy: score.entropy,
   };

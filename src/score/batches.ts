@@ -13,6 +13,8 @@ export interface BatchRules {
   readonly windowBatches: number;
   /** Fill the last batch of each length with padding rows, so that shapes never vary (GPU). */
   readonly fixedRows: boolean;
+  /** Pad every row to `length`, so that there is one shape (CUDA). */
+  readonly fixedLength?: boolean;
 }
 
 /** One call of the models. Row r of the batch is `sequences[r]`; rows beyond are padding. */
@@ -44,6 +46,13 @@ export function lengthLadder(length: number): readonly number[] {
   return steps;
 }
 
+/** The lengths that rows are padded to. */
+export const rowLengths = ({
+  length,
+  fixedLength,
+}: Pick<BatchRules, 'length' | 'fixedLength'>): readonly number[] =>
+  fixedLength === true ? [length] : lengthLadder(length);
+
 /** Groups sequences, in order, into windows of `windowBatches` batches. */
 export async function* windowsOf(
   sequences: AsyncIterable<readonly Sequence[]>,
@@ -71,7 +80,7 @@ export async function* windowsOf(
 /** The batches of one window, longest rows first. Rows without a target are in no batch: nothing is asked of them. */
 export function planBatches(window: readonly Sequence[], rules: BatchRules): Batch[] {
   const byLength = new Map<number, Sequence[]>();
-  const ladder = lengthLadder(rules.length);
+  const ladder = rowLengths(rules);
   for (const sequence of window) {
     if (!sequence.eligible.includes(1)) continue;
     const length = ladder.find((step) => step >= sequence.ids.length) ?? rules.length;

@@ -1,21 +1,42 @@
 import { readFileSync } from 'node:fs';
 import { arch } from 'node:os';
 import * as ort from 'onnxruntime-node';
-import type { Device } from '../model/prepared-model.js';
+import type { Device, Precision } from '../model/prepared-model.js';
+import type { Card } from './card.js';
 
 /** What makes losses comparable bit for bit. One run never mixes two. */
 export interface NumericProfile {
   readonly provider: Device;
-  readonly precision: 'fp32' | 'fp16' | 'bf16';
+  readonly precision: Precision;
   /** Runtime and its version. */
   readonly runtime: string;
   /** Instruction set that the CPU kernels are chosen by; on a GPU it changes nothing. */
   readonly processor?: string;
+  /** On CUDA: the card and its driver, null where nvidia-smi does not run. Kernels are chosen by both. */
+  readonly card?: string | null;
+  readonly driver?: string | null;
+  /** On CUDA: whether products of float32 may round their factors to ten bits. */
+  readonly tf32?: boolean;
 }
 
 /** The numeric profile of this machine for a device. */
-export function numericProfile(device: Device): NumericProfile {
+export function numericProfile(
+  device: Device,
+  precision: Precision = 'fp32',
+  card: Pick<Card, 'name' | 'driver'> | null = null,
+): NumericProfile {
   const runtime = `onnxruntime ${ort.env.versions.node ?? ort.env.versions.common}`;
+  if (device === 'cuda') {
+    const tf32 = precision !== 'fp32' && process.env['NVIDIA_TF32_OVERRIDE'] !== '0';
+    return {
+      provider: device,
+      precision,
+      runtime,
+      card: card?.name ?? null,
+      driver: card?.driver ?? null,
+      tf32,
+    };
+  }
   return device === 'cpu'
     ? { provider: device, precision: 'fp32', runtime, processor: processorLevel() }
     : { provider: device, precision: 'fp32', runtime };

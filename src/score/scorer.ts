@@ -32,6 +32,10 @@ export interface ScorerSettings {
   readonly device: Device;
   /** Threads within an operator, for each model's session. */
   readonly threads: number;
+  /** The card, for CUDA; default the first. */
+  readonly card?: number;
+  /** One model at a time instead of both at once. */
+  readonly inTurns?: boolean;
 }
 
 /** Opens a session for each model. Sessions load at the same time; if one fails, none is left open. */
@@ -39,7 +43,12 @@ export async function openScorer(settings: ScorerSettings): Promise<Scorer> {
   const { reference, current } = settings.models;
   const open = (role: ModelRole, model: PreparedModel | undefined): Promise<ModelSession> | undefined =>
     model &&
-    openSession(model, { device: settings.device, threads: settings.threads, role: `${role} model` });
+    openSession(model, {
+      device: settings.device,
+      threads: settings.threads,
+      card: settings.card ?? 0,
+      role: `${role} model`,
+    });
   const opening = [open('reference', reference), open('current', current)];
   const settled = await Promise.allSettled(opening);
   const sessions = settled.map((result) => (result.status === 'fulfilled' ? result.value : undefined));
@@ -52,13 +61,21 @@ export async function openScorer(settings: ScorerSettings): Promise<Scorer> {
     throw failed.reason;
   }
   const [referenceSession, currentSession] = sessions;
+  let turn: Promise<unknown> = Promise.resolve();
+  /** Calls of both models one after the other, in the order they were asked for. */
+  const waiting = (session: ModelSession | undefined, batch: Batch): Promise<BatchLosses> | undefined => {
+    if (settings.inTurns !== true) return session?.score(batch);
+    const call = turn.then(() => session?.score(batch)) as Promise<BatchLosses>;
+    turn = call.catch(() => undefined);
+    return session && call;
+  };
 
   return {
     close,
     async score(batch) {
       const [referenceLosses, currentLosses] = await Promise.all([
-        referenceSession?.score(batch),
-        currentSession?.score(batch),
+        waiting(referenceSession, batch),
+        waiting(currentSession, batch),
       ]);
       return batch.sequences.map((sequence, row) => ({
         sequence,

@@ -185,6 +185,7 @@ export function gptNeoX(json: unknown, file: string): Decoder {
     hiddenSize: hidden,
     maxPositions: config.max_position_embeddings,
     flopsPerToken: tokenFlops(elements, layers, hidden),
+    activationWidth: 4 * hidden + Math.max(6 * hidden, 2 * config.intermediate_size),
     body: (g, weights, inputs) => body(g, weights, shape, inputs),
     head: (weights) => weights.head(headName(weights), [config.vocab_size, hidden]),
   };

@@ -121,6 +121,7 @@ export function gpt2(json: unknown, file: string): Decoder {
     hiddenSize: hidden,
     maxPositions: config.n_positions,
     flopsPerToken: tokenFlops(elements, layers, hidden),
+    activationWidth: 3 * hidden + Math.max(6 * hidden, 2 * inner),
     body: (g, weights, inputs) => body(g, weights, config, inputs),
     // Always tied, whatever a stray lm_head.weight in the file says: so does transformers.
     head: (weights) => weights.head(embeddingName(weights), [vocabulary, hidden]),

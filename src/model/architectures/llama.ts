@@ -261,6 +261,8 @@ function decoder(config: unknown, file: string, variant: Variant): Decoder {
     hiddenSize,
     maxPositions: shape.maxPositions,
     flopsPerToken: tokenFlops(layers * layerElements + vocabularySize * hiddenSize, layers, heads * headSize),
+    // Attention: the packed projection, key and value again, and what is mixed. MLP: gate, up and their product.
+    activationWidth: 3 * hiddenSize + Math.max((2 * heads + 4 * kvHeads) * headSize, 3 * intermediateSize),
     body: (g, weights, inputs) => body(g, weights, shape, inputs),
     head: (weights) =>
       weights.head(shape.tied ? 'model.embed_tokens.weight' : 'lm_head.weight', [vocabularySize, hiddenSize]),

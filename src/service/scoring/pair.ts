@@ -5,6 +5,7 @@ import type { Device, ModelInfo } from '../../model/prepared-model.js';
 import { type ModelInputs, openModelInputs } from '../../run/open-inputs.js';
 import { overlapOf } from '../../run/recipe.js';
 import { MIXED_WINDOW_BATCHES } from '../../score/batches.js';
+import { forbidTf32 } from '../../score/compute.js';
 import { openScorer, unscored } from '../../score/scorer.js';
 import type { PackingRules } from '../../sequence/packing.js';
 import { sequenceSettings } from '../../sequence/settings.js';
@@ -55,23 +56,31 @@ export async function openPair(own: PairSettings, settings: ScoringSettings, dev
       current: own.current,
       tokenizer: { path: own.tokenizer, control_tokens: own.control_tokens },
       sequence: { attention: 'across', length: own.max_tokens },
-      score: { entropy: own.entropy },
-      run: { tokenizer_engine: settings.tokenizer_engine, cache: settings.cache },
+      score: { entropy: own.entropy, precision: settings.precision, batch_tokens: settings.batch_tokens },
+      run: {
+        tokenizer_engine: settings.tokenizer_engine,
+        cache: settings.cache,
+        card_memory: settings.card_memory,
+      },
     },
     device,
   );
-  const { tokenizer, models, roles } = inputs;
+  const { tokenizer, models, roles, compute } = inputs;
   const packing = packingRules(own, inputs);
   const maxTokens = packing.length;
   const marks = Number(packing.bosId !== null) + Number(packing.eosId !== null);
   const threads = settings.threads || Math.max(1, Math.floor(availableParallelism() / roles.length));
-  const loaded = lazyModels(() => openScorer({ models, device, threads }));
+  const loaded = lazyModels(() => {
+    if (device === 'cuda') forbidTf32(compute.precision);
+    return openScorer({ models, device, threads });
+  });
   const lane = createLane(loaded, {
     batchTokens: settings.batch_tokens,
     length: maxTokens,
     attention: packing.attention,
     windowBatches: MIXED_WINDOW_BATCHES,
     fixedRows: device !== 'cpu',
+    fixedLength: compute.batch !== null,
   });
   const room = createRoom(settings.queue_tokens);
   const estimate = createEstimate(settings.request_tokens);

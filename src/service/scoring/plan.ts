@@ -6,7 +6,7 @@
  * does not wait behind the tail of a long one; and no row starves, since the count of started tokens passes its turn
  * and everything that comes later has a higher one.
  */
-import { lengthLadder } from '../../score/batches.js';
+import { rowLengths } from '../../score/batches.js';
 
 export interface WaitingRow {
   readonly turn: number;
@@ -25,6 +25,8 @@ export interface PlanRules {
   readonly batchTokens: number;
   /** Longest row. */
   readonly length: number;
+  /** Every row is padded to `length`. */
+  readonly fixedLength?: boolean;
 }
 
 /** The length that a row is padded to. */
@@ -42,7 +44,7 @@ export function nextBatch<Row extends WaitingRow>(waiting: readonly Row[], rules
     null,
   );
   if (first === null) return [];
-  const ladder = lengthLadder(rules.length);
+  const ladder = rowLengths(rules);
   const length = paddedLength(first.length, ladder);
   const fits = (row: Row): boolean =>
     paddedLength(row.length, ladder) === length && (first.alone ? row.request === first.request : !row.alone);

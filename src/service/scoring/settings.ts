@@ -55,6 +55,13 @@ export const scoringRules = z.strictObject({
   threads: z.int().min(0).max(1024).default(0).meta({
     description: 'Threads a model session (0: the cores shared out between the models of a pair)',
   }),
+  precision: z.enum(['auto', 'fp32', 'fp16', 'bf16']).default('auto').meta({
+    description: 'What the models compute in, as `score.precision` of a pipeline',
+  }),
+  card_memory: z.number().positive().max(10_000).optional().meta({
+    description:
+      'Memory of a card that one row must fit in, in GB of 10⁹ bytes (default: what nvidia-smi says)',
+  }),
   batch_tokens: z
     .int()
     .min(2)
