@@ -110,6 +110,12 @@ export function chunkedLossHead(
   return chunkedLosses(g, hidden, ids, source, head.vocabularySize, entropy, rows, greedy);
 }
 
+/** Ids, padded as float64, which holds every int32: CUDA pads no int32. */
+export function padIds(g: GraphBuilder, ids: Value, pad: (x: Value) => Value): Value {
+  const doubles = g.node('Cast', [ids], { attributes: { to: int(11) } });
+  return g.node('Cast', [pad(doubles)], { attributes: { to: int(6) } });
+}
+
 /** How a chunk of rows becomes logits: by the output embedding, or as an export's own last nodes do it. */
 export interface LogitSource {
   /** Numbers a row, and their type. */
@@ -155,7 +161,7 @@ export function chunkedLosses(
       attributes: { axis: int(0) },
     });
   const stateChunks = g.node('Reshape', [padRows(flatStates, 2), chunkShape([source.width])]);
-  const targetChunks = g.node('Reshape', [padRows(flatTargets, 1), chunkShape([])]);
+  const targetChunks = g.node('Reshape', [padIds(g, flatTargets, (x) => padRows(x, 1)), chunkShape([])]);
 
   const body = g.child('loss_chunk');
   const chunkStates = body.input('chunk_states', source.type, ['rows', source.width]);

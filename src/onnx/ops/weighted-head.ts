@@ -5,7 +5,7 @@
  */
 import { type GraphBuilder, int, string, subgraph, type Value } from '../graph.js';
 import { linear } from './dense.js';
-import { chunkRows, type HeadWeights } from './head.js';
+import { chunkRows, type HeadWeights, padIds } from './head.js';
 
 export interface WeightedRows {
   /** [n, H] float32. */
@@ -102,12 +102,13 @@ function inChunks(g: GraphBuilder, rows: Rows, head: HeadWeights, rowsPerChunk: 
   const chunks = g.node('Max', [ceilDivide(count, g.int64s([rowsPerChunk])), one]);
   const size = g.node('Max', [ceilDivide(count, chunks), one]);
   const padding = g.node('Sub', [g.node('Mul', [chunks, size]), count]);
-  const chunked = (x: Value, tail: readonly number[]): Value => {
+  const chunked = (x: Value, tail: readonly number[], ids = false): Value => {
     const pads = g.node('Concat', [g.int64s([0]), padding], { attributes: { axis: int(0) } });
     const shape = g.node('Concat', [chunks, size, ...tail.map((width) => g.int64s([width]))], {
       attributes: { axis: int(0) },
     });
-    return g.node('Reshape', [g.node('Pad', [x, pads, '', g.int64s([0])]), shape]);
+    const pad = (value: Value): Value => g.node('Pad', [value, pads, '', g.int64s([0])]);
+    return g.node('Reshape', [ids ? padIds(g, x, pad) : pad(x), shape]);
   };
   const body = g.child('head_chunk');
   const carried = body.input('chunk_carried', 'float32', [vocabularySize, hiddenSize]);
@@ -129,7 +130,7 @@ function inChunks(g: GraphBuilder, rows: Rows, head: HeadWeights, rowsPerChunk: 
     [
       g.node('ConstantOfShape', [g.int64s([vocabularySize, hiddenSize])]),
       chunked(rows.states, [hiddenSize]),
-      chunked(rows.targets, []),
+      chunked(rows.targets, [], true),
       chunked(rows.weights, []),
     ],
     [true, true, true],
