@@ -7,7 +7,7 @@ import { type PartPlace, partFiles } from '../dataset/part-files.js';
 import { firstLine, TokensieveError, usageError } from '../errors.js';
 import { mapAhead } from '../flow/map-ahead.js';
 import type { Storage } from '../storage/storage.js';
-import { type PartState, partState } from './done-parts.js';
+import { partState } from './done-parts.js';
 import type { EventSink } from './events.js';
 import { leftoverParts, listPartsAndSizes } from './leftovers.js';
 import type { PartTask } from './make-part.js';
@@ -15,6 +15,8 @@ import type { Counted } from './totals.js';
 
 /** Footers read at once: a folder of many shards is bound by the store's latency. */
 const FOOTERS_AHEAD = 8;
+/** Manifests read at once: a resumed run is bound by the store's latency too, and a manifest is small. */
+const MANIFESTS_AHEAD = 16;
 
 /** One unit of work: a part of a parquet shard, or a whole jsonl shard, which is read once, in order. */
 export interface Task {
@@ -149,29 +151,39 @@ export async function findWork(
   const doneStreamParts = new Map<string, ReadonlyMap<number, Manifest>>();
   const damaged: string[] = [];
   const stale: { path: string; why: readonly string[] }[] = [];
-  const look = async (plan: ShardPlan, part: number): Promise<PartState> => {
-    const path = partFiles(folder, plan.shard.name, part).manifest;
-    const state = await partState(storage, manifests, path, partTask(plan, part, null, recipe), sizes);
-    if (state.state === 'damaged') damaged.push(state.why);
-    if (state.state === 'done') done.push({ counts: state.manifest.counts });
-    if (state.state === 'stale') stale.push({ path, why: state.why });
-    return state;
+  const partsOf = new Map<string, number[]>();
+  for (const { shard, part } of found) {
+    const parts = partsOf.get(shard);
+    if (parts === undefined) partsOf.set(shard, [part]);
+    else parts.push(part);
+  }
+  /** Parts whose state says what is left of a task; of a jsonl shard those that were found. */
+  function* looks(): Generator<{ readonly task: Task; readonly part: number }> {
+    for (const task of wanted) {
+      const parts = task.part === null ? (partsOf.get(task.plan.shard.name) ?? []) : [task.part.part];
+      for (const part of parts) yield { task, part };
+    }
+  }
+  const look = async ({ task, part }: { readonly task: Task; readonly part: number }) => {
+    const path = partFiles(folder, task.plan.shard.name, part).manifest;
+    const state = await partState(storage, manifests, path, partTask(task.plan, part, null, recipe), sizes);
+    return { task, part, path, state };
   };
+  const finished = new Set<Task>();
+  const doneOf = new Map<Task, Map<number, Manifest>>();
+  for await (const { task, part, path, state } of mapAhead(looks(), MANIFESTS_AHEAD, look)) {
+    if (state.state === 'damaged') damaged.push(state.why);
+    if (state.state === 'stale') stale.push({ path, why: state.why });
+    if (state.state !== 'done') continue;
+    done.push({ counts: state.manifest.counts });
+    if (task.part !== null) finished.add(task);
+    else doneOf.set(task, (doneOf.get(task) ?? new Map<number, Manifest>()).set(part, state.manifest));
+  }
   for (const task of wanted) {
-    const { plan } = task;
-    if (task.part !== null) {
-      if ((await look(plan, task.part.part)).state !== 'done') tasks.push(task);
-      continue;
-    }
-    // Only reading tells a jsonl shard's parts, so it is read again from the start and done parts are passed over.
-    const parts = new Map<number, Manifest>();
-    for (const { shard, part } of found) {
-      if (shard !== plan.shard.name) continue;
-      const state = await look(plan, part);
-      if (state.state === 'done') parts.set(part, state.manifest);
-    }
-    doneStreamParts.set(plan.shard.name, parts);
+    if (finished.has(task)) continue;
     tasks.push(task);
+    // Only reading tells a jsonl shard's parts, so it is read again from the start and done parts are passed over.
+    if (task.part === null) doneStreamParts.set(task.plan.shard.name, doneOf.get(task) ?? new Map());
   }
   const [first] = stale;
   if (first !== undefined && !replace) {

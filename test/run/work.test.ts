@@ -1,10 +1,11 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
+import { type Manifest, manifestBytes } from '#tokensieve/dataset/manifest.js';
 import { partFiles, placeOfManifest } from '#tokensieve/dataset/part-files.js';
 import { inputError } from '#tokensieve/errors.js';
 import type { RunEvent } from '#tokensieve/run/events.js';
 import { leftoverParts } from '#tokensieve/run/leftovers.js';
-import { planShards } from '#tokensieve/run/work.js';
+import { findWork, partTask, planShards, tasksOf } from '#tokensieve/run/work.js';
 import { memoryStorage } from '../corpus/memory-storage.js';
 
 describe('planning shards', () => {
@@ -38,6 +39,126 @@ describe('planning shards', () => {
     expect(events.map((event) => event.event === 'quarantined' && event.shard)).toEqual(
       broken.map(({ shard }) => shard),
     );
+  });
+});
+
+describe('looking for what is left to do', () => {
+  const recipe = { stage: 'score', semantics: 1 };
+  const plan = (name: string, parts: number | null) => ({
+    shard: { path: name, name, format: parts === null ? ('jsonl' as const) : ('parquet' as const) },
+    identity: { name, size: 1000 },
+    rows: parts,
+    textBytes: 1000,
+    parts:
+      parts === null
+        ? null
+        : Array.from({ length: parts }, (_, part) => ({
+            part,
+            rowStart: part,
+            rowEnd: part + 1,
+            rowGroups: [part, part + 1] as const,
+            textBytes: 10,
+          })),
+  });
+  const plans = [plan('a.parquet', 60), plan('b.jsonl', null), plan('c.parquet', 2), plan('d.jsonl', null)];
+  const manifestOf = (shard: (typeof plans)[number], part: number, made = recipe): Manifest => ({
+    version: 1,
+    kind: 'scored',
+    shard: shard.shard.name,
+    part,
+    input: {
+      name: shard.shard.name,
+      size: 1000,
+      row_start: part,
+      row_end: part + 1,
+      text_sha256: 'a'.repeat(64),
+    },
+    fingerprint: partTask(shard, part, null, made).fingerprint,
+    recipe: made,
+    counts: {
+      documents: 1,
+      text_bytes: 10,
+      quarantined_rows: 0,
+      quarantined: {},
+      sequences: 1,
+      // Tells the parts apart.
+      tokens: 1000 * plans.indexOf(shard) + part,
+    },
+    histograms: {},
+    outputs: [],
+  });
+
+  /** A store in which a read takes a while, later ones less, and how many were under way at once. */
+  function slowStore() {
+    const objects: Record<string, Uint8Array> = {};
+    const put = (
+      shard: (typeof plans)[number],
+      part: number,
+      bytes = manifestBytes(manifestOf(shard, part)),
+    ) => {
+      objects[partFiles('out', shard.shard.name, part).manifest] = bytes;
+    };
+    for (const shard of plans) for (let part = 0; part < 60; part++) if (part !== 7) put(shard, part);
+    const [a, , c] = plans;
+    if (a === undefined || c === undefined) throw new Error('no plans');
+    put(a, 20, Buffer.from('{'));
+    const inner = memoryStorage(objects);
+    const seen = { most: 0, reads: 0 };
+    let flying = 0;
+    const storage = {
+      ...inner,
+      async readRange(path: string, start: number, end: number) {
+        seen.reads++;
+        seen.most = Math.max(seen.most, ++flying);
+        await wait(20 - (seen.reads % 20));
+        flying--;
+        return inner.readRange(path, start, end);
+      },
+    };
+    return { storage, seen, put, a, c };
+  }
+
+  it('reads 16 manifests at once, and finds the same as one after the other', async () => {
+    const { storage, seen } = slowStore();
+    const work = await findWork(storage, { plans, broken: [] }, tasksOf(plans), recipe, 'out', false);
+    expect(seen).toEqual({ most: 16, reads: 60 - 1 + 59 + 2 + 59 });
+    // Every finished part, in the order of shards and parts; each once.
+    const parts = (index: number, most: number, ...but: number[]) =>
+      Array.from({ length: most }, (_, part) => 1000 * index + part).filter((id) => !but.includes(id % 1000));
+    expect(work.done.map(({ counts }) => counts.tokens)).toEqual([
+      ...parts(0, 60, 7, 20),
+      ...parts(1, 60, 7),
+      ...parts(2, 2),
+      ...parts(3, 60, 7),
+    ]);
+    expect(work.tasks.map((task) => [task.plan.shard.name, task.part?.part ?? null])).toEqual([
+      ['a.parquet', 7],
+      ['a.parquet', 20],
+      ['b.jsonl', null],
+      ['d.jsonl', null],
+    ]);
+    expect(work.damaged).toEqual([expect.stringContaining('out/a.parquet/00020.manifest.json')]);
+    expect([...work.doneStreamParts].map(([shard, done]) => [shard, [...done.keys()]])).toEqual([
+      ['b.jsonl', parts(0, 60, 7)],
+      ['d.jsonl', parts(0, 60, 7)],
+    ]);
+  });
+
+  it('names the first stale part, whichever is read first', async () => {
+    const { storage, put, a, c } = slowStore();
+    const other = { stage: 'score', semantics: 2 };
+    for (const [shard, part] of [
+      [c, 1],
+      [a, 41],
+      [a, 40],
+    ] as const) {
+      put(shard, part, manifestBytes(manifestOf(shard, part, other)));
+    }
+    await expect(
+      findWork(storage, { plans, broken: [] }, tasksOf(plans), recipe, 'out', false),
+    ).rejects.toThrow(/3 finished part\(s\) were made otherwise \(out\/a\.parquet\/00040\./);
+    const { tasks } = await findWork(storage, { plans, broken: [] }, tasksOf(plans), recipe, 'out', true);
+    expect(tasks.map((task) => task.part?.part ?? null)).toEqual([7, 20, 40, 41, null, 1, null]);
   });
 });
 
