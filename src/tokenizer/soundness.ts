@@ -1,6 +1,7 @@
 import { fatalError, type TokensieveError } from '../errors.js';
 import { whyItBacktracks } from './backtracking.js';
 import { BYTE_ALPHABET, bytePiece } from './bytes.js';
+import { whyBrokenCharsmap } from './charsmap.js';
 import type { Component, Definition } from './definition.js';
 
 /**
@@ -13,6 +14,7 @@ export function refuseUnsound(definition: Definition): void {
   refuseMissingBytes(definition);
   refuseStrayAddedTokens(definition);
   refuseBacktracking(definition);
+  refuseBrokenCharsmaps(definition);
 }
 
 /**
@@ -106,6 +108,15 @@ function refuseBacktracking({ path, normalizer, preTokenizer }: Definition): voi
       path,
       `the pattern of its ${type}, ${JSON.stringify(String(source).slice(0, 80))}, ${why}, so that a text could keep it busy without end; write it without`,
     );
+  }
+}
+
+/** The native library ends the process over such a table: as the file is opened, or by some text later. */
+function refuseBrokenCharsmaps({ path, normalizer }: Definition): void {
+  for (const { type, precompiled_charsmap } of flatten(normalizer)) {
+    const why = type === 'Precompiled' ? whyBrokenCharsmap(precompiled_charsmap) : null;
+    if (why === null) continue;
+    throw bad(path, `the precompiled_charsmap of its normalizer ${why}; the file is damaged`);
   }
 }
 
