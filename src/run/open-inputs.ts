@@ -88,6 +88,7 @@ export async function openModelInputs(pipeline: ModelRequest, device: Device): P
         device,
         attention: pipeline.sequence.attention,
         entropy: pipeline.score.entropy,
+        greedy: pipeline.score.greedy,
         precision: compute.precision,
         ...(compute.batch !== null && { batch: compute.batch }),
         cacheFolder,

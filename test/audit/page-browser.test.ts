@@ -171,7 +171,8 @@ describe.skipIf(chromiumPath === null)('the audit page in a browser', () => {
       const link = page.locator('#documents-by-excess a').first();
       const index = Number(/\d+$/.exec((await link.getAttribute('href'))!)![0]);
       await link.click();
-      expect(await openDocument(page)).toBe(documents[index]);
+      // The click is over before the page has heard that its address is another.
+      await expect.poll(() => openDocument(page), { timeout: 10_000 }).toBe(documents[index]);
     }));
 
   it.each([375, 1440])('fits %d pixels in light and in dark, and prints', (width) =>

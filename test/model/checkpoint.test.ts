@@ -47,6 +47,9 @@ describe('describeModel', () => {
       architecture: 'LlamaForCausalLM',
       vocabularySize: 131,
       maxPositions: 256,
+      hiddenSize: 42,
+      // Residual, norm and branch; gate, up and their product are wider than queries, keys and values.
+      activationWidth: 3 * 42 + 3 * 77,
       parameters,
       flopsPerToken: { matmul: 2 * (3 * layer + 131 * 42), attentionPerContextToken: 2 * 48 * 3 },
       weightType: 'BF16',
