@@ -15,62 +15,26 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { encodeModel, toModelProto } from '../dist/onnx/proto.js';
 import { measureMatmulRate } from '../dist/score/matmul-rate.js';
-import { buildStepGraph } from '../dist/train/graph/step.js';
-import { dataInputs } from '../dist/train/graph/step-settings.js';
 import { openTrainingModel } from '../dist/train/model.js';
-import { emptyVectors } from '../dist/train/parameters.js';
-import { openTrainingSession } from '../dist/train/session.js';
 import { shapes, writeLlama } from './support/llama.mjs';
 import { median, peakRss } from './support/measure.mjs';
 import { openTorch } from './support/torch.mjs';
+import { OBJECTIVES, openTrainingStep } from './support/training-step.mjs';
 
 const threads = availableParallelism();
-const objectives = {
-  clm: { kind: 'clm' },
-  live: { kind: 'live', scope: 'step', rule: { keepPpm: 600_000, rounding: 'floor' } },
-};
-
-async function openOurs(checkpoint, objective, { rows, accumulate, length }) {
+async function openOurs(checkpoint, objective, shape) {
   const model = await openTrainingModel({ start: checkpoint, tokenizer: values.tokenizer, seed: 0 });
-  const { decoder, parameters, has } = model;
-  const settings = {
-    ...{ rows, accumulate, length, severalSteps: false, attention: 'across', divisor: 'weight', clip: 1 },
-    ...{ objective: objectives[objective], adamw: { beta1: 0.9, beta2: 0.95 }, form: 'fused' },
-  };
-  const session = await openTrainingSession({
-    step: encodeModel(toModelProto(buildStepGraph(decoder, parameters, has, settings))),
-    losses: null,
-    state: {
-      weights: await model.initialWeights(),
-      firstMoment: emptyVectors(parameters),
-      secondMoment: emptyVectors(parameters),
-    },
-    device: 'cpu',
-    threads,
-    shape: settings,
-    inputs: dataInputs(settings),
-  });
-  const count = rows * accumulate * length;
-  const batch = {
-    ids: Int32Array.from({ length: count }, () => Math.floor(Math.random() * decoder.vocabularySize)),
-    eligible: Float32Array.from({ length: count }, (_, i) => (i % length === 0 ? 0 : 1)),
-    referenceLoss: Float32Array.from({ length: count }, () => 2 + Math.random()),
-    weight: null,
-    origins: [],
-  };
-  let taken = 0;
+  const { batch, step, close } = await openTrainingStep(
+    model,
+    { objective, ...shape },
+    { device: 'cpu', threads },
+  );
+  const data = batch();
   return {
-    parameters: parameters.reduce((sum, parameter) => sum + parameter.length, 0),
-    async step() {
-      taken++;
-      const rate = 1e-5;
-      const root = Math.sqrt(1 - 0.95 ** taken);
-      const rates = [(rate * root) / (1 - 0.9 ** taken), 1e-8 * root, 1 - rate * 0.1, rate];
-      return session.step([batch], Float32Array.from(rates));
-    },
-    close: () => session.close(),
+    parameters: model.parameters.reduce((sum, parameter) => sum + parameter.length, 0),
+    step: () => step(data),
+    close,
   };
 }
 
@@ -117,7 +81,7 @@ async function main() {
     writeLlama(checkpoint, { ...shapes[values.shape], max_position_embeddings: 2048 });
     if (only.includes('memory')) {
       const peak = {};
-      for (const objective of Object.keys(objectives)) {
+      for (const objective of Object.keys(OBJECTIVES)) {
         peak[objective] = Math.round((await alone('memory', { checkpoint, objective, shape })) / 2 ** 20);
       }
       console.log(JSON.stringify({ bench: 'memory', shape: values.shape, ...shape, peakRssMb: peak }));

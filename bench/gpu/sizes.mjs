@@ -34,16 +34,7 @@ export const sizes = {
   },
   /** To rehearse every phase on a CPU in seconds. */
   tiny: {
-    shape: {
-      vocab_size: 512,
-      hidden_size: 64,
-      intermediate_size: 128,
-      num_hidden_layers: 2,
-      num_attention_heads: 4,
-      num_key_value_heads: 2,
-      rope_theta: 10000,
-      tie_word_embeddings: true,
-    },
+    shape: { ...shapes.micro, vocab_size: 512 },
     batchTokens: 256,
     parityRows: 4,
     train: { rows: 2, stepTokens: 512 },

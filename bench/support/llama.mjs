@@ -48,17 +48,17 @@ export const shapes = {
   },
 };
 
-/** Writes a Llama checkpoint of normal-ish random weights (sums of uniforms; the distribution does not matter here). */
-export function writeLlama(folder, shape) {
+/**
+ * Names and shapes of a Llama checkpoint's tensors, norms included.
+ * @param {Record<string, any>} shape fields of config.json
+ * @returns {[string, number[]][]}
+ */
+export function llamaTensors(shape) {
   const { vocab_size: V, hidden_size: H, intermediate_size: I, num_hidden_layers: L } = shape;
   const kv = (H / shape.num_attention_heads) * shape.num_key_value_heads;
-  const tensors = [
-    ['model.embed_tokens.weight', [V, H]],
-    ['model.norm.weight', [H]],
-  ];
-  for (let layer = 0; layer < L; layer++) {
+  const layers = Array.from({ length: L }, (_, layer) => {
     const at = (name) => `model.layers.${layer}.${name}.weight`;
-    tensors.push(
+    return [
       [at('input_layernorm'), [H]],
       [at('post_attention_layernorm'), [H]],
       [at('self_attn.q_proj'), [H, H]],
@@ -68,8 +68,19 @@ export function writeLlama(folder, shape) {
       [at('mlp.gate_proj'), [I, H]],
       [at('mlp.up_proj'), [I, H]],
       [at('mlp.down_proj'), [H, I]],
-    );
-  }
+    ];
+  });
+  return [
+    ['model.embed_tokens.weight', [V, H]],
+    ...layers.flat(),
+    ['model.norm.weight', [H]],
+    ...(shape.tie_word_embeddings ? [] : [['lm_head.weight', [V, H]]]),
+  ];
+}
+
+/** Writes a Llama checkpoint of normal-ish random weights (sums of uniforms; the distribution does not matter here). */
+export function writeLlama(folder, shape) {
+  const tensors = llamaTensors(shape);
   const header = {};
   let end = 0;
   const parts = tensors.map(([name, dims]) => {

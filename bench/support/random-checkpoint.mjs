@@ -6,41 +6,12 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
+import { llamaTensors } from './llama.mjs';
 
 /** Elements of the pool, 8 MB or 128 KB, a prime number so that tensors do not line up with it. */
 const poolOf = (elements) => (elements > 2 ** 24 ? 4_194_301 : 65_521);
 /** As models of the family begin. */
 const DEVIATION = 0.02;
-
-/**
- * Names and shapes of a Llama checkpoint's tensors, norms included.
- * @param {Record<string, any>} shape fields of config.json
- * @returns {[string, number[]][]}
- */
-export function llamaTensors(shape) {
-  const { vocab_size: V, hidden_size: H, intermediate_size: I, num_hidden_layers: L } = shape;
-  const kv = (H / shape.num_attention_heads) * shape.num_key_value_heads;
-  const layers = Array.from({ length: L }, (_, layer) => {
-    const at = (name) => `model.layers.${layer}.${name}.weight`;
-    return [
-      [at('input_layernorm'), [H]],
-      [at('post_attention_layernorm'), [H]],
-      [at('self_attn.q_proj'), [H, H]],
-      [at('self_attn.k_proj'), [kv, H]],
-      [at('self_attn.v_proj'), [kv, H]],
-      [at('self_attn.o_proj'), [H, H]],
-      [at('mlp.gate_proj'), [I, H]],
-      [at('mlp.up_proj'), [I, H]],
-      [at('mlp.down_proj'), [H, I]],
-    ];
-  });
-  return [
-    ['model.embed_tokens.weight', [V, H]],
-    ...layers.flat(),
-    ['model.norm.weight', [H]],
-    ...(shape.tie_word_embeddings ? [] : [['lm_head.weight', [V, H]]]),
-  ];
-}
 
 /**
  * Writes `config.json` and `model.safetensors` below `folder`, unless they are there.

@@ -1,35 +1,27 @@
 import { createHash } from 'node:crypto';
 import type { ExportSettings } from '../config/export.js';
 import { canonicalJson, hashJson, type JsonObject } from '../dataset/canonical-json.js';
-import { fileDigest } from '../dataset/file-digest.js';
-import { digestOf, explainDifference, type Manifest } from '../dataset/manifest.js';
-import { partFiles } from '../dataset/part-files.js';
-import { firstLine, TokensieveError, usageError } from '../errors.js';
+import type { Manifest } from '../dataset/manifest.js';
+import { usageError } from '../errors.js';
 import type { EventSink } from '../run/events.js';
 import { claimedSignal, claimFolder } from '../storage/folder-claim.js';
-import { absolutePath, joinPath, normalPath } from '../storage/path.js';
-import { sizesBelow } from '../storage/sizes.js';
-import type { StagedFile, Storage } from '../storage/storage.js';
-import type { SourcePart } from '../train/data/source.js';
-import type { ExportCounts, ExportFormat, OutputFile, ShardContext } from './format.js';
+import { absolutePath, joinPath } from '../storage/path.js';
+import type { Storage } from '../storage/storage.js';
+import { finishedShards, type ShardIdentity } from './finished-shards.js';
+import type { ExportCounts, ExportFormat } from './format.js';
 import { formatNamed } from './formats.js';
 import {
   EXPORT_INDEX,
   type ExportIndex,
   type ExportManifest,
   exportIndexSchema,
-  exportManifestBytes,
-  isBelow,
-  manifestPath,
-  readExportManifest,
   shardFingerprint,
-  shardOfManifest,
 } from './manifest.js';
 import { type PlannedShard, planShards } from './plan.js';
-import { rowCount } from './rows.js';
-import { changed, type ExportSource, isWhole, openExportSource, readSlice } from './source.js';
+import { type ExportSource, openExportSource } from './source.js';
 import { sumCounts } from './verify.js';
 import { fractionError, type WeightRules } from './weights.js';
+import { commitBytes, textBytes, writeShard } from './write-shard.js';
 
 export interface ExportOptions {
   readonly storage: Storage;
@@ -96,7 +88,7 @@ export async function exportRun(settings: ExportSettings, given: ExportOptions):
     const manifests: ExportManifest[] = [];
     const context = { storage, settings, source, signal, shards: shards.length };
     const prepared = pending.length > 0 ? await format.prepare?.(context) : undefined;
-    const writing = { format: prepared ?? format, context, rules, options, sound: new Set<Manifest>() };
+    const writing = { format: prepared ?? format, context, rules, sink, sound: new Set<Manifest>() };
     try {
       for (const shard of shards) {
         const done = found.get(shard.index);
@@ -185,8 +177,6 @@ function exportRecipe(settings: ExportSettings, format: ExportFormat, source: Ex
   };
 }
 
-type ShardIdentity = Pick<ExportManifest, 'fingerprint' | 'recipe' | 'sources' | 'shard' | 'shards'>;
-
 function expectedShard({ index, slices }: PlannedShard, shards: number, recipe: JsonObject): ShardIdentity {
   const sources = slices.map(({ part: { manifest }, rowStart, rowEnd }) => ({
     shard: manifest.shard,
@@ -206,228 +196,4 @@ function sequencesDigest({ outputs, shard, part }: Manifest): string {
     'not-exportable',
     `${shard} part ${part}: its manifest names no sequence file; make it again`,
   );
-}
-
-const textBytes = ({ slices }: PlannedShard): number =>
-  slices.reduce(
-    (sum, { part, rowStart, rowEnd }) =>
-      sum + Math.round((part.manifest.counts.text_bytes * (rowEnd - rowStart)) / Math.max(1, part.rows)),
-    0,
-  );
-
-/**
- * The shards that are done, by number. Manifests of other settings or sources, and of shards beyond the last, are
- * refused, or removed with what they name.
- */
-async function finishedShards(
-  { storage, sink, replace }: Pick<ExportOptions, 'storage' | 'sink' | 'replace'>,
-  out: string,
-  expected: readonly ShardIdentity[],
-): Promise<Map<number, ExportManifest>> {
-  const found = await sizesBelow(storage, out);
-  const sizes = new Map([...found].map(([path, size]) => [normalPath(path), size]));
-  const done = new Map<number, ExportManifest>();
-  const stale: { readonly path: string; readonly manifest: ExportManifest | null }[] = [];
-  for (const path of await storage.list(joinPath(out, 'manifests'), { shallow: true })) {
-    const index = shardOfManifest(out, path);
-    if (index === null) continue;
-    const wanted = expected[index];
-    let manifest: ExportManifest | null = null;
-    let why: readonly string[];
-    try {
-      manifest = await readExportManifest(storage, path);
-      if (wanted !== undefined && manifest.fingerprint === wanted.fingerprint) {
-        const lost = manifest.outputs.find(({ name, bytes }) => sizes.get(joinPath(out, name)) !== bytes);
-        if (lost === undefined) done.set(index, manifest);
-        else {
-          const message = `${joinPath(out, lost.name)}: is missing, or not of the ${lost.bytes} bytes that its manifest says; its shard is written again`;
-          sink({ event: 'warning', message });
-        }
-        continue;
-      }
-      why = differences(manifest, wanted);
-    } catch (error) {
-      if (!(error instanceof TokensieveError) || error.reach !== 'input') throw error;
-      why = [`manifest unreadable: ${firstLine(error)}`];
-    }
-    if (!replace) {
-      throw usageError(
-        'stale-shards',
-        `${path}: made otherwise (${why.slice(0, 4).join('; ')}); choose another --out, or redo the export with --replace`,
-      );
-    }
-    stale.push({ path, manifest });
-  }
-  for (const { path, manifest } of stale) {
-    // The manifest first: from then on the shard is not done, whatever happens to its data.
-    await storage.remove(path);
-    for (const { name } of manifest?.outputs ?? [])
-      if (isBelow(name)) await storage.remove(joinPath(out, name));
-  }
-  return done;
-}
-
-function differences(found: ExportManifest, wanted: ShardIdentity | undefined): readonly string[] {
-  if (wanted === undefined) return ['the export has fewer shards now'];
-  const why = [
-    ...explainDifference(found.recipe, wanted.recipe),
-    ...explainDifference(
-      { shards: found.shards, sources: found.sources },
-      { shards: wanted.shards, sources: wanted.sources },
-    ),
-  ];
-  return why.length > 0 ? why : ['fingerprint'];
-}
-
-interface Writing {
-  readonly format: ExportFormat;
-  readonly context: Omit<ShardContext, 'index' | 'create'>;
-  readonly rules: WeightRules;
-  readonly options: ExportOptions;
-  /** Sources whose bytes were found to be those of their manifests. */
-  readonly sound: Set<Manifest>;
-}
-
-async function writeShard(
-  { index, slices }: PlannedShard,
-  identity: ShardIdentity,
-  { format, context, rules, options: { storage, sink, signal }, sound }: Writing,
-): Promise<ExportManifest> {
-  const { out } = context.settings;
-  const files: { readonly name: string; readonly staged: StagedFile; readonly digest: () => Digest }[] = [];
-  const started = performance.now();
-  const name = identity.sources[0]?.shard ?? '';
-  sink({ event: 'part-started', shard: name, part: index });
-  try {
-    const writer = await format.open({
-      ...context,
-      index,
-      create: async (file) => {
-        const staged = await storage.stage(joinPath(out, file));
-        const hashed = hashedFile(staged);
-        files.push({ name: file, staged, digest: hashed.digest });
-        return hashed.file;
-      },
-    });
-    const counts = { rows: 0, tokens: 0, kept: 0, weight_sum: 0 };
-    for (const slice of slices) {
-      const sliceKept = { kept: 0, tokens: 0 };
-      const { manifest } = slice.part;
-      // A whole part is hashed as it is read, and nothing is committed before its end. A part that is cut is read in pieces,
-      // each of which may be committed: it is hashed before its first row is taken.
-      const hashed = isWhole(slice) && !sound.has(manifest) ? digestOf(manifest, 'sequences') : undefined;
-      if (hashed === undefined) await checkBytes(storage, slice.part, sound);
-      try {
-        for await (const rows of readSlice(storage, context.source, slice, rules, hashed)) {
-          signal.throwIfAborted();
-          const sums = sumWeights(rows.weights);
-          counts.rows += rowCount(rows);
-          counts.tokens += rows.inputIds.length;
-          counts.kept += sums.kept;
-          counts.weight_sum += sums.sum;
-          sliceKept.kept += sums.kept;
-          sliceKept.tokens += rows.inputIds.length;
-          await writer.write(rows);
-          sink({ event: 'progress', tokens: rows.inputIds.length, text_bytes: 0 });
-        }
-        checkPart(slice, sliceKept, context.source, rules);
-      } catch (error) {
-        // Damaged bytes read as wrong rows, ids and weights: that they are damaged is what is wrong with them.
-        if (error instanceof TokensieveError) await checkBytes(storage, slice.part, sound);
-        throw error;
-      }
-      sound.add(manifest);
-    }
-    await writer.finish();
-    const manifest: ExportManifest = {
-      version: 1,
-      kind: 'export',
-      format: format.name,
-      ...identity,
-      counts,
-      outputs: files.map((file) => ({ name: file.name, ...file.digest() })),
-    };
-    await storage.remove(manifestPath(out, index));
-    for (const { staged } of files) await staged.commit();
-    sink({ event: 'data-committed', shard: name, part: index });
-    await commitBytes(storage, manifestPath(out, index), exportManifestBytes(manifest));
-    sink({ event: 'progress', tokens: 0, text_bytes: textBytes({ index, slices }) });
-    const seconds = (performance.now() - started) / 1000;
-    sink({ event: 'part-done', shard: name, part: index, tokens: counts.tokens, documents: 0, seconds });
-    return manifest;
-  } catch (error) {
-    for (const { staged } of files) await staged.abort();
-    throw error;
-  }
-}
-
-/** A part that was read whole must have the tokens that its manifest counts. */
-function checkPart(
-  slice: PlannedShard['slices'][number],
-  found: { readonly kept: number; readonly tokens: number },
-  { kind }: ExportSource,
-  { threshold }: WeightRules,
-): void {
-  if (!isWhole(slice)) return;
-  const { part } = slice;
-  const { counts, shard, part: number } = part.manifest;
-  const kept = threshold !== null ? undefined : kind === 'scored' ? counts.eligible : counts.kept;
-  if (found.tokens === counts.tokens && (kept === undefined || kept === found.kept)) return;
-  throw changed(
-    partFiles(part.folder, shard, number).sequences,
-    `has ${found.tokens} tokens, ${found.kept} of them kept; its manifest says ${counts.tokens} and ${kept ?? found.kept}`,
-  );
-}
-
-/** Flipped bits are weights and losses like others, and nothing downstream would tell: every part's file is hashed. */
-async function checkBytes(storage: Storage, part: SourcePart, sound: Set<Manifest>): Promise<void> {
-  const { manifest, folder } = part;
-  if (sound.has(manifest)) return;
-  const path = partFiles(folder, manifest.shard, manifest.part).sequences;
-  const { size } = await storage.stat(path);
-  if ((await fileDigest(storage, path, size)) !== digestOf(manifest, 'sequences')) {
-    throw changed(path, 'is not the file that its manifest tells of');
-  }
-  sound.add(manifest);
-}
-
-type Digest = Omit<ExportManifest['outputs'][number], 'name'>;
-
-function hashedFile(staged: StagedFile): { readonly file: OutputFile; readonly digest: () => Digest } {
-  const hash = createHash('sha256');
-  let bytes = 0;
-  return {
-    file: {
-      get bytes() {
-        return bytes;
-      },
-      async write(chunk) {
-        hash.update(chunk);
-        bytes += chunk.length;
-        await staged.write(chunk);
-      },
-    },
-    digest: () => ({ bytes, sha256: hash.digest('hex') }),
-  };
-}
-
-function sumWeights(weights: Float32Array): { readonly kept: number; readonly sum: number } {
-  let [kept, sum] = [0, 0];
-  for (let i = 0; i < weights.length; i++) {
-    const weight = weights[i] as number;
-    if (weight > 0) kept++;
-    sum += weight;
-  }
-  return { kept, sum };
-}
-
-async function commitBytes(storage: Storage, path: string, bytes: Uint8Array): Promise<void> {
-  const file = await storage.stage(path);
-  try {
-    await file.write(bytes);
-    await file.commit();
-  } catch (error) {
-    await file.abort();
-    throw error;
-  }
 }

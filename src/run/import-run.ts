@@ -1,32 +1,21 @@
 import type { ImportSettings } from '../config/import.js';
 import { hashJson, type JsonObject } from '../dataset/canonical-json.js';
-import { createDocumentWriter, readDocuments } from '../dataset/documents.js';
-import { type FinishedPart, knownInput } from '../dataset/finished-parts.js';
-import {
-  digestOf,
-  MANIFEST_VERSION,
-  type Manifest,
-  type ManifestOutput,
-  stageManifest,
-} from '../dataset/manifest.js';
-import { type PartFiles, partFiles, scoredFolder } from '../dataset/part-files.js';
-import type { SequenceFile } from '../dataset/reader.js';
+import type { FinishedPart } from '../dataset/finished-parts.js';
+import type { Manifest } from '../dataset/manifest.js';
+import { partFiles, scoredFolder } from '../dataset/part-files.js';
 import { readRunNotes, writeRunNotes } from '../dataset/run-notes.js';
-import type { SequenceBatch, TokenColumn } from '../dataset/sequence-batch.js';
-import { createSequenceWriter } from '../dataset/writer.js';
 import { usageError } from '../errors.js';
-import { createAligner } from '../import/align.js';
 import { openSources, type RecordReader, readSources } from '../import/sources.js';
 import { claimedSignal, claimFolder } from '../storage/folder-claim.js';
-import { absolutePath, nameOf } from '../storage/path.js';
+import { absolutePath } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import { tellDamaged } from './damaged-parts.js';
-import { type ExpectedPart, partState, removeStale } from './done-parts.js';
+import { partState } from './done-parts.js';
 import type { EventSink } from './events.js';
-import { type ImportTarget, openTarget } from './import-target.js';
+import { importPart } from './import-part.js';
+import { expectedImport, importRecipe } from './import-recipe.js';
+import { openTarget } from './import-target.js';
 import { clearLeftovers, listPartsAndSizes } from './leftovers.js';
-import { SEMANTICS } from './recipe.js';
-import { openReport } from './report-file.js';
 import { openScored } from './scored-parts.js';
 import { type Totals, totalsOf } from './totals.js';
 
@@ -105,7 +94,7 @@ export async function importScores(settings: ImportSettings, given: ImportOption
             await passOver(storage, part, settings.per, reader, options.signal);
             continue;
           }
-          const imported = await importPart(part, { target, settings, recipe, folder, reader, options });
+          const imported = await importPart(part, { target, settings, recipe, folder, reader, ...options });
           made.push(imported.manifest);
           counts.excluded += imported.excluded;
           counts.negative += imported.negative;
@@ -142,51 +131,6 @@ export async function importScores(settings: ImportSettings, given: ImportOption
   }
 }
 
-/** Everything but the run's own parts that determines the bytes of an imported part. */
-function importRecipe(
-  settings: ImportSettings,
-  { recipe, losses, kind }: ImportTarget,
-  sources: readonly { readonly name: string; readonly bytes: number; readonly sha256: string }[],
-): JsonObject {
-  const { run: _, out: __, losses: ___, model_name, ...rest } = settings;
-  const files = sources.map(({ name, bytes, sha256 }) => ({ name, bytes, sha256 }));
-  const { models, semantics, import: before, ...rows } = recipe;
-  const others = (models ?? {}) as JsonObject;
-  const known = (role: 'reference' | 'current') =>
-    losses.includes(`${role}_loss`) ? (others[role] ?? null) : null;
-  const own = hashJson({ model_name, sources: files });
-  return {
-    ...rows,
-    semantics: { ...(semantics as JsonObject | undefined), importing: 1, writing: SEMANTICS.writing },
-    models: {
-      reference: settings.as === 'reference' ? own : known('reference'),
-      current: settings.as === 'current' ? own : known('current'),
-    },
-    // Defaults that were not given stay out of it: undefined is not JSON.
-    import: {
-      ...(JSON.parse(JSON.stringify(rest)) as JsonObject),
-      model_name,
-      sources: files,
-      into: { kind, recipe: hashJson(recipe) },
-      ...(before !== undefined && losses.includes(otherLoss(settings.as)) && { before }),
-    },
-  };
-}
-
-const otherLoss = (role: ImportSettings['as']): TokenColumn =>
-  role === 'reference' ? 'current_loss' : 'reference_loss';
-
-const expectedPart = ({ manifest }: FinishedPart, recipe: JsonObject): ExpectedPart => ({
-  fingerprint: hashJson({
-    recipe,
-    part: manifest.part,
-    into: manifest.fingerprint,
-    digest: digestOf(manifest, 'sequences') ?? null,
-  }),
-  recipe,
-  input: knownInput(manifest),
-});
-
 /** The parts that are done. @throws TokensieveError (usage) `stale-parts` */
 async function doneParts(
   parts: readonly FinishedPart[],
@@ -202,7 +146,7 @@ async function doneParts(
   for (const part of parts) {
     const path = partFiles(folder, part.manifest.shard, part.manifest.part).manifest;
     wanted.add(path);
-    const state = await partState(storage, manifests, path, expectedPart(part, recipe), sizes);
+    const state = await partState(storage, manifests, path, expectedImport(part, recipe), sizes);
     if (state.state === 'damaged') damaged.push(state.why);
     if (state.state === 'done') done.set(part, state.manifest);
     if (state.state === 'stale' && !replace) {
@@ -245,182 +189,3 @@ async function passOver(
     await reader.next();
   }
 }
-
-interface Importing {
-  readonly target: ImportTarget;
-  readonly settings: ImportSettings;
-  readonly recipe: JsonObject;
-  readonly folder: string;
-  readonly reader: RecordReader;
-  readonly options: ImportOptions;
-}
-
-async function importPart(
-  part: FinishedPart,
-  { target, settings, recipe, folder, reader, options }: Importing,
-): Promise<{ readonly manifest: Manifest; readonly excluded: number; readonly negative: number }> {
-  const { storage, sink, signal } = options;
-  const { shard, part: number, input, counts } = part.manifest;
-  const started = performance.now();
-  sink({ event: 'part-started', shard, part: number });
-  const files = partFiles(folder, shard, number);
-  const expected = expectedPart(part, recipe);
-  const file = await openScored(storage, part);
-  const column: TokenColumn = `${settings.as}_loss`;
-  const columns = [
-    ...target.losses.filter((name) => name !== column && name !== `${settings.as}_entropy`),
-    column,
-  ];
-  const metadata = { fingerprint: expected.fingerprint, recipe, conventions: conventionsOf(file, settings) };
-  const { compression } = target;
-  const writer = await createSequenceWriter(storage, files.sequences, {
-    columns,
-    lossPrecision: target.kind === 'packed' ? 'fp32' : file.lossPrecision,
-    compression,
-    metadata,
-  });
-  const report = await openReport(storage, files.quarantine);
-  const documents = await copiedDocuments(storage, part, files, { compression, metadata });
-  try {
-    const name = `${shard} part ${number}`;
-    const aligner = createAligner(reader, name, {
-      per: settings.per,
-      missing: settings.missing,
-      means: settings.means,
-      ...target.rows,
-    });
-    const tell = async (): Promise<void> => {
-      for (const { reason, row, position, tokens, place } of aligner.takeExcluded()) {
-        await report.write(
-          JSON.stringify({ reason, per: settings.per, row, position, tokens, source: nameOf(place) }),
-        );
-      }
-    };
-    for await (const batch of file.batches(digestOf(part.manifest, 'sequences'))) {
-      signal.throwIfAborted();
-      const own = batch.columns[target.targetColumn] ?? new Float32Array(batch.inputIds.length);
-      const isTarget =
-        target.targetColumn === 'weight'
-          ? (token: number) => own[token] !== 0
-          : (token: number) => !Number.isNaN(own[token]);
-      const losses = await aligner.batch(batch, isTarget);
-      await tell();
-      await writer.write({ ...batch, columns: withLosses(batch, columns, column, losses) });
-      sink({ event: 'progress', tokens: batch.inputIds.length, text_bytes: 0 });
-    }
-    aligner.finish();
-    const written = await writer.finish();
-    const copied = await documents?.finish();
-    const told = await report.finish();
-    const { statistics } = written;
-    const outputs: ManifestOutput[] = [
-      { kind: 'sequences', name: nameOf(files.sequences), ...sized(written) },
-    ];
-    if (copied !== undefined)
-      outputs.push({ kind: 'documents', name: nameOf(files.documents), ...sized(copied) });
-    if (told !== null) outputs.push({ kind: 'quarantine', name: nameOf(files.quarantine), ...sized(told) });
-    const { kept: _, weight_sum: __, ...own } = counts;
-    const manifest: Manifest = {
-      version: MANIFEST_VERSION,
-      kind: 'scored',
-      shard,
-      part: number,
-      input,
-      fingerprint: expected.fingerprint,
-      recipe,
-      counts: {
-        ...own,
-        sequences: statistics.sequences,
-        tokens: statistics.tokens,
-        ...(statistics.eligible !== undefined && { eligible: statistics.eligible }),
-      },
-      histograms: statistics.histograms,
-      outputs,
-    };
-    await removeStale(storage, files.manifest, expected);
-    await documents?.commit();
-    if (told !== null) await report.commit();
-    else await storage.remove(files.quarantine);
-    await writer.commit();
-    sink({ event: 'data-committed', shard, part: number });
-    await (await stageManifest(storage, files.manifest, manifest)).commit();
-    sink({ event: 'progress', tokens: 0, text_bytes: counts.text_bytes });
-    const seconds = (performance.now() - started) / 1000;
-    sink({
-      event: 'part-done',
-      shard,
-      part: number,
-      tokens: counts.tokens,
-      documents: counts.documents,
-      seconds,
-    });
-    return { manifest, ...aligner.counts };
-  } catch (error) {
-    await writer.abort();
-    await documents?.abort();
-    await report.abort();
-    throw error;
-  }
-}
-
-/** The columns of an imported batch. A target that was excluded is one under no model. */
-function withLosses(
-  { columns: before }: SequenceBatch,
-  columns: readonly TokenColumn[],
-  column: TokenColumn,
-  losses: Float32Array,
-): SequenceBatch['columns'] {
-  const kept = columns.filter((name) => name !== column);
-  return Object.fromEntries([
-    [column, losses],
-    ...kept.map((name) => {
-      const values = before[name] ?? new Float32Array(losses.length);
-      return [
-        name,
-        values.map((value, token) => (Number.isNaN(losses[token]) ? Number.NaN : value)),
-      ] as const;
-    }),
-  ]);
-}
-
-/** What the imported column is, beside what the run says of its rows and other losses. */
-function conventionsOf({ metadata }: SequenceFile, settings: ImportSettings): JsonObject {
-  const { method: _, weight: __, normaliser: ___, ...rows } = (metadata['conventions'] ?? {}) as JsonObject;
-  return {
-    loss: 'nats; entry i belongs to token i, given the tokens before it in its row; NaN where there is none',
-    ...rows,
-    [`${settings.as}_loss`]: `imported (${settings.model_name}): given the tokens before it in a ${settings.per} as the source was scored`,
-    ids_compared: settings.ids === 'check',
-  };
-}
-
-/** The part's documents file under the new fingerprint; null where the run has none. */
-async function copiedDocuments(
-  storage: Storage,
-  part: FinishedPart,
-  files: PartFiles,
-  { compression, metadata }: { readonly compression: 'none' | 'zstd' | 'lz4'; readonly metadata: JsonObject },
-) {
-  const sha256 = digestOf(part.manifest, 'documents');
-  if (sha256 === undefined) return null;
-  const { shard, part: number } = part.manifest;
-  const from = await readDocuments(storage, partFiles(part.folder, shard, number).documents);
-  const writer = await createDocumentWriter(storage, files.documents, {
-    keep: from.keep,
-    compression,
-    metadata,
-  });
-  try {
-    for await (const batch of from.batches(sha256)) await writer.write(batch);
-  } catch (error) {
-    await writer.abort();
-    throw error;
-  }
-  return writer;
-}
-
-const sized = ({ bytes, sha256, rows }: { bytes: number; sha256: string; rows: number }) => ({
-  bytes,
-  sha256,
-  rows,
-});

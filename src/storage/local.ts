@@ -27,7 +27,7 @@ async function statFile(path: string): Promise<ObjectStat> {
   try {
     const found = await stat(path);
     if (!found.isFile()) throw inputError('not-a-file', `${path}: is not a file.`);
-    return { size: found.size };
+    return { size: found.size, modified: found.mtimeMs };
   } catch (error) {
     throw ioError('read', path, error);
   }

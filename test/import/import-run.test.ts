@@ -3,10 +3,12 @@ import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileS
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { parseImport } from '#tokensieve/config/import.js';
 import { parsePipeline, parseSettings } from '#tokensieve/config/load.js';
 import { parsePack } from '#tokensieve/config/pack.js';
 import { readManifest } from '#tokensieve/dataset/manifest.js';
 import { verifyFolder } from '#tokensieve/dataset/verify.js';
+import { importScores } from '#tokensieve/run/import-run.js';
 import { packCorpus } from '#tokensieve/run/pack-run.js';
 import { scoreCorpus } from '#tokensieve/run/score-run.js';
 import { localStorage } from '#tokensieve/storage/local.js';
@@ -354,6 +356,22 @@ describe('stopped and started again', () => {
       message: expect.stringContaining('import.sources'),
     });
     expect(await importFrom(at('packed'), source, out, {}, true)).toMatchObject({ resumed: 0 });
+  });
+
+  it('a source that changes under way is noticed, though its size stays', async () => {
+    const source = write(truth.map(recordOf));
+    const settings = { run: at('packed'), losses: [source], out: at('changing'), model_name: 'elsewhere' };
+    let changes = 0;
+    const running = importScores(parseImport(settings, 'test'), {
+      storage,
+      sink: ({ event }) => {
+        if (event === 'part-started' && changes++ === 0) writeFileSync(source, readFileSync(source));
+      },
+      signal: new AbortController().signal,
+      replace: false,
+    });
+    expect(await refusal(running)).toMatchObject({ code: 'source-changed' });
+    expect(changes).toBeGreaterThan(0);
   });
 });
 

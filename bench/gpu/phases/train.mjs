@@ -10,17 +10,10 @@ import { availableParallelism } from 'node:os';
 import * as ort from 'onnxruntime-node';
 import { GraphBuilder } from '../../../dist/onnx/graph.js';
 import { encodeModel, toModelProto } from '../../../dist/onnx/proto.js';
-import { buildStepGraph, STEP_METRICS } from '../../../dist/train/graph/step.js';
-import { dataInputs } from '../../../dist/train/graph/step-settings.js';
+import { STEP_METRICS } from '../../../dist/train/graph/step.js';
 import { openTrainingModel } from '../../../dist/train/model.js';
-import { emptyVectors } from '../../../dist/train/parameters.js';
-import { openTrainingSession } from '../../../dist/train/session.js';
 import { peakRss } from '../../support/measure.mjs';
-
-const OBJECTIVES = {
-  clm: { kind: 'clm' },
-  live: { kind: 'live', scope: 'step', rule: { keepPpm: 600_000, rounding: 'floor' } },
-};
+import { OBJECTIVES, openTrainingStep } from '../../support/training-step.mjs';
 
 export async function train(job, { watch, emit, checkpoints, tokenizer, timeLeft, shares }) {
   const folders = await checkpoints(job.size);
@@ -61,49 +54,19 @@ export async function train(job, { watch, emit, checkpoints, tokenizer, timeLeft
 }
 
 /** A session that has taken one step; `time` takes another. */
-async function openStep(model, { objective, rows, length, accumulate }, device) {
-  const { decoder, parameters, has } = model;
-  const settings = {
-    ...{ rows, accumulate, length, severalSteps: false, attention: 'across', divisor: 'weight', clip: 1 },
-    ...{ objective: OBJECTIVES[objective], adamw: { beta1: 0.9, beta2: 0.95 } },
-    form: device === 'cpu' ? 'fused' : 'plain',
-  };
-  const session = await openTrainingSession({
-    step: encodeModel(toModelProto(buildStepGraph(decoder, parameters, has, settings))),
-    losses: null,
-    state: {
-      weights: await model.initialWeights(),
-      firstMoment: emptyVectors(parameters),
-      secondMoment: emptyVectors(parameters),
-    },
-    device,
-    threads: availableParallelism(),
-    shape: settings,
-    inputs: dataInputs(settings),
-  });
-  const count = rows * accumulate * length;
-  const batch = () => ({
-    ids: Int32Array.from({ length: count }, () => Math.floor(Math.random() * decoder.vocabularySize)),
-    eligible: Float32Array.from({ length: count }, (_, i) => (i % length === 0 ? 0 : 1)),
-    referenceLoss: Float32Array.from({ length: count }, () => 8 * Math.random()),
-    weight: null,
-    origins: [],
-  });
-  let taken = 0;
+async function openStep(model, shape, device) {
+  const opened = await openTrainingStep(model, shape, { device, threads: availableParallelism() });
   const step = async () => {
-    taken++;
-    const rate = 1e-5;
-    const root = Math.sqrt(1 - 0.95 ** taken);
-    const data = batch();
-    const rates = Float32Array.of((rate * root) / (1 - 0.9 ** taken), 1e-8 * root, 1 - rate * 0.1, rate);
+    const data = opened.batch();
     const began = performance.now();
-    const metrics = await session.step([data], rates);
+    const metrics = await opened.step(data);
+    const ended = performance.now();
     const [loss, norm] = ['weighted_loss', 'gradient_norm'].map(
       (name) => metrics[STEP_METRICS.indexOf(name)],
     );
     if (!(loss > 0 && norm > 0 && Number.isFinite(loss + norm)))
       throw new Error(`a step's loss is ${loss}, its gradient's norm ${norm}`);
-    return [began, performance.now()];
+    return [began, ended];
   };
   // A step is timed after one of the same shape; a long one needs no other, its start is a small part of it.
   await step();
@@ -112,7 +75,7 @@ async function openStep(model, { objective, rows, length, accumulate }, device) 
       const [began, ended] = await step();
       return { seconds: (ended - began) / 1000, gpu: watch.window(began, ended) };
     },
-    close: () => session.close(),
+    close: opened.close,
   };
 }
 
