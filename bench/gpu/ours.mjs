@@ -2,6 +2,7 @@
 import { availableParallelism } from 'node:os';
 import { prepareModel } from '../../dist/model/prepare.js';
 import { openSession } from '../../dist/score/session.js';
+import { settleTf32, usesTf32 } from '../../dist/score/tf32.js';
 import { randomBatch } from '../support/batch.mjs';
 
 /** Calls in flight, as the scoring stage has. */
@@ -10,9 +11,6 @@ const IN_FLIGHT = 3;
 /** Forward FLOPs a token, `matmul + attention · T` as every estimate of the product counts them (causal: half of T). */
 export const flopsOf = ({ flopsPerToken }, length) =>
   flopsPerToken.matmul + flopsPerToken.attentionPerContextToken * length;
-
-/** Precisions that a device computes in. */
-export const precisionsOf = (device) => (device === 'cpu' ? ['fp32'] : ['fp32', 'fp16', 'bf16']);
 
 /** The scoring graph of a checkpoint for batches of one shape. */
 export function prepare(folder, { device, precision, rows, length, cache }) {
@@ -26,7 +24,8 @@ export function prepare(folder, { device, precision, rows, length, cache }) {
 }
 
 /** Sessions, one a model, each in its thread. */
-export async function openModels(models, device) {
+export async function openModels(models, device, precision) {
+  if (device === 'cuda') settleTf32(usesTf32(precision));
   const threads = Math.max(1, Math.floor(availableParallelism() / models.length));
   const settled = await Promise.allSettled(
     models.map((model, i) => openSession(model, { device, threads, role: `model ${i}` })),

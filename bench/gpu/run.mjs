@@ -11,14 +11,14 @@ import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { measureMatmulRate } from '../../dist/score/matmul-rate.js';
-import { plans, sizes } from './sizes.mjs';
+import { plans, precisionsOf, sizes } from './sizes.mjs';
 import { tableOf } from './table.mjs';
 
 /** In this order; shares of the time that is left are handed out by weight. */
 const PHASES = [
   { name: 'score', weight: 3 },
   { name: 'torch-score', weight: 4, needsPython: true },
-  { name: 'parity', weight: 2 },
+  { name: 'parity', weight: 2, eachPrecision: true },
   { name: 'pipeline', weight: 2 },
   { name: 'train', weight: 4, needsTraining: true },
   { name: 'torch-train', weight: 4, needsTraining: true, needsPython: true },
@@ -69,7 +69,14 @@ mkdirSync(work, { recursive: true });
 
 /** The jobs of the whole run, in order: a size's phases together, its files being in memory then. */
 const jobs = [
-  ...chosen.flatMap((size) => PHASES.filter(({ once }) => !once).map((phase) => ({ phase, size }))),
+  ...chosen.flatMap((size) =>
+    PHASES.filter(({ once }) => !once).flatMap((phase) => {
+      if (!phase.eachPrecision) return [{ phase, size }];
+      const precisions = precisionsOf(values.device);
+      const own = { ...phase, weight: phase.weight / precisions.length };
+      return precisions.map((precision) => ({ phase: own, size, precision }));
+    }),
+  ),
   ...PHASES.filter(({ once }) => once).map((phase) => ({ phase, size: plan.headBody })),
 ].filter(({ phase, size }) => {
   if (!only.includes(phase.name)) return false;
@@ -96,12 +103,11 @@ const results = { machine, records: [] };
 save('machine', machine);
 let failed = false;
 try {
-  for (const [index, { phase, size }] of jobs.entries()) {
+  for (const [index, { phase, size, precision }] of jobs.entries()) {
     const weights = jobs.slice(index).reduce((sum, job) => sum + job.phase.weight * costOf(job.size), 0);
     const seconds = (left() * phase.weight * costOf(size)) / weights;
-    const records = await runJob(phase.name, size, seconds);
+    const records = await runJob(phase.name, size, seconds, precision);
     results.records.push(...records);
-    save(`${size}-${phase.name}`, records);
     failed ||= records.some(({ error }) => error !== undefined);
   }
 } finally {
@@ -123,18 +129,19 @@ function save(name, value) {
 }
 
 /** Runs a phase in a process group of its own, ended with all its children when its time is up. */
-function runJob(phase, size, seconds) {
+function runJob(phase, size, seconds, precision) {
   const { shape, batchTokens, parityRows, train } = sizes[size];
   const records = [];
+  const name = [size, phase, ...(precision === undefined ? [] : [precision])].join('-');
   const started = performance.now();
   const note = (record) => {
     records.push({ phase, size, device: values.device, ...record });
-    save(`${size}-${phase}`, records);
+    save(name, records);
     console.error(JSON.stringify(records.at(-1)));
   };
   const job = {
     ...{ phase, size, shape, work, lengths, train, device: values.device, cache: join(work, 'cache') },
-    precision: values.precision ?? (values.device === 'cpu' ? 'fp32' : 'bf16'),
+    precision: precision ?? values.precision ?? (values.device === 'cuda' ? 'bf16' : 'fp32'),
     batchTokens: Number(values['batch-tokens'] ?? batchTokens),
     parity: { rows: parityRows, length: lengths[Math.floor(lengths.length / 2)] },
     seconds: Number(values.seconds ?? plan.seconds),

@@ -65,3 +65,6 @@ export const plans = {
     ceilings: [],
   },
 };
+
+/** Precisions that a device computes in. */
+export const precisionsOf = (device) => (device === 'cuda' ? ['fp32', 'fp16', 'bf16'] : ['fp32']);

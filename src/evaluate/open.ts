@@ -2,11 +2,11 @@ import { availableParallelism } from 'node:os';
 import type { Device, ModelInfo } from '../model/prepared-model.js';
 import { DEFAULT_LENGTH, openModelInputs } from '../run/open-inputs.js';
 import { MIXED_WINDOW_BATCHES } from '../score/batches.js';
-import { forbidTf32 } from '../score/compute.js';
 import { chooseDevice } from '../score/device.js';
 import type { NumericProfile } from '../score/numeric-profile.js';
 import { openScorer, type Scorer } from '../score/scorer.js';
 import type { ScoringRules } from '../score/stage.js';
+import { settleTf32, usesTf32 } from '../score/tf32.js';
 import type { PackingRules } from '../sequence/packing.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import type { EvaluateSettings } from './settings.js';
@@ -51,7 +51,7 @@ export async function openExaminee(
     if (model === undefined) throw new Error('the model that was asked for was not opened');
     const length = sequence.length ?? Math.min(DEFAULT_LENGTH, model.info.maxPositions ?? DEFAULT_LENGTH);
     const threads = run.threads || availableParallelism();
-    if (device === 'cuda') forbidTf32(compute.precision);
+    if (device === 'cuda') settleTf32(usesTf32(compute.precision));
     const scorer = await openScorer({ models: { current: model }, device, threads });
     return {
       info: model.info,

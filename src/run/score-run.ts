@@ -7,10 +7,11 @@ import { locatedError } from '../errors.js';
 import type { ModelInfo } from '../model/prepared-model.js';
 import { MIXED_WINDOW_BATCHES } from '../score/batches.js';
 import { scoredColumns, toSequenceBatch } from '../score/columns.js';
-import { type Compute, forbidTf32 } from '../score/compute.js';
+import type { Compute } from '../score/compute.js';
 import { chooseDevice } from '../score/device.js';
 import { type ModelRole, openScorer, type Scorer } from '../score/scorer.js';
 import { type ScoringRules, scoreSequences } from '../score/stage.js';
+import { settleTf32, usesTf32 } from '../score/tf32.js';
 import type { RowStage } from './make-part.js';
 import { type ModelInputs, openModelInputs } from './open-inputs.js';
 import type { OpenParts } from './parts-job.js';
@@ -74,7 +75,7 @@ export async function openScoring(
         const threads = run.threads || Math.max(1, Math.floor(availableParallelism() / sessions));
         const card = opened++ % compute.cards;
         const inTurns = run.models_on_card === 'turns';
-        if (device === 'cuda') forbidTf32(compute.precision);
+        if (device === 'cuda') settleTf32(usesTf32(compute.precision));
         return scoringStage(await openScorer({ models, device, threads, card, inTurns }), rules);
       },
     },

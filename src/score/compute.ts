@@ -118,11 +118,3 @@ function countCards(wanted: number | null, found: readonly Card[]): number {
 
 const smallest = (cards: readonly Card[]): number | null =>
   cards.length === 0 ? null : Math.min(...cards.map(({ memoryBytes }) => memoryBytes));
-
-/**
- * Makes float32 products exact on CUDA: without this they round their factors to TF32's ten bits. Read by cuBLAS when it
- * is first used, so it must be called before a session opens.
- */
-export function forbidTf32(precision: Precision): void {
-  if (precision === 'fp32') process.env['NVIDIA_TF32_OVERRIDE'] = '0';
-}

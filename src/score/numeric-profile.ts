@@ -3,6 +3,7 @@ import { arch } from 'node:os';
 import * as ort from 'onnxruntime-node';
 import type { Device, Precision } from '../model/prepared-model.js';
 import type { Card } from './card.js';
+import { usesTf32 } from './tf32.js';
 
 /** What makes losses comparable bit for bit. One run never mixes two. */
 export interface NumericProfile {
@@ -24,17 +25,17 @@ export function numericProfile(
   device: Device,
   precision: Precision = 'fp32',
   card: Pick<Card, 'name' | 'driver'> | null = null,
+  tf32: boolean | null = null,
 ): NumericProfile {
   const runtime = `onnxruntime ${ort.env.versions.node ?? ort.env.versions.common}`;
   if (device === 'cuda') {
-    const tf32 = precision !== 'fp32' && process.env['NVIDIA_TF32_OVERRIDE'] !== '0';
     return {
       provider: device,
       precision,
       runtime,
       card: card?.name ?? null,
       driver: card?.driver ?? null,
-      tf32,
+      tf32: tf32 ?? usesTf32(precision),
     };
   }
   return device === 'cpu'

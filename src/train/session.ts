@@ -2,6 +2,7 @@
 import { fatalError } from '../errors.js';
 import { openWorkerCalls } from '../flow/worker-calls.js';
 import type { Device } from '../model/prepared-model.js';
+import { settleTf32, usesTf32 } from '../score/tf32.js';
 import type { StepBatch } from './batch.js';
 import type { DataInput } from './graph/step-settings.js';
 import type { TrainerState } from './parameters.js';
@@ -55,6 +56,8 @@ export interface TrainingSession {
  * @throws fatal `session-failed` when the runtime refuses a graph or the device
  */
 export async function openTrainingSession(start: SessionStart): Promise<TrainingSession> {
+  // Nothing forbids it here: exact float32 products would take several times as long.
+  if (start.device === 'cuda') settleTf32(usesTf32('fp16'));
   const buffers = [start.state.weights, start.state.firstMoment, start.state.secondMoment].flatMap(
     ({ decayed, undecayed }) => [decayed.buffer, undecayed.buffer] as ArrayBuffer[],
   );

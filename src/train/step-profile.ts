@@ -2,7 +2,9 @@
 import { availableParallelism } from 'node:os';
 import { explainDifference } from '../dataset/manifest.js';
 import type { Device } from '../model/prepared-model.js';
+import { readCards } from '../score/card.js';
 import { type NumericProfile, numericProfile } from '../score/numeric-profile.js';
+import { usesTf32 } from '../score/tf32.js';
 import type { CheckpointState } from './checkpoint-state.js';
 
 export interface StepProfile extends NumericProfile {
@@ -11,7 +13,10 @@ export interface StepProfile extends NumericProfile {
 
 /** @param threads as set; 0 takes every core */
 export const stepProfile = (device: Device, threads: number): StepProfile => ({
-  ...numericProfile(device),
+  // Steps on CUDA leave TF32 to the runtime, which allows it.
+  ...(device === 'cuda'
+    ? numericProfile(device, 'fp32', readCards()[0] ?? null, usesTf32('fp16'))
+    : numericProfile(device)),
   threads: threads || availableParallelism(),
 });
 

@@ -126,7 +126,7 @@ describe('the benchmark of a GPU, rehearsed on the CPU', () => {
   it('notices one wrong row of weights', () => {
     const { code, read } = bench('faulty', 'parity', '--perturb');
     expect(code).toBe(0);
-    const [parity] = z.array(record).parse(read('tiny-parity'));
+    const [parity] = z.array(record).parse(read('tiny-parity-fp32'));
     expect(parity?.['mean']).toSatisfy((mean: number) => mean > 1e-3);
     expect(parity?.['p999']).toSatisfy((p999: number) => p999 > 1e-2);
     expect(parity?.['flips']).toSatisfy((flips: number) => flips > 0.002);
@@ -135,7 +135,7 @@ describe('the benchmark of a GPU, rehearsed on the CPU', () => {
   it('says what it could not do, keeps what it had, and fails', () => {
     const { code, table, read } = bench('short', 'parity', '--losses', join(folder, 'none'));
     expect(code).toBe(1);
-    expect(z.array(record).parse(read('tiny-parity'))).toEqual([
+    expect(z.array(record).parse(read('tiny-parity-fp32'))).toEqual([
       expect.objectContaining({ error: expect.stringContaining('no losses to compare with') }),
     ]);
     expect(table).toContain('Not measured');

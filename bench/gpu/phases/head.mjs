@@ -20,7 +20,7 @@ export async function head(job, { watch, emit, timeLeft }) {
       await writeRandomLlama(folder, { ...shape, ...own });
       const { device, precision, cache } = job;
       const model = await prepare(folder, { device, precision, rows, length, cache });
-      const opened = await openModels([model], device);
+      const opened = await openModels([model], device, precision);
       const batch = makeBatch(rows, length, vocabulary);
       const timed = await timeCalls(() => modes.one(opened.sessions, batch), job.seconds / 2, watch);
       await opened.close();

@@ -1,12 +1,12 @@
 /**
- * Losses of the product, in every precision of the device, against losses in fp32 of the same weights and ids from
+ * Losses of the product, in one precision (a process has one answer to TF32), against losses in fp32 of the same weights and ids from
  * elsewhere: PyTorch, or a file. Both models are compared; excess losses of the pair tell how many tokens change sides
  * at keep 0.6.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { randomIds } from '../../support/measure.mjs';
-import { openModels, precisionsOf, prepare } from '../ours.mjs';
+import { openModels, prepare } from '../ours.mjs';
 import { openRival } from '../rival.mjs';
 
 const KEEP = 0.6;
@@ -21,13 +21,9 @@ export async function parity(job, { emit, checkpoints, faulty }) {
   const theirs = await lossesElsewhere(job, folders, ids);
   // `--perturb`: the product is given a checkpoint with a fault, and the figures must show it.
   const ourFolders = job.perturb ? { ...folders, current: await faulty(job.size) } : folders;
-  for (const precision of precisionsOf(job.device)) {
-    const ours = {};
-    for (const role of ['reference', 'current']) {
-      ours[role] = await lossesHere(ourFolders[role], ids, { ...job, precision });
-    }
-    emit({ precision, rows, length, ...compareLosses(ours, theirs) });
-  }
+  const ours = {};
+  for (const role of ['reference', 'current']) ours[role] = await lossesHere(ourFolders[role], ids, job);
+  emit({ precision: job.precision, rows, length, ...compareLosses(ours, theirs) });
 }
 
 /** Of each model, float32 [rows · (length − 1)]: from files, or from PyTorch, which then leaves such files. */
@@ -44,7 +40,7 @@ async function lossesElsewhere(
     mkdirSync(out, { recursive: true });
     const idsFile = join(out, 'ids.bin');
     writeFileSync(idsFile, new Uint8Array(ids.buffer));
-    const rival = await openRival(python, device);
+    const rival = await openRival(python, device === 'cuda' ? device : 'cpu');
     for (const [role, file] of files) {
       const question = { do: 'losses', folder: folders[role], ids: idsFile, length, rows: Math.min(2, rows) };
       await rival.ask({ ...question, out: file });
@@ -59,7 +55,7 @@ const floatsOf = (file) => new Float32Array(Uint8Array.from(readFileSync(file)).
 async function lossesHere(folder, ids, { device, precision, parity: { rows, length }, cache }) {
   const perCall = Math.min(rows, 4);
   const model = await prepare(folder, { device, precision, rows: perCall, length, cache });
-  const opened = await openModels([model], device);
+  const opened = await openModels([model], device, precision);
   try {
     const losses = new Float32Array(rows * (length - 1));
     for (let row = 0; row < rows; row += perCall) {

@@ -16,7 +16,7 @@ export async function pipeline(job, { watch, emit, checkpoints, corpus, timeLeft
   const rows = rowsOf(job.batchTokens, length);
   const settings = { device: job.device, precision: job.precision, rows, length, cache: job.cache };
   const models = [await prepare(folders.reference, settings), await prepare(folders.current, settings)];
-  const opened = await openModels(models, job.device);
+  const opened = await openModels(models, job.device, job.precision);
   const batch = makeBatch(rows, length, models[0].info.vocabularySize);
   const alone = await timeCalls(() => modes.pair(opened.sessions, batch), job.seconds, watch);
   await opened.close();

@@ -9,7 +9,7 @@ export async function score(job, { watch, emit, timeLeft, checkpoints, shares })
     const settings = { device: job.device, precision: job.precision, rows, length, cache: job.cache };
     const began = performance.now();
     const models = [await prepare(folders.reference, settings), await prepare(folders.current, settings)];
-    const opened = await openModels(models, job.device);
+    const opened = await openModels(models, job.device, job.precision);
     const opening = (performance.now() - began) / 1000;
     try {
       const batch = makeBatch(rows, length, models[0].info.vocabularySize);

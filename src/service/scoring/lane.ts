@@ -9,6 +9,9 @@ import { createRate } from './rate.js';
 /** Batches given to the models at once: while one runs the next is there, and no more is planned ahead than that. */
 const BATCHES_IN_FLIGHT = 2;
 
+/** After these a session answers nothing more. */
+const SESSION_ENDS: ReadonlySet<string> = new Set(['session-failed', 'out-of-memory']);
+
 /** Rows of requests, run by one pair of models in batches that requests share. */
 export interface Lane {
   /**
@@ -134,7 +137,7 @@ export function createLane(models: Pick<LoadedModels, 'get' | 'drop'>, rules: Ba
    * them are lost. Anything else is about some row: requests that shared the batch are run again, each by itself.
    */
   const failBatch = async (scorer: Scorer, entries: readonly Entry[], error: unknown): Promise<void> => {
-    const dead = error instanceof TokensieveError && error.code === 'session-failed';
+    const dead = error instanceof TokensieveError && SESSION_ENDS.has(error.code);
     const shared = new Set(entries.map(({ job }) => job)).size > 1;
     if (!dead && shared) {
       for (const entry of entries) if (open.has(entry.job)) waiting.push({ ...entry, alone: true });

@@ -5,8 +5,8 @@ import type { Device, ModelInfo } from '../../model/prepared-model.js';
 import { type ModelInputs, openModelInputs } from '../../run/open-inputs.js';
 import { overlapOf } from '../../run/recipe.js';
 import { MIXED_WINDOW_BATCHES } from '../../score/batches.js';
-import { forbidTf32 } from '../../score/compute.js';
 import { openScorer, unscored } from '../../score/scorer.js';
+import { settleTf32, usesTf32 } from '../../score/tf32.js';
 import type { PackingRules } from '../../sequence/packing.js';
 import { sequenceSettings } from '../../sequence/settings.js';
 import { openDocument, rowTokens, type ScoringDocument, textResult } from './document.js';
@@ -71,7 +71,7 @@ export async function openPair(own: PairSettings, settings: ScoringSettings, dev
   const marks = Number(packing.bosId !== null) + Number(packing.eosId !== null);
   const threads = settings.threads || Math.max(1, Math.floor(availableParallelism() / roles.length));
   const loaded = lazyModels(() => {
-    if (device === 'cuda') forbidTf32(compute.precision);
+    if (device === 'cuda') settleTf32(usesTf32(compute.precision));
     return openScorer({ models, device, threads });
   });
   const lane = createLane(loaded, {
