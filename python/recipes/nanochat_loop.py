@@ -34,7 +34,9 @@ class GPT(torch.nn.Module):
         for block in self.blocks:
             x = block(x, src_mask=mask, is_causal=True)
         logits = self.lm_head(x).float()
-        return F.cross_entropy(logits.view(-1, logits.shape[-1]), targets.reshape(-1), ignore_index=-1, reduction=loss_reduction)
+        return F.cross_entropy(
+            logits.view(-1, logits.shape[-1]), targets.reshape(-1), ignore_index=-1, reduction=loss_reduction
+        )
 
 
 torch.manual_seed(1)

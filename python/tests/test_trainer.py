@@ -16,6 +16,7 @@ pytest.importorskip("accelerate", reason="skipped: no accelerate")
 sys.path.insert(0, str(FIXTURES))
 
 import own_loop
+
 from tokensieve import SelectiveTrainer, TokensieveError
 from tokensieve.data import SelectiveDataset
 

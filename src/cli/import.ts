@@ -55,7 +55,7 @@ export const importCommand: CommandModule = {
 
 /** 3 when targets were excluded or records left over, so that a script can tell. */
 export const importExit = ({ incomplete, leftOver }: ImportReport): number =>
-  incomplete > 0 || (leftOver ?? 0) > 0 ? EXIT.quarantined : EXIT.done;
+  incomplete > 0 || leftOver > 0 ? EXIT.quarantined : EXIT.done;
 
 /** The end of an import in a few lines. */
 export function importText(report: ImportReport): string {
@@ -73,7 +73,7 @@ export function importText(report: ImportReport): string {
   }
   if (negative > 0)
     lines.push(`${count(negative)} losses are a little below 0, as rounding leaves them, and were kept`);
-  if (leftOver !== null && leftOver > 0) {
+  if (leftOver > 0) {
     lines.push(`${count(leftOver)} records of the sources lie beyond the run's last and were not taken`);
   }
   lines.push(`scored files: ${report.folder}`);

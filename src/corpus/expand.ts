@@ -74,7 +74,8 @@ export async function expandFiles(
   for (const pattern of patterns) {
     const kind = await kindOf(storage, pattern);
     if (kind === 'file') files.push(pattern);
-    else if (kind === 'glob') files.push(...(await glob(storage, pattern)).map(({ path }) => path));
+    else if (kind === 'glob')
+      files.push(...(await glob(storage, pattern)).map(({ path }) => path).sort(byNumbers));
     else {
       const found = (await storage.list(pattern)).filter(
         (path) => isWanted(path) && !/(^|\/)\./.test(below(pattern, path)),
@@ -85,11 +86,15 @@ export async function expandFiles(
           `${pattern}: no such file, and no folder that holds any of a known form.`,
         );
       }
-      files.push(...found);
+      files.push(...[...found].sort(byNumbers));
     }
   }
   return files;
 }
+
+/** `scores_2` before `scores_10`, as whoever numbered them meant it: where nothing is compared, order is all there is. */
+const numbers = new Intl.Collator('en', { numeric: true });
+const byNumbers = (a: string, b: string): number => numbers.compare(a, b) || (a < b ? -1 : 1);
 
 /** An existing file is a file even when its name looks like a glob. */
 async function kindOf(storage: Storage, pattern: string): Promise<'file' | 'glob' | 'folder'> {

@@ -1,15 +1,16 @@
 import { isJsonObject, type JsonObject } from './canonical-json.js';
 
 /**
- * The loss column in which every token has its row's or document's mean, as `import --means spread` leaves it; null where
- * losses are each token's own.
+ * The loss columns in which every token has its row's or document's mean, as `import --means spread` leaves them; losses of
+ * others are each token's own.
  * @param recipe of a scored part, or of a weighted one
  */
-export function meansColumn(recipe: JsonObject): string | null {
+export function meansColumns(recipe: JsonObject): ReadonlySet<string> {
   const scored = isJsonObject(recipe['scored']) ? recipe['scored'] : recipe;
-  const imported = scored['import'];
-  if (!isJsonObject(imported)) return null;
-  if (imported['means'] === 'spread') return `${String(imported['as'])}_loss`;
-  // Of an import into an imported run.
-  return isJsonObject(imported['before']) ? meansColumn({ import: imported['before'] }) : null;
+  const columns = new Set<string>();
+  // An import into an imported run holds what was imported before.
+  for (let one = scored['import']; isJsonObject(one); one = one['before']) {
+    if (one['means'] === 'spread') columns.add(`${String(one['as'])}_loss`);
+  }
+  return columns;
 }

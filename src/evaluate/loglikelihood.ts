@@ -10,6 +10,7 @@ import type { EventSink } from '../run/events.js';
 import type { TokenLosses } from '../score/scorer.js';
 import { scoreSequences } from '../score/stage.js';
 import type { Sequence } from '../sequence/sequence.js';
+import { absolutePath } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import { type ContinuationRow, continuationRow, sequenceOf } from './continuations.js';
 import type { LoglikelihoodSettings } from './loglikelihood-settings.js';
@@ -61,7 +62,7 @@ export interface LoglikelihoodOptions {
 /**
  * Answers every request of a file, in order, into another: a line an answer, and a line with `error` for what is set
  * aside. The output is there whole or not at all.
- * @throws TokensieveError (usage) `no-requests`; as `openExaminee` throws; errors of the disk
+ * @throws TokensieveError (usage) `no-requests`, `out-is-input`; as `openExaminee` throws; errors of the disk
  */
 export async function answerRequests(
   settings: LoglikelihoodSettings,
@@ -75,11 +76,14 @@ export async function answerRequests(
       cause: error,
     });
   });
-  const examinee = await openExaminee(settings, true);
+  if (absolutePath(path) === absolutePath(out))
+    throw usageError('out-is-input', `${out}: holds the requests; choose another --out`);
   const file = await storage.stage(out, { onConflict: 'replace' });
   const totals = { answers: 0, tokens: 0, truncated: 0 };
   const quarantined: Record<string, number> = {};
+  let examinee: Examinee | null = null;
   try {
+    examinee = await openExaminee(settings, true);
     sink({ event: 'planned', shards: 1, parts: 1, done: 0, text_bytes: size, done_bytes: 0 });
     for await (const entry of answersOf(requestLines(storage, path), examinee)) {
       signal.throwIfAborted();
@@ -110,14 +114,14 @@ export async function answerRequests(
       );
     }
     await file.commit();
+    const seconds = (performance.now() - started) / 1000;
+    return { path: out, ...totals, quarantined, length: examinee.packing.length, seconds };
   } catch (error) {
     await file.abort();
     throw error;
   } finally {
-    await examinee.close();
+    await examinee?.close();
   }
-  const seconds = (performance.now() - started) / 1000;
-  return { path: out, ...totals, quarantined, length: examinee.packing.length, seconds };
 }
 
 const encode = (value: unknown): Uint8Array => Buffer.from(`${JSON.stringify(value)}\n`, 'utf8');
@@ -222,7 +226,8 @@ async function* answersOf(
       if ('rows' in next) {
         if (scored.length < next.rows.length) return;
         yield answerOf(next, next.rows, scored);
-        scored = [];
+        // A request without a token takes none: what came after it is there already.
+        scored = scored.slice(next.rows.length);
       } else yield next;
       waiting.shift();
     }
@@ -235,6 +240,8 @@ async function* answersOf(
     }
   }
   yield* ready();
+  if (waiting.length > 0 || scored.length > 0)
+    throw new Error(`${waiting.length} requests without an answer, ${scored.length} rows without a request`);
 }
 
 function answerOf(

@@ -105,8 +105,7 @@ export function createAligner(reader: RecordReader, part: string, rules: AlignRu
     if (ids === null && index >= length)
       throw lengthsDiffer(own, `${length} values`, `more than ${index} tokens`);
     if (!isTarget) return Number.NaN;
-    const value =
-      typeof losses === 'number' ? losses : index < 0 ? Number.NaN : (losses[index] ?? Number.NaN);
+    const value = typeof losses === 'number' ? losses : valueAt(losses, index);
     const loss = Math.fround(value) + 0;
     if (loss >= 0 && loss < Number.POSITIVE_INFINITY) return loss;
     if (loss < LEAST_LOSS && loss > Number.NEGATIVE_INFINITY) throw negativeLoss(own, position, loss);
@@ -240,3 +239,7 @@ function noLoss(
     `${record.place}: position ${position} (${name}, id ${id}): ${what}, and the token is a target; --missing exclude takes such tokens out of the targets and counts them`,
   );
 }
+
+/** A record's first token follows nothing: the 0 that some tools save there is no loss. */
+const valueAt = (losses: ArrayLike<number | null>, index: number): number =>
+  index === 0 && losses[0] === 0 ? Number.NaN : (losses[index] ?? Number.NaN);

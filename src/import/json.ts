@@ -5,6 +5,7 @@ import type { ShardFormat } from '../corpus/shard.js';
 import { isJsonObject } from '../dataset/canonical-json.js';
 import { firstLine } from '../errors.js';
 import { parseJson } from '../json/parse-json.js';
+import { withoutQuery } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import { jsonObjects } from './json-values.js';
 import { recordOf } from './parquet.js';
@@ -64,4 +65,4 @@ export async function* jsonRecords(
 const strict = new TextDecoder('utf-8', { fatal: true });
 
 const compressionOf = (path: string): Exclude<ShardFormat, 'parquet'> =>
-  /\.gz$/i.test(path) ? 'jsonl.gz' : /\.zst$/i.test(path) ? 'jsonl.zst' : 'jsonl';
+  /\.gz$/i.test(withoutQuery(path)) ? 'jsonl.gz' : /\.zst$/i.test(withoutQuery(path)) ? 'jsonl.zst' : 'jsonl';

@@ -278,8 +278,9 @@ export async function* pickledItems(
         throw unsafe(path, `opcode 0x${opcode.toString(16).padStart(2, '0')}`);
     }
     yield* given;
-    // A list of numbers is whole once something stands above it: it need not wait for the other 999 of its batch.
-    while (marks.length === 1 && marks[0] === 1 && stack.length > 2) {
+    // A list of numbers is whole once another stands above it: it need not wait for the other 999 of its batch. A number
+    // above it is yet to be appended to it.
+    while (marks.length === 1 && marks[0] === 1 && stack.length > 2 && isObject(stack.at(-1))) {
       const first = stack[1];
       if (!isObject(first) || first.kind !== 'list') break;
       stack.splice(1, 1);

@@ -61,8 +61,9 @@ export async function importPart(
     metadata,
   });
   const report = await openReport(storage, files.quarantine);
-  const documents = await copiedDocuments(storage, part, files, { compression, metadata });
+  let documents: Awaited<ReturnType<typeof copiedDocuments>> = null;
   try {
+    documents = await copiedDocuments(storage, part, files, { compression, metadata });
     const name = `${shard} part ${number}`;
     const aligner = createAligner(reader, name, {
       per: settings.per,

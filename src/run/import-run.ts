@@ -39,8 +39,8 @@ export interface ImportReport extends Totals {
   readonly excluded: number;
   /** Losses a little below 0 that were kept, in the parts that this call made. */
   readonly negative: number;
-  /** Records that the sources have beyond the run's last; null when every part was done before. */
-  readonly leftOver: number | null;
+  /** Records that the sources have beyond the run's last. */
+  readonly leftOver: number;
   readonly seconds: number;
 }
 
@@ -83,27 +83,25 @@ export async function importScores(settings: ImportSettings, given: ImportOption
     });
     const made: Manifest[] = [];
     const counts = { excluded: 0, negative: 0 };
-    let leftOver: number | null = null;
-    if (done.size < target.parts.length) {
-      const reader = readSources(storage, sources, settings);
-      try {
-        for (const part of target.parts) {
-          options.signal.throwIfAborted();
-          const finished = done.get(part);
-          if (finished !== undefined) {
-            await passOver(storage, part, settings.per, reader, options.signal);
-            continue;
-          }
-          const imported = await importPart(part, { target, settings, recipe, folder, reader, ...options });
-          made.push(imported.manifest);
-          counts.excluded += imported.excluded;
-          counts.negative += imported.negative;
+    let leftOver = 0;
+    const reader = readSources(storage, sources, settings);
+    try {
+      for (const part of target.parts) {
+        options.signal.throwIfAborted();
+        const finished = done.get(part);
+        if (finished !== undefined) {
+          await passOver(storage, part, settings.per, reader, options.signal);
+          continue;
         }
-        leftOver = 0;
-        while (leftOver < MOST_LEFT_OVER && (await reader.next()) !== null) leftOver++;
-      } finally {
-        await reader.close();
+        const imported = await importPart(part, { target, settings, recipe, folder, reader, ...options });
+        made.push(imported.manifest);
+        counts.excluded += imported.excluded;
+        counts.negative += imported.negative;
       }
+      // Told again when everything was done before: they are the sign of a source of another run.
+      while (leftOver < MOST_LEFT_OVER && (await reader.next()) !== null) leftOver++;
+    } finally {
+      await reader.close();
     }
     const notes = await readRunNotes(storage, target.run);
     if (notes !== null) {

@@ -11,6 +11,7 @@ import { usageError } from '../errors.js';
 import type { AlignRules } from '../import/align.js';
 import { absolutePath, folderOf, nameOf } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
+import { compressionOf } from './recipe.js';
 import { openScored } from './scored-parts.js';
 
 export interface ImportTarget {
@@ -29,7 +30,6 @@ export interface ImportTarget {
   readonly compression: 'none' | 'zstd' | 'lz4';
 }
 
-const compression = z.enum(['none', 'zstd', 'lz4']);
 const recipeSchema = z.object({
   tokenizer: z.object({ bos_id: z.int().nullable() }),
   sequence: z.object({
@@ -37,8 +37,6 @@ const recipeSchema = z.object({
     overlap: z.int().min(1),
     bos: z.boolean(),
   }),
-  compression: compression.optional(),
-  score: z.object({ compression: compression.optional() }).optional(),
 });
 
 /**
@@ -48,15 +46,19 @@ const recipeSchema = z.object({
  */
 export async function openTarget(
   storage: Storage,
-  { run }: Pick<ImportSettings, 'run'>,
+  { run, out }: Pick<ImportSettings, 'run' | 'out'>,
   warn: (message: string) => void,
 ): Promise<ImportTarget> {
-  const candidates = [scoredFolder(run), packedFolder(run), run];
+  // What was imported into the run's own folder before is the output, not the target.
+  const isOwn = (folder: string): boolean => absolutePath(folder) === absolutePath(scoredFolder(out));
+  const packed = await storage.list(packedFolder(run));
+  const scored = scoredFolder(run);
+  const candidates = [...(isOwn(scored) && packed.length > 0 ? [] : [scored]), packedFolder(run), run];
   for (const folder of candidates) {
     const listed = await storage.list(folder);
     const manifests = listed.filter((path) => path.endsWith(MANIFEST_SUFFIX));
     if (manifests.length === 0) continue;
-    if (folder === candidates[0] && (await storage.list(packedFolder(run))).length > 0) {
+    if (folder === scored && packed.length > 0) {
       warn(`${run}: has scored and packed parts; the scored ones are taken`);
     }
     const parts = await readParts(storage, folder, manifests);
@@ -76,7 +78,7 @@ export async function openTarget(
         `${folder}: its manifests do not tell how rows were made (recipe.${parsed.error.issues[0]?.path.join('.')}); pack or score the corpus again`,
       );
     }
-    const { tokenizer, sequence, score } = parsed.data;
+    const { tokenizer, sequence } = parsed.data;
     const { columns } = await openScored(storage, first);
     const losses = columns.filter((name) => name !== 'weight');
     const isInRun = folder !== run || ['scored', 'packed'].includes(nameOf(absolutePath(folder)));
@@ -92,7 +94,7 @@ export async function openTarget(
       },
       losses,
       targetColumn: LOSS_COLUMNS.find((name) => columns.includes(name)) ?? 'weight',
-      compression: parsed.data.compression ?? score?.compression ?? 'none',
+      compression: compressionOf(recipe as JsonObject),
     };
   }
   throw usageError(

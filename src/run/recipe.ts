@@ -1,6 +1,6 @@
 import type { PackSettings } from '../config/pack.js';
 import type { Pipeline } from '../config/pipeline.js';
-import type { JsonObject } from '../dataset/canonical-json.js';
+import { isJsonObject, type JsonObject } from '../dataset/canonical-json.js';
 import type { ModelInfo } from '../model/prepared-model.js';
 import type { Compute } from '../score/compute.js';
 import type { ModelRole } from '../score/scorer.js';
@@ -91,4 +91,11 @@ function rowConventions(sequence: Pipeline['sequence']): JsonObject {
     bos_eligible: false,
     eos_eligible: sequence.eos_eligible,
   };
+}
+
+/** How the files of a scored, packed or imported part are compressed, by its recipe. */
+export function compressionOf(recipe: JsonObject): 'none' | 'zstd' | 'lz4' {
+  const score = isJsonObject(recipe['score']) ? recipe['score'] : {};
+  const found = recipe['compression'] ?? score['compression'];
+  return found === 'zstd' || found === 'lz4' ? found : 'none';
 }

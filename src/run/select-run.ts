@@ -1,6 +1,6 @@
 import { hashJson, type JsonObject } from '../dataset/canonical-json.js';
 import { type FinishedPart, knownInput } from '../dataset/finished-parts.js';
-import { meansColumn } from '../dataset/imported-means.js';
+import { meansColumns } from '../dataset/imported-means.js';
 import { MANIFEST_VERSION, type Manifest, stageManifest } from '../dataset/manifest.js';
 import { partFiles } from '../dataset/part-files.js';
 import { createSequenceWriter } from '../dataset/writer.js';
@@ -17,7 +17,7 @@ import { tellDamaged } from './damaged-parts.js';
 import { type ExpectedPart, finishedManifest, partState, removeStale } from './done-parts.js';
 import type { EventSink } from './events.js';
 import { clearLeftovers, listPartsAndSizes } from './leftovers.js';
-import { SEMANTICS } from './recipe.js';
+import { compressionOf, SEMANTICS } from './recipe.js';
 import { finishedParts, openScored, partSource } from './scored-parts.js';
 import { type Totals, totalsOf } from './totals.js';
 
@@ -65,8 +65,8 @@ export async function selectRun(
       `${folder}: holds the scored files themselves, which weighted ones would replace; choose another --out`,
     );
   }
-  const means = meansColumn((parts[0]?.manifest.recipe ?? {}) as JsonObject);
-  if (means !== null && selection.plan.unit === 'token') {
+  const [means] = meansColumns((parts[0]?.manifest.recipe ?? {}) as JsonObject);
+  if (means !== undefined && selection.plan.unit === 'token') {
     throw usageError(
       'row-means',
       `${run}: ${means} holds one mean for all tokens of a row or document, as it was imported; method ${loaded.method.name} ranks tokens: take one that ranks rows or documents, or import losses of tokens`,
@@ -232,11 +232,10 @@ async function weighPart(
   const files = partFiles(folder, shard, part);
   const expected = weightedPart(scored.manifest, recipe);
   const { fingerprint } = expected;
-  const score = scored.manifest.recipe['score'] as { compression?: 'none' | 'zstd' | 'lz4' } | undefined;
   const writer = await createSequenceWriter(storage, files.sequences, {
     columns: [...scoredFile.columns, 'weight'],
     lossPrecision: scoredFile.lossPrecision,
-    compression: score?.compression ?? 'none',
+    compression: compressionOf(scored.manifest.recipe),
     metadata: { fingerprint, recipe, conventions: { ...selection.conventions } },
   });
   try {

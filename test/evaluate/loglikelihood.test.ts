@@ -35,11 +35,19 @@ interface Line {
   readonly error?: string;
   readonly id?: unknown;
 }
-async function answer(lines: readonly unknown[], model: string, length?: number): Promise<Line[]> {
+async function answer(
+  lines: readonly unknown[],
+  model: string,
+  length?: number,
+  bos?: boolean,
+): Promise<Line[]> {
   const requests = write(lines);
   const out = `${requests}.out`;
   const settings = parseLoglikelihood(
-    { requests, model, out, score: { device: 'cpu' }, ...(length !== undefined && { sequence: { length } }) },
+    {
+      ...{ requests, model, out, score: { device: 'cpu' } },
+      sequence: { ...(length !== undefined && { length }), ...(bos !== undefined && { bos }) },
+    },
     'test',
   );
   await answerRequests(settings, {
@@ -144,19 +152,48 @@ describe('forms and faults', () => {
     expect([first?.id, (second as unknown as { idx: number }).idx]).toEqual(['a', 3]);
   });
 
+  it('a text without a token has an answer of nothing, and takes none of another’s', async () => {
+    const texts = ['', 'Two and two', '', 'A lesson', 'Menu'];
+    const alone = await Promise.all(
+      texts.map(async (text) => (await answer([{ text }], inputs.reference, undefined, false))[0]),
+    );
+    const together = await answer(
+      texts.map((text) => ({ text })),
+      inputs.reference,
+      undefined,
+      false,
+    );
+    expect(together.map(({ line }) => line)).toEqual([0, 1, 2, 3, 4]);
+    expect(together.map(({ token_logprobs }) => token_logprobs)).toEqual(
+      alone.map((one) => one?.token_logprobs),
+    );
+    expect(together[0]?.token_logprobs).toEqual([]);
+    expect(together[1]?.tokens).toBeGreaterThan(2);
+  });
+
+  it('requests are not written over', async () => {
+    const requests = write([{ text: 'Two' }]);
+    const settings = parseLoglikelihood({ requests, model: inputs.reference, out: requests }, 'test');
+    const run = { storage: localStorage(), sink: () => undefined, signal: new AbortController().signal };
+    await expect(answerRequests(settings, run)).rejects.toMatchObject({ code: 'out-is-input' });
+    expect(readFileSync(requests, 'utf8')).toContain('Two');
+  });
+
   it('greedy is told by the model’s own likeliest tokens', async () => {
     const ask = async (continuation: string): Promise<Line | undefined> =>
       (await answer([{ context: 'The', continuation }], inputs.reference))[0];
-    // Of all one-letter continuations the likeliest is greedy if any is; a sum of it cannot be below another's.
-    const letters = [...'abcdefghijklmnopqrstuvwxyz ,.'].map((letter) => ({
-      context: 'The',
-      continuation: letter,
-    }));
+    // The likeliest of all pieces is greedy, and no other is.
+    const json = JSON.parse(readFileSync(join(inputs.reference, 'tokenizer.json'), 'utf8')) as {
+      model: { vocab: Record<string, number> };
+    };
+    const letters = Object.keys(json.model.vocab)
+      .filter((piece) => /^[Ġ!-~]+$/.test(piece))
+      .map((piece) => ({ context: 'The', continuation: piece.replaceAll('Ġ', ' ') }));
     const answers = await answer(letters, inputs.reference);
     const greedy = answers.filter(({ is_greedy, tokens }) => is_greedy && tokens === 1);
     const best = Math.max(...answers.filter(({ tokens }) => tokens === 1).map(({ logprob }) => logprob));
     for (const one of greedy) expect(one.logprob).toBe(best);
-    expect(new Set(greedy.map(({ token_ids }) => token_ids[0])).size).toBeLessThanOrEqual(1);
+    expect(new Set(greedy.map(({ token_ids }) => token_ids[0])).size).toBe(1);
     expect((await ask('zq'))?.is_greedy).toBe(false);
   });
 

@@ -287,6 +287,50 @@ describe('what does not fit', () => {
     expect(targets(rows)).toBe(targets(truth) - 3);
   });
 
+  it('files of a pattern are taken as they are numbered', async () => {
+    const rows = truth.map(recordOf);
+    const name = at('numbered');
+    mkdirSync(name);
+    for (const [i, row] of rows.entries())
+      writeFileSync(join(name, `scores_${i}.jsonl`), `${JSON.stringify(row)}\n`);
+    expect(rows.length).toBeGreaterThan(10);
+    await importFrom(at('packed'), join(name, 'scores_*.jsonl'), at('numbered-out'));
+    expect((await rowsOf(at('numbered-out'))).map(({ columns }) => columns['reference_loss'])).toEqual(
+      truth.map(({ columns }) => columns['reference_loss']),
+    );
+  });
+
+  it('a 0 for the first token of a record, which follows nothing, is no loss', async () => {
+    // Rows begin with BOS, so that their second token is a target; these records begin there.
+    const source = write(
+      truth.map(recordOf).map(({ input_ids, losses }) => ({
+        input_ids: input_ids.slice(1),
+        losses: [0, ...losses.slice(2)],
+      })),
+    );
+    expect(truth.some(({ columns }) => !Number.isNaN(columns['reference_loss']?.[1]))).toBe(true);
+    expect(await refusal(importFrom(at('packed'), source, at('zero')))).toMatchObject({ code: 'no-loss' });
+  });
+
+  it('a run may be given its losses itself, and go on so', async () => {
+    await packCorpus(
+      parsePack(
+        {
+          shards: [join(at('corpus'), '**/*.{parquet,jsonl.gz}')],
+          ...{ corpus: { part_bytes: 4096, limit: 6 }, sequence: { length: 64 } },
+          ...{ tokenizer: { path: inputs.reference }, out: at('own') },
+        },
+        'test',
+      ),
+      { storage, sink: () => undefined, signal: new AbortController().signal, replace: false },
+    );
+    const source = write([...truth.map(recordOf), { input_ids: [1], losses: [null] }]);
+    expect(await importFrom(at('own'), source, at('own'))).toMatchObject({ resumed: 0, leftOver: 1 });
+    const { parts } = await importFrom(at('own'), source, at('own'));
+    // What is left over is told again.
+    expect(await importFrom(at('own'), source, at('own'))).toMatchObject({ resumed: parts, leftOver: 1 });
+  });
+
   it('a run that is no target, and an output folder that is the input', async () => {
     const source = write(truth.map(recordOf));
     expect(await refusal(importFrom(at('nowhere'), source, at('x10')))).toMatchObject({
@@ -349,7 +393,7 @@ describe('stopped and started again', () => {
     const source = write(truth.map(recordOf));
     const out = at('stale');
     await importFrom(at('packed'), source, out);
-    expect(await importFrom(at('packed'), source, out)).toMatchObject({ leftOver: null });
+    expect(await importFrom(at('packed'), source, out)).toMatchObject({ leftOver: 0 });
     appendFileSync(source, '\n');
     expect(await refusal(importFrom(at('packed'), source, out))).toMatchObject({
       code: 'stale-parts',

@@ -205,7 +205,9 @@ class SelectiveDataset(IterableDataset[Item]):
 
     def _columns(self) -> tuple[str, ...]:
         within = ("position_ids", "document_ids") if self.run.attention == "within" else ()
-        reference = ("reference_loss",) if "reference_loss" in self.run.columns else ()
+        # The mean of a row on each of its tokens ranks rows, not tokens.
+        has = "reference_loss" in self.run.columns and "reference_loss" not in self.run.means
+        reference = ("reference_loss",) if has else ()
         return ("input_ids", "labels", "loss_weights", *reference, *within)
 
     def _pad(self, batch: list[Item], size: int) -> Item:
@@ -286,7 +288,7 @@ class _Rows:
         row = int(loaded.order[place - loaded.window.first])
         index = int(np.searchsorted(loaded.starts, row, side="right")) - 1
         self.at += 1
-        return _tensors(loaded.batches[index].row(row - int(loaded.starts[index])), self.run.attention)
+        return _tensors(loaded.batches[index].row(row - int(loaded.starts[index])), self.run.attention, self.run.means)
 
     def _load(self) -> None:
         """The window of row `at`."""
@@ -315,7 +317,7 @@ class _Rows:
         return batches
 
 
-def _tensors(row: sequences.Sequence, attention: str) -> Item:
+def _tensors(row: sequences.Sequence, attention: str, means: frozenset[str]) -> Item:
     eligible = row.eligible
     ids = row.input_ids.astype(np.int64)
     weight = np.ones(len(ids), np.float32) if row.weight is None else row.weight
@@ -325,7 +327,7 @@ def _tensors(row: sequences.Sequence, attention: str) -> Item:
         "loss_weights": torch.from_numpy(np.where(eligible, weight, 0).astype(np.float32)),
     }
     reference = row.losses.get("reference_loss")
-    if reference is not None:
+    if reference is not None and "reference_loss" not in means:
         item["reference_loss"] = torch.from_numpy(np.where(eligible, reference.astype(np.float32), np.float32("nan")))
     if attention == "within":
         counts = row.segments.token_count

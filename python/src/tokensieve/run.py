@@ -31,6 +31,8 @@ class Run:
     tokenizer_hash: str
     #: What stored weights' loss is divided by.
     normaliser: Literal["weights", "eligible"]
+    #: Loss columns that hold one mean for all tokens of a row or document (`import --means spread`).
+    means: frozenset[str]
 
     @property
     def rows(self) -> int:
@@ -185,4 +187,21 @@ def _rules(part: Manifest) -> dict[str, Any]:
             "not-trainable",
             f"{part.path}: its recipe does not tell how rows were made; score or pack the corpus again",
         )
-    return {"length": length, "attention": attention, "tokenizer_hash": tokenizer, "normaliser": normaliser}
+    return {
+        "length": length,
+        "attention": attention,
+        "tokenizer_hash": tokenizer,
+        "normaliser": normaliser,
+        "means": _means(recipe),
+    }
+
+
+def _means(recipe: Mapping[str, Any]) -> frozenset[str]:
+    columns = set()
+    # An import into an imported run holds what was imported before.
+    one: Any = recipe.get("import")
+    while isinstance(one, dict):
+        if one.get("means") == "spread":
+            columns.add(f"{one.get('as')}_loss")
+        one = one.get("before")
+    return frozenset(columns)

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { hashJson, type JsonObject } from '../../dataset/canonical-json.js';
-import { meansColumn } from '../../dataset/imported-means.js';
+import { meansColumns } from '../../dataset/imported-means.js';
 import { explainDifference } from '../../dataset/manifest.js';
 import { usageError } from '../../errors.js';
 import type { DataDescription } from '../batch.js';
@@ -24,7 +24,7 @@ export function describeData(sources: readonly Source[], ratios: readonly number
     hasReferenceLoss: sources.every(
       ({ columns, parts: [part] }) =>
         columns.includes('reference_loss') &&
-        meansColumn((part?.manifest.recipe ?? {}) as JsonObject) !== 'reference_loss',
+        !meansColumns((part?.manifest.recipe ?? {}) as JsonObject).has('reference_loss'),
     ),
     hasWeights,
     normaliser: hasWeights ? first.normaliser : 'sum-of-weights',
