@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { GraphBuilder } from '#tokensieve/onnx/graph.js';
 import { groupWidth, logitLosses } from '#tokensieve/onnx/ops/cross-entropy.js';
 import { linear } from '#tokensieve/onnx/ops/dense.js';
-import { chunkBytes, chunkedLosses, chunkRows } from '#tokensieve/onnx/ops/head.js';
+import { chunkBytes, chunkedLosses, chunkRows, unrolledLossHead } from '#tokensieve/onnx/ops/head.js';
 import { normals } from '../support/checkpoints.js';
 import { runGraph } from '../support/run-graph.js';
 
@@ -134,6 +134,41 @@ describe('chunkedLosses', () => {
       const chunked = await losses(3, 31, rows, 1 + (rows % 3));
       expect(chunked.loss!.data).toEqual(whole.loss!.data);
       expect(chunked.entropy!.data).toEqual(whole.entropy!.data);
+    }
+  });
+
+  it('unrolled for one batch shape gives the losses of the loop, chunk by chunk', async () => {
+    const [batch, length] = [3, 31];
+    const looped = await losses(batch, length, 1000);
+    for (const rows of [1, 7, 90, 1000]) {
+      const g = new GraphBuilder('unrolled', { batch: { rows: batch, length }, opset: 23 });
+      const hidden = g.input('hidden', 'float32', [batch, length, width]);
+      const ids = g.input('ids', 'int32', [batch, length]);
+      const head = { weight: g.float32s('weight', weight, [vocabulary, width]), bias: null };
+      const sizes = { hiddenSize: width, vocabularySize: vocabulary };
+      const made = unrolledLossHead(g, hidden, ids, { ...head, ...sizes }, true, 'float32', rows, true);
+      g.output(made.loss, 'loss', 'float32', [batch, length - 1]);
+      g.output(made.entropy ?? '', 'entropy', 'float32', [batch, length - 1]);
+      g.output(made.greedy ?? '', 'greedy', 'float32', [batch, length - 1]);
+      const found = await runGraph(g.build(), {
+        hidden: { data: looped.data, dims: [batch, length, width] },
+        ids: { data: looped.tokens, dims: [batch, length] },
+      });
+      expect(found['loss']?.dims).toEqual([batch, length - 1]);
+      for (const name of ['loss', 'entropy'] as const) {
+        const far = found[name]!.data.map((value, i) => Math.abs(value - looped[name]!.data[i]!));
+        expect(Math.max(...far), `${name}, ${rows} rows a chunk`).toBeLessThan(1e-6);
+      }
+      const greedy = Array.from({ length: batch * (length - 1) }, (_, i) => {
+        const [b, t] = [Math.floor(i / (length - 1)), i % (length - 1)];
+        const state = looped.data.subarray((b * length + t) * width, (b * length + t + 1) * width);
+        const logits = Array.from({ length: vocabulary }, (_, id) =>
+          state.reduce((sum, x, k) => sum + x * weight[id * width + k]!, 0),
+        );
+        return logits.indexOf(Math.max(...logits)) === looped.tokens[b * length + t + 1] ? 1 : 0;
+      });
+      expect([...found['greedy']!.data]).toEqual(greedy);
+      expect(greedy.includes(1)).toBe(true);
     }
   });
 
