@@ -3,8 +3,10 @@ import { locatedError } from '../errors.js';
 import { type ScoringRules, scoreSequences } from '../score/stage.js';
 import type { Sequence } from '../sequence/sequence.js';
 import { utf8Bytes } from '../tokenizer/bytes.js';
+import { groupsOf } from './groups.js';
 import type { Examinee } from './open.js';
 import { type Prompt, TARGET_DELIMITER } from './prompts.js';
+import { strippedContext } from './stripped-context.js';
 
 /** Prompts tokenized in one call. */
 const PROMPTS_A_CALL = 64;
@@ -77,7 +79,7 @@ export async function* scorePrompts(
   let nextId = 0;
 
   async function* sequences(): AsyncGenerator<readonly Sequence[]> {
-    for await (const group of groupsOf(prompts)) {
+    for await (const group of groupsOf(prompts, PROMPTS_A_CALL)) {
       for (const { one, rows } of await encodePrompts(group, examinee, place)) {
         const complete = rows.filter((row) => row !== null);
         if (complete.length < rows.length) {
@@ -132,17 +134,6 @@ export function sequenceOf({ ids, targets }: ContinuationRow, id: number, docume
   return { id, ids, eligible, segments: [segment] };
 }
 
-async function* groupsOf(prompts: AsyncIterable<NumberedPrompt>): AsyncGenerator<readonly NumberedPrompt[]> {
-  let group: NumberedPrompt[] = [];
-  for await (const prompt of prompts) {
-    group.push(prompt);
-    if (group.length < PROMPTS_A_CALL) continue;
-    yield group;
-    group = [];
-  }
-  if (group.length > 0) yield group;
-}
-
 async function encodePrompts(
   group: readonly NumberedPrompt[],
   { tokenizer, packing }: Examinee,
@@ -150,7 +141,7 @@ async function encodePrompts(
 ): Promise<{ readonly one: NumberedPrompt; readonly rows: readonly (ContinuationRow | null)[] }[]> {
   // White space at the context's end belongs to the continuations.
   const texts = group.flatMap(({ prompt: { context, choices } }) => [
-    context.trimEnd(),
+    strippedContext(context),
     ...choices.map((choice) => context + TARGET_DELIMITER + choice),
   ]);
   const encodings = await tokenizer.encode(texts).catch((error: unknown) => {

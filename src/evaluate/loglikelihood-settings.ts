@@ -1,8 +1,9 @@
 import { z } from 'zod';
 import { parseSettings, type Settings } from '../config/load.js';
-import { evaluateSettings } from './settings.js';
+import { evaluateSequence, evaluateSettings } from './settings.js';
 
-const { model, tokenizer, sequence, score, run } = evaluateSettings.shape;
+const { model, tokenizer, score, run } = evaluateSettings.shape;
+const { length, bos } = evaluateSequence.shape;
 
 /** The settings of `tokensieve loglikelihood`: those of an evaluation that requests have to do with. */
 export const loglikelihoodSettings = z.strictObject({
@@ -12,7 +13,16 @@ export const loglikelihoodSettings = z.strictObject({
   model,
   out: z.string().min(1).meta({ flag: 'out', description: 'File for the answers, JSON lines' }),
   tokenizer,
-  sequence,
+  // A request is a row: it is not packed, has no overlap, sees no other document and ends without EOS.
+  sequence: z
+    .strictObject({
+      length,
+      bos: bos.unwrap().default(true).meta({
+        flag: 'bos',
+        description: 'Insert BOS before every request, where the tokenizer defines one',
+      }),
+    })
+    .prefault({}),
   score,
   run,
 });

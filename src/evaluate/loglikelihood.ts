@@ -13,10 +13,13 @@ import type { Sequence } from '../sequence/sequence.js';
 import { absolutePath } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import { type ContinuationRow, continuationRow, sequenceOf } from './continuations.js';
+import { groupsOf } from './groups.js';
 import type { LoglikelihoodSettings } from './loglikelihood-settings.js';
 import { type Examinee, openExaminee } from './open.js';
-import { type Prefix, rollingRows, strippedContext, unconditionedRow } from './request-rows.js';
+import { type Prefix, rollingRows, unconditionedRow } from './request-rows.js';
 import { type Request, requestsOf } from './requests.js';
+import { evaluateSequence } from './settings.js';
+import { strippedContext } from './stripped-context.js';
 
 /** Longest line, in bytes. */
 const MAX_LINE_BYTES = 1 << 24;
@@ -83,7 +86,7 @@ export async function answerRequests(
   const quarantined: Record<string, number> = {};
   let examinee: Examinee | null = null;
   try {
-    examinee = await openExaminee(settings, true);
+    examinee = await openExaminee({ ...settings, sequence: evaluateSequence.parse(settings.sequence) }, true);
     sink({ event: 'planned', shards: 1, parts: 1, done: 0, text_bytes: size, done_bytes: 0 });
     for await (const entry of answersOf(requestLines(storage, path), examinee)) {
       signal.throwIfAborted();
@@ -210,7 +213,7 @@ async function* answersOf(
   let nextId = 0;
 
   async function* sequences(): AsyncGenerator<readonly Sequence[]> {
-    for await (const group of groupsOf(lines)) {
+    for await (const group of groupsOf(lines, REQUESTS_A_CALL)) {
       const rows: Sequence[] = [];
       for (const one of await rowsOfGroup(group, examinee)) {
         waiting.push(one);
@@ -265,17 +268,6 @@ function answerOf(
   }
   const dropped = rows.reduce((sum, row) => sum + row.dropped, 0);
   return { line, request, names, bytes, logprob, isGreedy, tokenIds, tokenLogprobs, dropped };
-}
-
-async function* groupsOf<T>(items: AsyncIterable<T>): AsyncGenerator<readonly T[]> {
-  let group: T[] = [];
-  for await (const item of items) {
-    group.push(item);
-    if (group.length < REQUESTS_A_CALL) continue;
-    yield group;
-    group = [];
-  }
-  if (group.length > 0) yield group;
 }
 
 /** The rows of each request, or why it has none. */

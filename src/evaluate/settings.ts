@@ -51,7 +51,8 @@ const tasks = z
   .default([])
   .meta({ flag: 'tasks', description: `Tasks to evaluate, with commas between: ${TASK_NAMES.join(', ')}` });
 
-const sequence = z
+/** How held-out text becomes rows; requests have rules of their own and take length and BOS of it. */
+export const evaluateSequence = z
   .strictObject({
     ...sequenceSettings.shape,
     length: sequenceSettings.shape.length.unwrap().optional().meta({
@@ -104,7 +105,7 @@ export const evaluateSettings = z
       .pick({ text: true, max_text_bytes: true, part_bytes: true })
       .prefault({}),
     tokenizer: pipeline.tokenizer,
-    sequence: sequence.prefault({}),
+    sequence: evaluateSequence.prefault({}),
     score: pipeline.score.unwrap().pick({ device: true, precision: true, batch_tokens: true }).prefault({}),
     run: pipeline.run
       .unwrap()

@@ -1,7 +1,7 @@
 /**
- * Arrow IPC, file or stream, from anybody: messages one after another. A file is a stream between its magic and its
- * footer, so both are read alike, and both must come to their end mark or the end of the file: nothing that was cut off
- * reads as fewer rows.
+ * Arrow IPC, file or stream, from anybody. A stream's messages come one after another to its end mark or the end of the file;
+ * those of a file are where its footer says (Polars writes no schema message before them). Nothing that was cut off reads as
+ * fewer rows.
  */
 import { Message } from 'apache-arrow/fb/message';
 import { Schema as SchemaTable } from 'apache-arrow/fb/schema';
@@ -9,6 +9,7 @@ import { ByteBuffer } from 'flatbuffers';
 import { type BatchHeader, checkSchemaSize, decodeBatchHeader } from '../dataset/arrow-footer.js';
 import { firstLine, inputError, TokensieveError } from '../errors.js';
 import type { ObjectStat, Storage } from '../storage/storage.js';
+import { type MessageBlock, readFooter } from './arrow-blocks.js';
 import { type ArrowLayout, layoutOf } from './arrow-schema.js';
 
 /** Largest message header that is read. */
@@ -21,6 +22,17 @@ const KIND = { schema: 1, dictionaryBatch: 2, recordBatch: 3 } as const;
 export interface BatchAt {
   readonly header: BatchHeader;
   readonly bodyStart: number;
+}
+
+/** A message, its body still in the file: bytes [at, end). */
+interface MessageAt {
+  readonly at: number;
+  readonly message: Message;
+  /** Of the header. */
+  readonly bytes: Uint8Array;
+  readonly bodyStart: number;
+  readonly body: number;
+  readonly end: number;
 }
 
 export interface ArrowMessages {
@@ -54,8 +66,8 @@ export async function openArrowMessages(storage: Storage, path: string): Promise
     throw refuse('no Arrow magic at the end: the file is truncated');
   }
 
-  /** The message at a byte, its prefix included; null at the end. */
-  const messageAt = async (at: number) => {
+  /** The message at a byte, its prefix included; null at the end of a stream. */
+  const messageAt = async (at: number): Promise<MessageAt | null> => {
     if (at === size && !isFile) return null;
     if (at + 4 > size) throw refuse(`a message begins at byte ${at}, the file ends at ${size}`);
     const prefix = new DataView(new Uint8Array(await read(at, Math.min(size, at + 8))).buffer);
@@ -73,38 +85,67 @@ export async function openArrowMessages(storage: Storage, path: string): Promise
     const body = Number(guard(() => message.bodyLength()));
     const end = start + length + body;
     if (!(body >= 0) || end > size) throw refuse(`a message at byte ${at} claims a body of ${body} bytes`);
-    return { message, bytes, bodyStart: start + length, body, end };
+    return { at, message, bytes, bodyStart: start + length, body, end };
   };
 
-  const first = await messageAt(isFile ? 8 : 0);
-  const opened = guard(() => {
-    const table: SchemaTable | null =
-      first !== null && (first.message.headerType() as number) === KIND.schema
-        ? first.message.header(new SchemaTable())
-        : null;
-    if (first === null || table === null)
-      throw new Error('it does not begin with a schema; expected Arrow IPC');
+  const schemaOf = (table: SchemaTable | null, bytes: number): ArrowLayout => {
+    if (table === null) throw new Error('it does not begin with a schema; expected Arrow IPC');
     if (table.endianness() !== 0) throw new Error('it is big-endian; expected little-endian');
-    checkSchemaSize(table, first.bytes.length);
-    return { layout: layoutOf(table, path), end: first.end };
-  });
+    checkSchemaSize(table, bytes);
+    return layoutOf(table, path);
+  };
+  const openFile = async (): Promise<{ layout: ArrowLayout; messages: Iterable<MessageBlock> }> => {
+    const tail = new DataView(new Uint8Array(await read(size - 10, size - 6)).buffer);
+    const length = tail.getInt32(0, true);
+    const start = size - 10 - length;
+    if (length < 8 || length > MAX_HEADER_BYTES || start < 8) {
+      throw refuse(`it claims a footer of ${length} bytes`);
+    }
+    const bytes = await read(start, size - 10);
+    return guard(() => {
+      const { schema, batches } = readFooter(bytes, start);
+      return { layout: schemaOf(schema, bytes.length), messages: batches };
+    });
+  };
+  const openStream = async () => {
+    const first = await messageAt(0);
+    return guard(() => {
+      const table: SchemaTable | null =
+        first !== null && (first.message.headerType() as number) === KIND.schema
+          ? first.message.header(new SchemaTable())
+          : null;
+      return { layout: schemaOf(table, first?.bytes.length ?? 0), start: first?.end ?? 0 };
+    });
+  };
+  const opened = isFile ? await openFile() : await openStream();
+
+  async function* messages(): AsyncGenerator<MessageAt> {
+    if ('start' in opened) {
+      for (let next = await messageAt(opened.start); next !== null; next = await messageAt(next.end))
+        yield next;
+      return;
+    }
+    for (const { start, end } of opened.messages) {
+      const message = await messageAt(start);
+      if (message?.end !== end)
+        throw refuse(`the message at byte ${start} does not end at ${end}, as its footer says`);
+      yield message;
+    }
+  }
 
   return {
     layout: opened.layout,
     version,
     async *batches() {
       const { nodes, buffers } = opened.layout;
-      let at = opened.end;
-      for (let next = await messageAt(at); next !== null; next = await messageAt(at)) {
-        const { message, bytes, bodyStart, body, end } = next;
+      for await (const { at, message, bytes, bodyStart, body } of messages()) {
         const kind = message.headerType() as number;
         if (kind === KIND.recordBatch) {
           const block = { offset: at, metadataBytes: bytes.length + 8, bodyBytes: body };
           const header = guard(() => decodeBatchHeader(framed(bytes), block, nodes, buffers));
           yield { header, bodyStart };
-        } else if (kind !== KIND.dictionaryBatch)
+        } else if (kind !== KIND.dictionaryBatch || isFile)
           throw refuse(`a message of type ${kind} among the record batches`);
-        at = end;
       }
     },
   };

@@ -1,5 +1,8 @@
 /** Ids and losses from an Arrow file or stream: two columns of lists, one record batch's buffers at a time. */
-import { type BodyCodec, codecFor, compressionOf } from '../dataset/codecs.js';
+import { Readable } from 'node:stream';
+import { CompressionType } from 'apache-arrow';
+import { decompressZstd } from '../corpus/zstd-stream.js';
+import { type BodyCodec, codecFor, compressionOf, zstdContentSize } from '../dataset/codecs.js';
 import { fromHalf } from '../dataset/half.js';
 import { firstLine, inputError, type TokensieveError } from '../errors.js';
 import type { Storage } from '../storage/storage.js';
@@ -97,7 +100,7 @@ async function readColumn(open: OpenBatch, column: ArrowColumn): Promise<ReadCol
     const stored = await open.storage.readRange(open.path, start, start + region.length, open.version);
     try {
       // A copy of its own, so that it is aligned.
-      return new Uint8Array(plain(stored, bytes, compression));
+      return new Uint8Array(await plain(stored, bytes, compression));
     } catch (error) {
       throw corrupt(firstLine(error));
     }
@@ -157,7 +160,7 @@ async function readColumn(open: OpenBatch, column: ArrowColumn): Promise<ReadCol
 }
 
 /** The first `bytes` of a stored buffer; writers may pad what they store, compressed or not, to 64 bytes. */
-function plain(stored: Uint8Array, bytes: number, codec: BodyCodec | undefined): Uint8Array {
+async function plain(stored: Uint8Array, bytes: number, codec: BodyCodec | undefined): Promise<Uint8Array> {
   const enough = (found: number): void => {
     if (found < bytes || found > bytes + 128)
       throw new Error(`a buffer of ${found} bytes; expected ${bytes}`);
@@ -170,7 +173,27 @@ function plain(stored: Uint8Array, bytes: number, codec: BodyCodec | undefined):
   const claimed = Number(new DataView(stored.buffer, stored.byteOffset).getBigInt64(0, true));
   const body = stored.subarray(8);
   enough(claimed === -1 ? body.length : claimed);
-  return (claimed === -1 ? body : codec.decode(body, claimed)).subarray(0, bytes);
+  if (claimed === -1) return body.subarray(0, bytes);
+  const isUnsaid = codec.type === CompressionType.ZSTD && zstdContentSize(body) === -1;
+  const decoded = isUnsaid ? await decodeUnsaid(body, claimed) : codec.decode(body, claimed);
+  return decoded.subarray(0, bytes);
+}
+
+/** A zstd frame that does not say how much it holds, as streaming writers make them: no more than `length` bytes are taken of it. */
+async function decodeUnsaid(frame: Uint8Array, length: number): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = [];
+  let found = 0;
+  for await (const piece of decompressZstd(Readable.from([frame]))) {
+    found += piece.length;
+    if (found > length) break;
+    pieces.push(piece);
+  }
+  if (found === length) return Buffer.concat(pieces, length);
+  throw new Error(
+    found > length
+      ? `a zstd frame holds more than ${length} bytes`
+      : `a zstd frame holds ${found} bytes; expected ${length}`,
+  );
 }
 
 /** Any type of number as float64: ids are below 2^31, and wider ones that are not exact are refused as ids. */

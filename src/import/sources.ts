@@ -65,6 +65,8 @@ export async function openSources(
 export interface RecordReader {
   /** The next record that has a token, or null at the end of the last source. */
   next(): Promise<LossRecord | null>;
+  /** Refuses a source that is no longer the one that was hashed: before anything made of its records is committed. */
+  check(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -77,16 +79,23 @@ export function readSources(
   sources: readonly ImportSource[],
   settings: ImportSettings,
 ): RecordReader {
+  let open: ImportSource | null = null;
+  const check = async (): Promise<void> => {
+    if (open === null) return;
+    const { path, version } = open;
+    const { size, etag, modified } = await storage.stat(path);
+    if (size === version.size && etag === version.etag && modified === version.modified) return;
+    throw fatalError(
+      'source-changed',
+      `${path}: changed while it was imported; run the command again, with --replace where parts were made of it before`,
+    );
+  };
   async function* all(): AsyncGenerator<LossRecord> {
     for (const source of sources) {
+      open = source;
       yield* recordsOf(storage, source, settings);
-      const { size, etag, modified } = await storage.stat(source.path);
-      const { version } = source;
-      if (size === version.size && etag === version.etag && modified === version.modified) continue;
-      throw fatalError(
-        'source-changed',
-        `${source.path}: changed while it was imported; run the command again, with --replace`,
-      );
+      // Records that are handed on by now may stand in a part that is committed when another source is open.
+      await check();
     }
   }
   const records = all();
@@ -104,6 +113,7 @@ export function readSources(
         throw fatalError(error.code, error.message, { cause: error });
       }
     },
+    check,
     close: async () => {
       await records.return(undefined);
     },

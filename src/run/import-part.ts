@@ -91,6 +91,7 @@ export async function importPart(
       sink({ event: 'progress', tokens: batch.inputIds.length, text_bytes: 0 });
     }
     aligner.finish();
+    await reader.check();
     const written = await writer.finish();
     const copied = await documents?.finish();
     const told = await report.finish();

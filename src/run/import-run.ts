@@ -1,21 +1,19 @@
 import type { ImportSettings } from '../config/import.js';
-import { hashJson, type JsonObject } from '../dataset/canonical-json.js';
+import { hashJson } from '../dataset/canonical-json.js';
 import type { FinishedPart } from '../dataset/finished-parts.js';
 import type { Manifest } from '../dataset/manifest.js';
-import { partFiles, scoredFolder } from '../dataset/part-files.js';
+import { scoredFolder } from '../dataset/part-files.js';
 import { readRunNotes, writeRunNotes } from '../dataset/run-notes.js';
 import { usageError } from '../errors.js';
 import { openSources, type RecordReader, readSources } from '../import/sources.js';
 import { claimedSignal, claimFolder } from '../storage/folder-claim.js';
 import { absolutePath } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
-import { tellDamaged } from './damaged-parts.js';
-import { partState } from './done-parts.js';
+import { derivedParts } from './derived-parts.js';
 import type { EventSink } from './events.js';
 import { importPart } from './import-part.js';
 import { expectedImport, importRecipe } from './import-recipe.js';
 import { openTarget } from './import-target.js';
-import { clearLeftovers, listPartsAndSizes } from './leftovers.js';
 import { openScored } from './scored-parts.js';
 import { type Totals, totalsOf } from './totals.js';
 
@@ -70,7 +68,11 @@ export async function importScores(settings: ImportSettings, given: ImportOption
   const options = { ...given, signal: claimedSignal(given.signal, claim) };
   try {
     await storage.sweep?.(folder);
-    const { done, damaged } = await doneParts(target.parts, recipe, folder, options);
+    const { done, damaged } = await derivedParts(
+      target.parts,
+      { folder, kind: 'scored', expected: (part) => expectedImport(part, recipe), what: 'import' },
+      options,
+    );
     const textBytes = (parts: readonly Pick<Manifest, 'counts'>[]): number =>
       parts.reduce((sum, { counts }) => sum + counts.text_bytes, 0);
     sink({
@@ -127,38 +129,6 @@ export async function importScores(settings: ImportSettings, given: ImportOption
   } finally {
     await claim.release();
   }
-}
-
-/** The parts that are done. @throws TokensieveError (usage) `stale-parts` */
-async function doneParts(
-  parts: readonly FinishedPart[],
-  recipe: JsonObject,
-  folder: string,
-  { storage, replace, sink }: ImportOptions,
-): Promise<{ readonly done: ReadonlyMap<FinishedPart, Manifest>; readonly damaged: number }> {
-  const { found, sizes } = await listPartsAndSizes(storage, folder);
-  const manifests = new Set(found.map(({ shard, part }) => partFiles(folder, shard, part).manifest));
-  const wanted = new Set<string>();
-  const done = new Map<FinishedPart, Manifest>();
-  const damaged: string[] = [];
-  for (const part of parts) {
-    const path = partFiles(folder, part.manifest.shard, part.manifest.part).manifest;
-    wanted.add(path);
-    const state = await partState(storage, manifests, path, expectedImport(part, recipe), sizes);
-    if (state.state === 'damaged') damaged.push(state.why);
-    if (state.state === 'done') done.set(part, state.manifest);
-    if (state.state === 'stale' && !replace) {
-      throw usageError(
-        'stale-parts',
-        `${path}: made otherwise (${state.why.slice(0, 4).join('; ')}); choose another --out, or redo the import with --replace`,
-      );
-    }
-  }
-  const leftovers = found.filter(({ shard, part }) => !wanted.has(partFiles(folder, shard, part).manifest));
-  const removed = await clearLeftovers(storage, folder, 'scored', leftovers, replace);
-  if (removed > 0) sink({ event: 'note', message: `removed ${removed} leftover part(s) from ${folder}` });
-  tellDamaged(damaged, sink);
-  return { done, damaged: damaged.length };
 }
 
 /** Takes a done part's records from the sources, as many as it has rows or documents. */

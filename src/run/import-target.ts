@@ -13,6 +13,7 @@ import { absolutePath, folderOf, nameOf } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import { compressionOf } from './recipe.js';
 import { openScored } from './scored-parts.js';
+import { unfinishedRun } from './unfinished.js';
 
 export interface ImportTarget {
   /** The run's output folder. */
@@ -41,7 +42,7 @@ const recipeSchema = z.object({
 
 /**
  * Opens what `run` names: its scored parts if it has any, else the packed ones; or such a folder.
- * @param warn is told of what was chosen where there was a choice
+ * @param warn is told of what was chosen where there was a choice, and of a run that is not finished
  * @throws TokensieveError (usage) `nothing-to-import-into`; and as `readParts` throws
  */
 export async function openTarget(
@@ -62,6 +63,8 @@ export async function openTarget(
       warn(`${run}: has scored and packed parts; the scored ones are taken`);
     }
     const parts = await readParts(storage, folder, manifests);
+    const unfinished = await unfinishedRun(storage, folder, listed, parts);
+    if (unfinished !== null) warn(unfinished);
     const [first] = parts;
     if (first === undefined) break;
     const { kind, recipe } = first.manifest;

@@ -7,10 +7,11 @@ import type { SequenceBatch } from '../dataset/sequence-batch.js';
 import { fatalError, firstLine, TokensieveError, usageError } from '../errors.js';
 import type { PartSource } from '../select/part-source.js';
 import type { Storage } from '../storage/storage.js';
+import { unfinishedRun } from './unfinished.js';
 
 /**
  * The finished parts of a run, in global order. `run` is a run's output folder or the scored folder itself.
- * @param warn is told of data files without a manifest: a run that is not finished, or lost a part
+ * @param warn is told of a run that is not finished, or lost a part
  * @throws TokensieveError (usage) `nothing-scored`; and as `readParts` throws
  */
 export async function finishedParts(
@@ -23,13 +24,8 @@ export async function finishedParts(
     const paths = found.filter((path) => path.endsWith(MANIFEST_SUFFIX));
     if (paths.length === 0) continue;
     const parts = await readParts(storage, folder, paths);
-    const manifests = new Set(paths);
-    const unfinished = found.filter((path) => SEQUENCES.test(path) && !manifests.has(manifestOf(path)));
-    if (unfinished.length > 0) {
-      warn(
-        `${folder}: ${unfinished.length} part(s) have data but no manifest and are left out (${unfinished[0]}); if they should be in, finish the run first: run the command that scored it again`,
-      );
-    }
+    const unfinished = await unfinishedRun(storage, folder, found, parts);
+    if (unfinished !== null) warn(unfinished);
     return parts;
   }
   throw usageError(
@@ -37,9 +33,6 @@ export async function finishedParts(
     `${run}: no finished parts (*${MANIFEST_SUFFIX}) here or in scored/; name the --out folder of tokensieve score`,
   );
 }
-
-const SEQUENCES = /\/\d{5,15}\.arrow$/;
-const manifestOf = (sequences: string): string => sequences.replace(/\.arrow$/, MANIFEST_SUFFIX);
 
 /**
  * The part as selection reads it. Every pass checks the bytes that it reads against the manifest: flipped bits are

@@ -13,10 +13,9 @@ import { addStatistics, type SelectionStatistics } from '../select/statistics.js
 import { claimedSignal, claimFolder } from '../storage/folder-claim.js';
 import { absolutePath, nameOf } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
-import { tellDamaged } from './damaged-parts.js';
-import { type ExpectedPart, finishedManifest, partState, removeStale } from './done-parts.js';
+import { derivedParts } from './derived-parts.js';
+import { type ExpectedPart, finishedManifest, removeStale } from './done-parts.js';
 import type { EventSink } from './events.js';
-import { clearLeftovers, listPartsAndSizes } from './leftovers.js';
 import { compressionOf, SEMANTICS } from './recipe.js';
 import { finishedParts, openScored, partSource } from './scored-parts.js';
 import { type Totals, totalsOf } from './totals.js';
@@ -77,7 +76,16 @@ export async function selectRun(
   const options = { ...given, signal: claimedSignal(given.signal, claim) };
   try {
     await storage.sweep?.(folder);
-    const { done, pending, damaged } = await pendingParts(parts, recipe, folder, options);
+    const { done, pending, damaged } = await derivedParts(
+      parts,
+      {
+        folder,
+        kind: 'weighted',
+        expected: ({ manifest }) => weightedPart(manifest, recipe),
+        what: 'weighted files',
+      },
+      options,
+    );
     const textBytes = (some: readonly FinishedPart[]): number =>
       some.reduce((sum, { manifest }) => sum + manifest.counts.text_bytes, 0);
     const doneBytes = textBytes(parts) - textBytes(pending);
@@ -86,7 +94,7 @@ export async function selectRun(
       event: 'planned',
       shards,
       parts: parts.length,
-      done: done.length,
+      done: done.size,
       text_bytes: textBytes(parts),
       done_bytes: doneBytes,
     });
@@ -116,10 +124,10 @@ export async function selectRun(
     }
     // Before it is told as done: what a removed folder held went with it.
     await claim.check?.();
-    const all = [...done, ...made];
+    const all = [...done.values(), ...made];
     return {
       folder,
-      resumed: done.length,
+      resumed: done.size,
       damaged,
       ...totalsOf(all),
       weightSum: all.reduce((sum, { counts }) => sum + (counts.weight_sum ?? 0), 0),
@@ -175,40 +183,6 @@ const weightedPart = (scored: Manifest, recipe: JsonObject): ExpectedPart => ({
   recipe,
   input: knownInput(scored),
 });
-
-async function pendingParts(
-  parts: readonly FinishedPart[],
-  recipe: JsonObject,
-  folder: string,
-  { storage, replace, sink }: SelectOptions,
-): Promise<{ done: Manifest[]; pending: FinishedPart[]; damaged: number }> {
-  const { found, sizes } = await listPartsAndSizes(storage, folder);
-  const manifests = new Set(found.map(({ shard, part }) => partFiles(folder, shard, part).manifest));
-  const wanted = new Set<string>();
-  const done: Manifest[] = [];
-  const pending: FinishedPart[] = [];
-  const damaged: string[] = [];
-  for (const part of parts) {
-    const { manifest } = part;
-    const path = partFiles(folder, manifest.shard, manifest.part).manifest;
-    wanted.add(path);
-    const state = await partState(storage, manifests, path, weightedPart(manifest, recipe), sizes);
-    if (state.state === 'damaged') damaged.push(state.why);
-    if (state.state === 'done') done.push(state.manifest);
-    else pending.push(part);
-    if (state.state === 'stale' && !replace) {
-      throw usageError(
-        'stale-parts',
-        `${path}: made otherwise (${state.why.slice(0, 4).join('; ')}); choose another --out, or redo the weighted files with --replace`,
-      );
-    }
-  }
-  const leftovers = found.filter(({ shard, part }) => !wanted.has(partFiles(folder, shard, part).manifest));
-  const removed = await clearLeftovers(storage, folder, 'weighted', leftovers, replace);
-  if (removed > 0) sink({ event: 'note', message: `removed ${removed} leftover part(s) from ${folder}` });
-  tellDamaged(damaged, sink);
-  return { done, pending, damaged: damaged.length };
-}
 
 interface Weighing {
   readonly source: PartSource;

@@ -3,10 +3,14 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { type NumberedPrompt, scorePrompts } from '#tokensieve/evaluate/continuations.js';
 import { answerRequests } from '#tokensieve/evaluate/loglikelihood.js';
 import { parseLoglikelihood } from '#tokensieve/evaluate/loglikelihood-settings.js';
-import { rollingRows, strippedContext } from '#tokensieve/evaluate/request-rows.js';
+import { openExaminee } from '#tokensieve/evaluate/open.js';
+import { rollingRows } from '#tokensieve/evaluate/request-rows.js';
 import { requestsOf } from '#tokensieve/evaluate/requests.js';
+import { evaluateSequence } from '#tokensieve/evaluate/settings.js';
+import { strippedContext } from '#tokensieve/evaluate/stripped-context.js';
 import { localStorage } from '#tokensieve/storage/local.js';
 import { runCli } from '../support/cli.js';
 import { type QuickstartInputs, quickstartInputs, temporaryFolder } from '../support/quickstart.js';
@@ -197,6 +201,35 @@ describe('forms and faults', () => {
     expect((await ask('zq'))?.is_greedy).toBe(false);
   });
 
+  it('an evaluation parts a choice from its context as a request is parted', async () => {
+    const contexts = ['Two and\u0085', 'Two and\ufeff', 'Two and \t'];
+    const asked = await answer(
+      contexts.map((context) => ({ context, continuation: ' two' })),
+      inputs.reference,
+    );
+    const sections = { tokenizer: {}, sequence: { length: 64 }, score: { device: 'cpu' } } as const;
+    const { tokenizer, score, run } = parseLoglikelihood(
+      { ...sections, requests: 'x', model: inputs.reference, out: 'y' },
+      'test',
+    );
+    const sequence = evaluateSequence.parse(sections.sequence);
+    const examinee = await openExaminee({ model: inputs.reference, tokenizer, sequence, score, run });
+    const targets: (number | undefined)[] = [];
+    try {
+      async function* prompts(): AsyncGenerator<NumberedPrompt> {
+        for (const [row, context] of contexts.entries())
+          yield { row, lineBytes: 1, prompt: { context, choices: ['two'], answer: 0 } };
+      }
+      for await (const { continuations } of scorePrompts(prompts(), examinee, 'test', () => undefined))
+        targets.push(continuations[0]?.targets);
+    } finally {
+      await examinee.close();
+    }
+    expect(targets).toEqual(asked.map(({ tokens }) => tokens));
+    // U+0085 is white space for Python alone, U+FEFF for JavaScript alone.
+    expect(targets[0]).toBeGreaterThan(targets[1] ?? Infinity);
+  });
+
   it('bad lines have an answer that says what is wrong, at their place, and exit code 3', async () => {
     const requests = write([
       { context: 'The', continuation: ' lesson' },
@@ -264,6 +297,13 @@ describe('rules', () => {
     expect(strippedContext('a \t\n\u0085\u001c\u3000')).toBe('a');
     expect(strippedContext('a\ufeff')).toBe('a\ufeff');
     expect(strippedContext('  ')).toBe('');
+  });
+
+  it('settings that a request has no use for are no settings of it', () => {
+    const given = { requests: 'x', model: 'm', out: 'y' };
+    for (const sequence of [{ packing: 'packed' }, { overlap: 3 }, { attention: 'within' }, { eos: false }]) {
+      expect(() => parseLoglikelihood({ ...given, sequence }, 'test')).toThrow(/sequence/);
+    }
   });
 
   it('what is no request is told', () => {

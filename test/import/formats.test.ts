@@ -66,6 +66,10 @@ describe('files that other libraries wrote (fixtures/import/make.py)', () => {
       'parquet of version 2 pages, int64 ids and log-probabilities, a row a document',
       perDocument,
     ],
+    ['polars-1.arrow', 'an Arrow file by Polars 1, of zstd frames that do not say their size', {}],
+    ['polars-1.arrows', 'an Arrow stream by Polars 1, of such frames', {}],
+    ['polars-2.arrow', 'an Arrow file by Polars 2, whose messages only the footer finds', {}],
+    ['polars-2.arrows', 'an Arrow stream by Polars 2, zstd', {}],
     ['zstd.arrow', 'an Arrow file, zstd, a text column before', {}],
     ['large.arrow', 'an Arrow file of large lists, uint32 and float64, lz4', {}],
     ['half.arrows', 'an Arrow stream of uint16 and float16', {}],
@@ -104,6 +108,20 @@ describe('files that other libraries wrote (fixtures/import/make.py)', () => {
       }
     }
     expect(refused).toBeGreaterThan(20);
+  });
+
+  it('a zstd frame without a size gives what its buffer may hold and no more', async () => {
+    const bytes = readFileSync(join(fixtures, 'polars-1.arrows'));
+    const magic = Buffer.from([0x28, 0xb5, 0x2f, 0xfd]);
+    const at = bytes.indexOf(magic);
+    // No size, a window of 1 MiB, and a block of four bytes that stands for 128 KiB: more than any buffer here has.
+    const block = (0x20000 << 3) | (1 << 1) | 1;
+    const bomb = [...magic, 0x00, 0x50, block & 0xff, (block >> 8) & 0xff, block >> 16, 7];
+    bytes.set(bomb, at);
+    expect(await refusal(importFrom(run, write('bomb.arrows', bytes), nextOut()))).toMatchObject({
+      code: 'arrow-corrupt',
+      message: expect.stringMatching(/a zstd frame holds more than \d{1,4} bytes/),
+    });
   });
 
   it('pickles that would have to be executed are refused by name, and nothing of them runs', async () => {
