@@ -276,7 +276,7 @@ CHECKS = [
     ("nanogpt", "numpy", check_nanogpt, "`np.memmap`: ids, weights, counts"),
     ("olmo", "ai2-olmo-core", check_olmo, "`NumpyFSLDataset`: ids, label mask, instances; labels by `get_labels` (first instance)"),
     ("datatrove", "datatrove", check_datatrove, "`DatatroveFolderDataset`: ids; document ends by its own reader; `.loss` as its writer's type, by numpy"),
-    ("megatron", "megatron-core", check_megatron, "`IndexedDataset`: ids, documents, weights; gpt-neox labels as an indexed data set"),
+    ("megatron", "megatron-core", check_megatron, "`IndexedDataset`: ids, documents, weights; of bits gpt-neox labels as an indexed data set"),
     ("parquet", "duckdb", lambda: check_duckdb(PLAIN), "both kinds of rows: ids, weights, losses, places, documents; filters"),
     ("parquet", "pandas", lambda: check_pandas(PLAIN), "both kinds of rows: ids, weights, losses, places, documents"),
     ("parquet", "polars", lambda: check_polars(PLAIN), "both kinds of rows: ids, weights, losses, places, documents; filters"),
@@ -294,6 +294,8 @@ failed = False
 for name, package, check, what in CHECKS:
     if only and not {name, package, f"{name}/{package}"} & set(only):
         continue
+    if fractions > 0 and name in ("olmo", "datatrove"):
+        continue  # bits only: the export is refused
     try:
         check()
         result = "all equal"
