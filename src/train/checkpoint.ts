@@ -34,6 +34,7 @@ import {
   type TrainingProgress,
   WEIGHTS_FILE,
 } from './checkpoint-state.js';
+import { scalerOf } from './graph/loss-scale.js';
 import { readVectors } from './load-weights.js';
 import { elementsOf, type Parameter, type ParameterVectors, type TrainerState } from './parameters.js';
 
@@ -195,22 +196,26 @@ async function sizeOf(path: string): Promise<number> {
 }
 
 /**
- * Weights and moments of a checkpoint.
+ * Weights and moments of a checkpoint, and its loss scale where it has one.
  * @param parameters of the model in training, which the checkpoint must be of
  * @throws fatal `missing-tensor`, `wrong-shape`, naming the tensor
  */
 export async function loadTrainerState(
-  { folder }: Pick<StoredCheckpoint, 'folder'>,
+  { folder, state }: Pick<StoredCheckpoint, 'folder'> & { readonly state?: Pick<CheckpointState, 'extra'> },
   parameters: readonly Parameter[],
 ): Promise<TrainerState> {
   const [weights, moments] = [join(folder, WEIGHTS_FILE), join(folder, MOMENTS_FILE)];
   const byName = async (path: string): Promise<ReadonlyMap<string, TensorEntry>> =>
     new Map((await readSafetensorsHeader(path)).map((entry) => [entry.name, entry]));
   const moment = await byName(moments);
+  const scaler = scalerOf(state?.extra ?? {});
+  if (scaler === undefined)
+    throw damaged(join(folder, STATE_FILE), 'has a field extra.loss_scaling that is none');
   return {
     weights: await readVectors(weights, await byName(weights), parameters),
     firstMoment: await readVectors(moments, moment, parameters, FIRST_MOMENT),
     secondMoment: await readVectors(moments, moment, parameters, SECOND_MOMENT),
+    ...(scaler !== null && { scaler }),
   };
 }
 

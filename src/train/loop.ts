@@ -4,6 +4,7 @@ import { readCheckpoint, type StoredCheckpoint, writeCheckpoint } from './checkp
 import { pruneCheckpoints } from './checkpoints.js';
 import { startOf, type TrainingData } from './data/open.js';
 import { divergence } from './divergence.js';
+import { scalerEntry } from './graph/loss-scale.js';
 import type { StepGraphSettings } from './graph/step-settings.js';
 import { type HeldOut, heldOutLosses } from './held-out.js';
 import type { MetricsWriter } from './metrics.js';
@@ -73,13 +74,18 @@ export async function takeSteps(context: LoopContext): Promise<StepMetrics> {
       step++;
       const sums = sumsAt(figures, index);
       tokens += sums.eligible;
-      const record = recordOf(sums, context.graph.divisor, {
-        step,
-        tokens,
-        learning_rate: learningRate(step, steps, settings.schedule, settings.optimizer.learning_rate),
-        seconds,
-        tokens_per_second: sums.eligible / seconds,
-      });
+      const record = recordOf(
+        sums,
+        context.graph.divisor,
+        {
+          step,
+          tokens,
+          learning_rate: learningRate(step, steps, settings.schedule, settings.optimizer.learning_rate),
+          seconds,
+          tokens_per_second: sums.eligible / seconds,
+        },
+        context.graph.scaling !== undefined,
+      );
       const error = divergence(record, batch, settings.run.max_loss, lastGood);
       if (error !== null) throw error;
       const isMeasured = step === steps || (every.heldOut !== null && step % every.heldOut === 0);
@@ -174,16 +180,17 @@ async function keep(
 ): Promise<string> {
   const { settings, options, model, identity, profile, session, metrics } = context;
   const { config, tokenizerFiles, parameters } = model;
+  const state = await session.state();
   const folder = await writeCheckpoint(settings.out, {
     config,
     tokenizerFiles,
     parameters,
-    state: await session.state(),
+    state,
     progress: {
       ...progress,
       ...identity,
       metrics_bytes: await metrics.flush(),
-      extra: profileEntry(profile),
+      extra: { ...profileEntry(profile), ...scalerEntry(state.scaler) },
     },
   });
   await publishModel(settings.out, await readCheckpoint(folder));

@@ -1,9 +1,10 @@
 /** Whether a model can be trained on one device at all. */
 import { totalmem } from 'node:os';
 import { usageError } from '../errors.js';
+import type { Precision } from '../model/prepared-model.js';
 
-/** fp32 weight, gradient and AdamW's two moments. */
-export const BYTES_PER_PARAMETER = 16;
+/** fp32 weight, gradient and AdamW's two moments; and the weights' copy that a 16-bit body computes with. */
+export const bytesPerParameter = (precision: Precision): number => (precision === 'fp32' ? 16 : 18);
 
 const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
 
@@ -17,11 +18,13 @@ export function hostMemory(): number {
  * @param available bytes of the device's memory
  * @throws usage `model-too-large` with the arithmetic
  */
-export function checkMemory(parameters: number, available: number): void {
-  const needed = parameters * BYTES_PER_PARAMETER;
+export function checkMemory(parameters: number, available: number, precision: Precision = 'fp32'): void {
+  const each = bytesPerParameter(precision);
+  const needed = parameters * each;
+  const copy = precision === 'fp32' ? '' : `, their ${precision} copy 2`;
   if (needed <= available) return;
   throw usageError(
     'model-too-large',
-    `${(parameters / 1e9).toFixed(2)}B parameters × ${BYTES_PER_PARAMETER} bytes (weights 4, gradients 4, optimiser moments 8) = ${gigabytes(needed)}, the device has ${gigabytes(available)}; train a smaller model, or export the weighted files to a trainer that shards its state`,
+    `${(parameters / 1e9).toFixed(2)}B parameters × ${each} bytes (weights 4${copy}, gradients 4, optimiser moments 8) = ${gigabytes(needed)}, the device has ${gigabytes(available)}; train a smaller model, or export the weighted files to a trainer that shards its state`,
   );
 }

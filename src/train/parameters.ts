@@ -23,6 +23,8 @@ export interface TrainerState {
   readonly weights: ParameterVectors;
   readonly firstMoment: ParameterVectors;
   readonly secondMoment: ParameterVectors;
+  /** Of a run with loss scaling: four numbers, by `SCALER` of graph/loss-scale.ts. */
+  readonly scaler?: Float64Array;
 }
 
 /** Lays tensors out in the order given; those of rank 2 and above are decayed. */

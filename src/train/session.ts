@@ -40,7 +40,7 @@ export type SessionReply =
 
 export interface TrainingSession {
   /**
-   * Takes K steps, K being 1 unless the graph takes several. `rates` [K · 4]; → metrics [K · 7], columns as in
+   * Takes K steps, K being 1 unless the graph takes several. `rates` [K · 4]; → metrics [K · 9], columns as in
    * `STEP_METRICS`.
    */
   step(batches: readonly StepBatch[], rates: Float32Array): Promise<Float64Array>;

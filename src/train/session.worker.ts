@@ -1,6 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import * as ort from 'onnxruntime-node';
 import { firstLine } from '../errors.js';
+import { SCALER } from './graph/loss-scale.js';
 import { RATES, STATE_NAMES } from './graph/step.js';
 import { PARAMETER_GROUPS, type ParameterVectors, type TrainerState, vectorShape } from './parameters.js';
 import type { CallData, SessionReply, SessionRequest, SessionStart } from './session.js';
@@ -52,6 +53,11 @@ function dataFeeds(data: CallData, dims: readonly number[]): Record<string, ort.
   );
 }
 
+const doubles = (tensor: ort.Tensor | undefined): Float64Array => {
+  if (!(tensor?.data instanceof Float64Array)) throw new Error('the graph gave no float64 output');
+  return tensor.data;
+};
+
 const floats = (tensor: ort.Tensor | undefined): Float32Array => {
   if (!(tensor?.data instanceof Float32Array)) throw new Error('the graph gave no float32 output');
   return tensor.data;
@@ -62,6 +68,7 @@ try {
   const losses = start.losses === null ? null : await ort.InferenceSession.create(start.losses, options);
   const { accumulate, rows, length } = start.shape;
   let state = tensorsOf(start.state);
+  let scaler = start.state.scaler ?? null;
   // Two sets of state take turns as input and output, so that a step allocates nothing that lives on.
   let spare: Record<string, ort.Tensor> = Object.fromEntries(
     Object.entries(state).map(([name, { dims }]) => [
@@ -74,16 +81,19 @@ try {
     const steps = request.rates.length / RATES.length;
     const feeds = {
       ...state,
+      ...(scaler !== null && { scaler: new ort.Tensor('float64', scaler, [SCALER.length]) }),
       rates: new ort.Tensor('float32', request.rates, [steps, RATES.length]),
       ...dataFeeds(request.data, [steps, accumulate, rows, length]),
     };
-    const fetches: Record<string, ort.Tensor | null> = { metrics: null };
+    const fetches: Record<string, ort.Tensor | null> = {
+      metrics: null,
+      ...(scaler !== null && { new_scaler: null }),
+    };
     for (const [name, tensor] of Object.entries(spare)) fetches[`new_${name}`] = tensor;
     const outputs = await step.run(feeds, fetches);
     [state, spare] = [spare, state];
-    const metrics = outputs['metrics']?.data;
-    if (!(metrics instanceof Float64Array)) throw new Error('the graph gave no metrics');
-    reply({ id: request.id, kind: 'metrics', metrics: Float64Array.from(metrics) });
+    if (scaler !== null) scaler = Float64Array.from(doubles(outputs['new_scaler']));
+    reply({ id: request.id, kind: 'metrics', metrics: Float64Array.from(doubles(outputs['metrics'])) });
   };
 
   const forward = async (request: Extract<SessionRequest, { kind: 'losses' }>): Promise<void> => {
@@ -111,7 +121,12 @@ try {
       {
         id,
         kind: 'state',
-        state: { weights: vectors(0), firstMoment: vectors(1), secondMoment: vectors(2) },
+        state: {
+          weights: vectors(0),
+          firstMoment: vectors(1),
+          secondMoment: vectors(2),
+          ...(scaler !== null && { scaler }),
+        },
       },
       copies,
     );

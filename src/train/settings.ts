@@ -117,6 +117,24 @@ const batchSettings = z.strictObject({
   }),
 });
 
+const computeSettings = z.strictObject({
+  precision: z.enum(['fp32', 'fp16', 'bf16']).default('fp32').meta({
+    flag: 'precision',
+    description:
+      'What forward and backward pass compute in; weights, moments, sums of gradients and losses are fp32 in any case',
+  }),
+  loss_scale: z
+    .number()
+    .min(2)
+    .max(2 ** 24)
+    .refine((scale) => Number.isInteger(Math.log2(scale)), 'expected a power of two')
+    .default(2 ** 16)
+    .meta({
+      flag: 'loss-scale',
+      description: 'First loss scale of fp16, a power of two; it halves and doubles as training goes',
+    }),
+});
+
 const optimizerSettings = z.strictObject({
   learning_rate: z.number().positive().max(10).default(3e-4).meta({
     flag: 'learning-rate',
@@ -237,6 +255,7 @@ export const trainSchema = z
     data: dataSettings,
     loss: lossSettings.prefault({}),
     batch: batchSettings.prefault({}),
+    compute: computeSettings.prefault({}),
     optimizer: optimizerSettings.prefault({}),
     schedule: scheduleSettings.prefault({}),
     held_out: heldOutSettings.prefault({}),

@@ -13,9 +13,12 @@ export interface StepMetrics {
   readonly eligible: number;
   /** Tokens of weight above 0. */
   readonly kept: number;
-  /** Global norm of the gradient before clipping. */
-  readonly gradient_norm: number;
+  /** Global norm of the gradient before clipping; null where loss scaling skipped the step. */
+  readonly gradient_norm: number | null;
   readonly learning_rate: number;
+  /** With loss scaling: the step's scale, and the steps skipped so far, this one included. */
+  readonly loss_scale?: number;
+  readonly skipped_steps?: number;
   /** Held-out mean losses by name, at the steps that measure them. */
   readonly held_out?: Readonly<Record<string, number>>;
   /** Of this run: not the same after a resume, and in no hash. */

@@ -1,7 +1,7 @@
 /** What the last bits of a step depend on besides settings and data: a checkpoint remembers it, a resumed run compares. */
 import { availableParallelism } from 'node:os';
 import { explainDifference } from '../dataset/manifest.js';
-import type { Device } from '../model/prepared-model.js';
+import type { Device, Precision } from '../model/prepared-model.js';
 import { readCards } from '../score/card.js';
 import { type NumericProfile, numericProfile } from '../score/numeric-profile.js';
 import { usesTf32 } from '../score/tf32.js';
@@ -12,11 +12,11 @@ export interface StepProfile extends NumericProfile {
 }
 
 /** @param threads as set; 0 takes every core */
-export const stepProfile = (device: Device, threads: number): StepProfile => ({
+export const stepProfile = (device: Device, threads: number, precision: Precision = 'fp32'): StepProfile => ({
   // Steps on CUDA leave TF32 to the runtime, which allows it.
   ...(device === 'cuda'
-    ? numericProfile(device, 'fp32', readCards()[0] ?? null, usesTf32('fp16'))
-    : numericProfile(device)),
+    ? numericProfile(device, precision, readCards()[0] ?? null, usesTf32('fp16'))
+    : { ...numericProfile(device), precision }),
   threads: threads || availableParallelism(),
 });
 

@@ -14,11 +14,15 @@ export const sumsAt = (metrics: Float64Array, step: number): Sums =>
 const mean = <T>(sum: number, count: number, otherwise: T): number | T =>
   count > 0 ? sum / count : otherwise;
 
-/** @param divisor what the loss is divided by: Σ w or the number of eligible tokens */
+/**
+ * @param divisor what the loss is divided by: Σ w or the number of eligible tokens
+ * @param scaled whether steps may be skipped for a gradient that is not finite
+ */
 export function recordOf(
   sums: Sums,
   divisor: 'weight' | 'eligible',
   rest: Pick<StepMetrics, 'step' | 'tokens' | 'learning_rate' | 'seconds' | 'tokens_per_second'>,
+  scaled = false,
 ): StepMetrics {
   const selected = mean(sums.weighted_loss, divisor === 'weight' ? sums.weight : sums.eligible, 0);
   const known = !Number.isNaN(sums.loss);
@@ -31,8 +35,9 @@ export function recordOf(
     loss_unselected: known ? mean(sums.unselected_loss, sums.eligible - sums.kept, null) : null,
     eligible: sums.eligible,
     kept: sums.kept,
-    gradient_norm: sums.gradient_norm,
+    gradient_norm: scaled && !Number.isFinite(sums.gradient_norm) ? null : sums.gradient_norm,
     learning_rate: rest.learning_rate,
+    ...(scaled && { loss_scale: sums.loss_scale, skipped_steps: sums.skipped_steps }),
     seconds: rest.seconds,
     tokens_per_second: rest.tokens_per_second,
   };

@@ -86,6 +86,8 @@ export function scalarsOf(metrics: StepMetrics): readonly (readonly [tag: string
     ['kept_share', metrics.eligible === 0 ? null : metrics.kept / metrics.eligible],
     ['gradient_norm', metrics.gradient_norm],
     ['learning_rate', metrics.learning_rate],
+    ['loss_scale', metrics.loss_scale ?? null],
+    ['skipped_steps', metrics.skipped_steps ?? null],
     ['tokens_per_second', metrics.tokens_per_second],
     ...Object.entries(metrics.held_out ?? {}).map(([name, loss]) => [`held_out/${name}`, loss] as const),
   ];

@@ -8,7 +8,10 @@ import { join } from 'node:path';
 import { hashJson } from '../dataset/canonical-json.js';
 import { fatalError, usageError } from '../errors.js';
 import type { Device } from '../model/prepared-model.js';
+import { emulated } from '../onnx/emulate.js';
+import type { Graph } from '../onnx/graph.js';
 import { encodeModel, toModelProto } from '../onnx/proto.js';
+import { readCards } from '../score/card.js';
 import { chooseDevice } from '../score/device.js';
 import { claimFolder } from '../storage/folder-claim.js';
 import type { DataDescription } from './batch.js';
@@ -16,9 +19,10 @@ import { loadTrainerState, type StoredCheckpoint } from './checkpoint.js';
 import { checkpointFolders, latestCheckpoint, pruneCheckpoints, sweepCheckpoints } from './checkpoints.js';
 import { openTrainingData, type TrainingData } from './data/open.js';
 import { stepsOf } from './data/steps.js';
+import { SCALER } from './graph/loss-scale.js';
 import { buildLossGraph } from './graph/losses.js';
 import { buildStepGraph } from './graph/step.js';
-import { dataInputs, type StepGraphSettings } from './graph/step-settings.js';
+import { dataInputs, floatTypes, SCALING, type StepGraphSettings } from './graph/step-settings.js';
 import { openHeldOut } from './held-out.js';
 import { takeSteps } from './loop.js';
 import { checkMemory, hostMemory } from './memory.js';
@@ -67,8 +71,16 @@ export async function trainRun(settings: TrainSettings, options: TrainOptions): 
   const { device, why } = chooseDevice(settings.run.device);
   sink({ event: 'note', message: why });
   const parameters = model.parameters.reduce((sum, { length }) => sum + length, 0);
-  if (device === 'cpu') checkMemory(parameters, hostMemory());
-  const profile = stepProfile(device, settings.run.threads);
+  const { precision } = settings.compute;
+  const memory = device === 'cpu' ? hostMemory() : readCards()[0]?.memoryBytes;
+  if (memory !== undefined) checkMemory(parameters, memory, precision);
+  if (device === 'cpu' && precision !== 'fp32') {
+    sink({
+      event: 'note',
+      message: `the CPU has no ${precision}: every value is rounded to it, and computed with in fp32, slower than --precision fp32`,
+    });
+  }
+  const profile = stepProfile(device, settings.run.threads, precision);
 
   const steps = stepsOf(settings.batch, data.description);
   const graph = graphSettings(settings, data.description, device);
@@ -132,11 +144,12 @@ async function train(settings: TrainSettings, options: TrainOptions, opened: Ope
   const { decoder, parameters, has } = model;
   const heldOut = await openHeldOut(options.storage, settings, opened.data.description);
   const refresh = settings.loss.kind === 'slm' && settings.loss.selection === 'refresh';
-  const bytes = (built: Parameters<typeof toModelProto>[0]): Uint8Array => encodeModel(toModelProto(built));
+  const emulates = profile.provider === 'cpu' && profile.precision !== 'fp32';
+  const bytes = (built: Graph): Uint8Array => encodeModel(toModelProto(emulates ? emulated(built) : built));
   const session = await openTrainingSession({
     step: bytes(buildStepGraph(decoder, parameters, has, graph)),
     losses: heldOut.size > 0 || refresh ? bytes(buildLossGraph(decoder, parameters, has, graph)) : null,
-    state: found === null ? await firstState(model) : await loadTrainerState(found, parameters),
+    state: found === null ? await firstState(model, settings) : await loadTrainerState(found, parameters),
     device: profile.provider,
     threads: profile.threads,
     shape: graph,
@@ -160,11 +173,17 @@ async function train(settings: TrainSettings, options: TrainOptions, opened: Ope
   }
 }
 
-async function firstState({ parameters, initialWeights }: TrainingModel): Promise<TrainerState> {
+async function firstState(
+  { parameters, initialWeights }: TrainingModel,
+  { compute }: TrainSettings,
+): Promise<TrainerState> {
   return {
     weights: await initialWeights(),
     firstMoment: emptyVectors(parameters),
     secondMoment: emptyVectors(parameters),
+    ...(compute.precision === 'fp16' && {
+      scaler: Float64Array.from(SCALER, (name) => (name === 'loss_scale' ? compute.loss_scale : 0)),
+    }),
   };
 }
 
@@ -182,7 +201,20 @@ function graphSettings(settings: TrainSettings, data: DataDescription, device: D
     divisor: objective.kind === 'frozen' && data.normaliser === 'eligible-tokens' ? 'eligible' : 'weight',
     adamw: { beta1, beta2 },
     clip,
-    form: device === 'cpu' ? 'fused' : 'plain',
+    ...computed(settings, device),
+  };
+}
+
+/** How the graph computes: the same nodes on every device in 16 bits, so that what the CPU checks is what a card runs. */
+function computed(
+  { compute: { precision }, optimizer: { epsilon } }: TrainSettings,
+  device: Device,
+): Pick<StepGraphSettings, 'form' | 'float' | 'scaling'> {
+  if (precision === 'fp32') return { form: device === 'cpu' ? 'fused' : 'plain' };
+  return {
+    form: 'grouped',
+    float: floatTypes[precision],
+    ...(precision === 'fp16' && { scaling: { ...SCALING, epsilon } }),
   };
 }
 
@@ -196,6 +228,8 @@ function recipeOf(settings: TrainSettings, model: TrainingModel, steps: number):
     data: { ratios: sources.map(({ ratio }) => ratio), seed, shuffle_tokens },
     loss: settings.loss.kind === 'clm' ? { kind: 'clm' } : settings.loss,
     batch: { rows, accumulate, steps },
+    ...(settings.compute.precision !== 'fp32' && { precision: settings.compute.precision }),
+    ...(settings.compute.precision === 'fp16' && { loss_scale: settings.compute.loss_scale }),
     optimizer: settings.optimizer,
     schedule: settings.schedule,
   };

@@ -5,11 +5,11 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { openCheckpoint } from '#tokensieve/model/checkpoint.js';
 import { buildGraph, prepareModel } from '#tokensieve/model/prepare.js';
 import type { PreparedModel } from '#tokensieve/model/prepared-model.js';
+import { emulated } from '#tokensieve/onnx/emulate.js';
 import { encodeModel, toModelProto } from '#tokensieve/onnx/proto.js';
 import { goldenNames, type Losses, readGolden, writeGoldenCheckpoint } from '../support/oracle/golden.js';
 import { runPrepared } from '../support/oracle-run.js';
 import { parityTable } from '../support/oracle-table.js';
-import { rounded } from '../support/rounded-graph.js';
 
 // The graphs for CUDA, run on the CPU, against transformers in fp64: in float32 as they are; in float16 as they are, by
 // kernels and casts of the CPU's own; in float16 and bfloat16 with every value rounded as a GPU would.
@@ -48,13 +48,10 @@ describe.each(goldenNames())('the CUDA graph of %s', (name) => {
       const exact = await check(await prepareModel(folder, { ...settings, precision: 'fp32' }), limits.fp32);
       const half = await prepareModel(folder, { ...settings, precision: 'fp16' });
       await check(half, limits.fp16);
-      for (const [precision, type] of [
-        ['fp16', 'float16'],
-        ['bf16', 'bfloat16'],
-      ] as const) {
+      for (const precision of ['fp16', 'bf16'] as const) {
         const { graph } = buildGraph(await openCheckpoint(folder), { ...settings, precision });
         const graphPath = join(scratch, `${name}-${attention}-${precision}.onnx`);
-        writeFileSync(graphPath, encodeModel(toModelProto(rounded(graph, type))));
+        writeFileSync(graphPath, encodeModel(toModelProto(emulated(graph))));
         // Rounding is there: what 16 bits cost shows.
         expect(await check({ ...half, graphPath }, limits[precision])).toBeGreaterThan(10 * exact);
       }
@@ -78,10 +75,7 @@ it.each(stored16)('multiplies 16-bit states into float32 logits by either produc
     (['float32', 'mixed'] as const).map(async (headProduct) => {
       const { graph } = buildGraph(checkpoint, { ...settings, headProduct });
       const graphPath = join(scratch, `${name}-${headProduct}.onnx`);
-      writeFileSync(
-        graphPath,
-        encodeModel(toModelProto(rounded(graph, precision === 'fp16' ? 'float16' : 'bfloat16'))),
-      );
+      writeFileSync(graphPath, encodeModel(toModelProto(emulated(graph))));
       return runPrepared(
         { ...prepared, graphPath },
         golden.rows.map((ids) => ({ ids })),

@@ -1,9 +1,18 @@
 /** The trainer's own session and records, run on the goldens' data instead of a folder's. */
 import { openCheckpoint } from '#tokensieve/model/checkpoint.js';
+import type { Precision } from '#tokensieve/model/prepared-model.js';
+import { emulated } from '#tokensieve/onnx/emulate.js';
 import { encodeModel, toModelProto } from '#tokensieve/onnx/proto.js';
 import type { StepBatch } from '#tokensieve/train/batch.js';
+import { SCALER } from '#tokensieve/train/graph/loss-scale.js';
 import { buildStepGraph } from '#tokensieve/train/graph/step.js';
-import { dataInputs, type Objective } from '#tokensieve/train/graph/step-settings.js';
+import {
+  dataInputs,
+  floatTypes,
+  type Objective,
+  SCALING,
+  type StepGraphSettings,
+} from '#tokensieve/train/graph/step-settings.js';
 import { parametersOf } from '#tokensieve/train/graph/trainable-weights.js';
 import { loadWeights } from '#tokensieve/train/load-weights.js';
 import {
@@ -39,6 +48,7 @@ export async function trainOnGoldens(
   batches: Batches,
   name: ObjectiveName,
   clip: number,
+  precision: Precision = 'fp32',
 ): Promise<GoldenTraining> {
   const checkpoint = await openCheckpoint(folder);
   const has = (tensor: string): boolean => checkpoint.tensors.has(tensor);
@@ -55,15 +65,20 @@ export async function trainOnGoldens(
     divisor,
     adamw: OPTIMIZER,
     clip,
-    form: 'fused',
+    ...computedIn(precision),
   } as const;
   const weights = emptyVectors(parameters);
   const loaded = await loadWeights(checkpoint, parameters);
   for (const group of PARAMETER_GROUPS) weights[group].set(loaded[group]);
   const session = await openTrainingSession({
-    step: encodeModel(toModelProto(buildStepGraph(checkpoint.decoder, parameters, has, settings))),
+    step: encodeModel(toModelProto(emulated(buildStepGraph(checkpoint.decoder, parameters, has, settings)))),
     losses: null,
-    state: { weights, firstMoment: emptyVectors(parameters), secondMoment: emptyVectors(parameters) },
+    state: {
+      weights,
+      firstMoment: emptyVectors(parameters),
+      secondMoment: emptyVectors(parameters),
+      ...(precision === 'fp16' && { scaler: firstScaler() }),
+    },
     device: 'cpu',
     threads: 1,
     shape,
@@ -81,19 +96,37 @@ export async function trainOnGoldens(
     const last = await session.state();
     const metrics = Float64Array.of(...one, ...others);
     const records = all.map((_, index) =>
-      recordOf(sumsAt(metrics, index), divisor, {
-        step: index + 1,
-        tokens: 0,
-        learning_rate: learningRate(index + 1, steps, SCHEDULE, OPTIMIZER.learning_rate),
-        seconds: 0,
-        tokens_per_second: 0,
-      }),
+      recordOf(
+        sumsAt(metrics, index),
+        divisor,
+        {
+          step: index + 1,
+          tokens: 0,
+          learning_rate: learningRate(index + 1, steps, SCHEDULE, OPTIMIZER.learning_rate),
+          seconds: 0,
+          tokens_per_second: 0,
+        },
+        precision === 'fp16',
+      ),
     );
     return { parameters, first, last, records };
   } finally {
     await session.close();
   }
 }
+
+/** What a graph that trains in a precision is built with. */
+export const computedIn = (precision: Precision): Pick<StepGraphSettings, 'form' | 'float' | 'scaling'> =>
+  precision === 'fp32'
+    ? { form: 'fused' }
+    : {
+        form: 'grouped',
+        float: floatTypes[precision],
+        ...(precision === 'fp16' && { scaling: { ...SCALING, epsilon: OPTIMIZER.epsilon } }),
+      };
+
+export const firstScaler = (scale = 2 ** 16): Float64Array =>
+  Float64Array.from(SCALER, (name) => (name === 'loss_scale' ? scale : 0));
 
 function objectiveOf(name: ObjectiveName): Objective {
   if (name.startsWith('live-')) {

@@ -1,4 +1,5 @@
 import { llama } from '#tokensieve/model/architectures/llama.js';
+import { emulated } from '#tokensieve/onnx/emulate.js';
 import { encodeModel, toModelProto } from '#tokensieve/onnx/proto.js';
 import type { StepBatch } from '#tokensieve/train/batch.js';
 import { buildLossGraph } from '#tokensieve/train/graph/losses.js';
@@ -66,12 +67,12 @@ export interface OpenedTraining {
 export async function openTiny(
   objective: Objective,
   shape: Shape,
-  more: Partial<StepGraphSettings> & { threads?: number } = {},
+  more: Partial<StepGraphSettings> & { threads?: number; scaler?: Float64Array } = {},
 ): Promise<OpenedTraining> {
   const decoder = llama(tinyLlama, 'tiny');
   const has = () => false;
   const parameters = parametersOf(decoder, has);
-  const { threads = 1, ...rest } = more;
+  const { threads = 1, scaler, ...rest } = more;
   const settings: StepGraphSettings = {
     ...shape,
     severalSteps: false,
@@ -85,12 +86,13 @@ export async function openTiny(
   };
   const weights = () => initialWeights(parameters, 1, { deviation: 0.2, residualLayers: null });
   const session = await openTrainingSession({
-    step: encodeModel(toModelProto(buildStepGraph(decoder, parameters, has, settings))),
-    losses: encodeModel(toModelProto(buildLossGraph(decoder, parameters, has, settings))),
+    step: encodeModel(toModelProto(emulated(buildStepGraph(decoder, parameters, has, settings)))),
+    losses: encodeModel(toModelProto(emulated(buildLossGraph(decoder, parameters, has, settings)))),
     state: {
       weights: weights(),
       firstMoment: emptyVectors(parameters),
       secondMoment: emptyVectors(parameters),
+      ...(scaler !== undefined && { scaler }),
     },
     device: 'cpu',
     threads,

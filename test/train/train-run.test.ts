@@ -182,6 +182,52 @@ describe('a stop', () => {
     },
   );
 
+  it.each(['bf16', 'fp16'] as const)(
+    'in %s goes on to the same bits, with its loss scale',
+    async (precision) => {
+      const sections: Sections = {
+        compute: { precision, loss_scale: 2 ** 24 },
+        loss: { kind: 'slm', selection: 'live' },
+        batch: { rows: 4, accumulate: 2, steps: 9 },
+        held_out: { sources: { same: join(scored, 'scored') }, tokens: 500 },
+        run: { device: 'cpu', checkpoint_every: 100, steps_per_call: 2 },
+      };
+      const whole = await train(`whole-${precision}`, sections);
+      const name = `stopped-${precision}`;
+      const controller = new AbortController();
+      const stopped = train(name, sections, controller.signal, (event) => {
+        if (event.event === 'step' && event.step === 3) controller.abort(new Error('stop'));
+      });
+      await expect(stopped).rejects.toThrow('stop');
+      await expect(train(name, { ...sections, compute: { precision: 'fp32' } })).rejects.toMatchObject({
+        code: 'other-settings',
+      });
+      const resumed = await train(name, sections);
+      expect(resumed.resumed).toBe(4);
+      expect(weightsOf(resumed).equals(weightsOf(whole))).toBe(true);
+      const state = JSON.parse(
+        readFileSync(join(folder, name, 'checkpoints/step-00000009/trainer/state.json'), 'utf8'),
+      ) as { extra: Record<string, Record<string, unknown>> };
+      expect(state.extra['numeric_profile']).toMatchObject({ precision });
+      const lines = linesOf(name);
+      if (precision === 'bf16') {
+        expect(state.extra['loss_scaling']).toBeUndefined();
+        expect(lines[0]).not.toHaveProperty('loss_scale');
+        return;
+      }
+      // Too high a scale to begin with: steps are skipped until one holds.
+      const skipped = lines.filter(({ gradient_norm: norm }) => norm === null).length;
+      expect(skipped).toBeGreaterThan(1);
+      expect(skipped).toBeLessThan(9);
+      expect(lines[1]).toMatchObject({ loss_scale: 2 ** 23, skipped_steps: 2, gradient_norm: null });
+      expect(state.extra['loss_scaling']).toMatchObject({
+        loss_scale: 2 ** (24 - skipped),
+        taken_steps: 9 - skipped,
+        skipped_steps: skipped,
+      });
+    },
+  );
+
   it('between two rankings says from where the run goes on, and ends with the same bits', async () => {
     const sections: Sections = {
       loss: { kind: 'slm', selection: 'refresh', refresh_tokens: 2016 },
@@ -310,6 +356,10 @@ describe('refusals', () => {
     expect(() => checkMemory(7e9, 80e9)).toThrow(
       /7\.00B parameters × 16 bytes .* = 112\.0 GB, the device has 80\.0 GB/,
     );
+    expect(() => checkMemory(7e9, 120e9, 'bf16')).toThrow(
+      /× 18 bytes \(weights 4, their bf16 copy 2, .* = 126\.0 GB/,
+    );
+    expect(() => checkMemory(7e9, 120e9)).not.toThrow();
   });
 
   it('settings that say nothing, or two things', async () => {

@@ -1,5 +1,9 @@
-/** Activation functions, with their gradients. Fused operators unless the graph is to be differentiated. */
+/**
+ * Activation functions, with their gradients. Fused operators unless the graph is to be differentiated. In a 16-bit body the
+ * gradients of those with differences of near numbers (GELU) are computed in float32.
+ */
 import { contrib, float, type GraphBuilder, type Value } from '../graph.js';
+import { narrow, widen } from './cast.js';
 
 const mul = (g: GraphBuilder, a: Value, b: Value): Value => g.node('Mul', [a, b]);
 const plus = (g: GraphBuilder, a: Value, b: Value): Value => g.node('Add', [a, b]);
@@ -35,11 +39,12 @@ export function gelu(g: GraphBuilder, x: Value): Value {
   const y = g.node('Gelu', [x], { domain: contrib });
   g.record([x], [y], ([dy]) => {
     if (!dy) return [];
-    const erf = g.node('Erf', [mul(g, x, g.float32(Math.SQRT1_2))]);
+    const wide = widen(g, x);
+    const erf = g.node('Erf', [mul(g, wide, g.float32(Math.SQRT1_2))]);
     const share = mul(g, plus(g, erf, g.float32(1)), g.float32(0.5));
-    const bell = g.node('Exp', [mul(g, mul(g, x, x), g.float32(-0.5))]);
+    const bell = g.node('Exp', [mul(g, mul(g, wide, wide), g.float32(-0.5))]);
     const density = mul(g, bell, g.float32(1 / Math.sqrt(2 * Math.PI)));
-    return [mul(g, dy, plus(g, share, mul(g, x, density)))];
+    return [narrow(g, mul(g, widen(g, dy), plus(g, share, mul(g, wide, density))))];
   });
   return y;
 }
@@ -52,25 +57,28 @@ export function geluTanh(g: GraphBuilder, x: Value): Value {
   const y = g.node('FastGelu', [x], { domain: contrib });
   g.record([x], [y], ([dy]) => {
     if (!dy) return [];
-    const square = mul(g, x, x);
+    const wide = widen(g, x);
+    const square = mul(g, wide, wide);
     const polynomial = (cubic: number, linear: number): Value =>
       plus(g, mul(g, square, g.float32(cubic)), g.float32(linear));
-    const t = g.node('Tanh', [mul(g, x, polynomial(tanhScale * tanhCubic, tanhScale))]);
+    const t = g.node('Tanh', [mul(g, wide, polynomial(tanhScale * tanhCubic, tanhScale))]);
     const slope = mul(
       g,
-      mul(g, x, polynomial(1.5 * tanhScale * tanhCubic, 0.5 * tanhScale)),
+      mul(g, wide, polynomial(1.5 * tanhScale * tanhCubic, 0.5 * tanhScale)),
       g.node('Sub', [g.float32(1), mul(g, t, t)]),
     );
     const half = plus(g, mul(g, t, g.float32(0.5)), g.float32(0.5));
-    return [mul(g, dy, plus(g, half, slope))];
+    return [narrow(g, mul(g, widen(g, dy), plus(g, half, slope)))];
   });
   return y;
 }
 
 export function relu(g: GraphBuilder, x: Value): Value {
   const y = g.node('Relu', [x]);
-  g.record([x], [y], ([dy]) =>
-    dy ? [g.node('Where', [g.node('Greater', [y, g.float32(0)]), dy, g.float32(0)])] : [],
-  );
+  g.record([x], [y], ([dy]) => {
+    if (!dy) return [];
+    const passes = g.node('Greater', [widen(g, y), g.float32(0)]);
+    return [g.node('Where', [passes, dy, g.scalar(0)])];
+  });
   return y;
 }

@@ -27,8 +27,9 @@ export interface Block {
 /**
  * `fused`: GroupQueryAttention, which computes float32 on the CPU alone. `plain`: standard operators, anywhere.
  * `cuda`: the fused operators that have CUDA kernels, in a graph for one batch shape (see `attention-cuda.ts`).
+ * `grouped`: GroupQueryAttention in 16 bits where it fits, else float32 by blocks; for graphs that train in 16 bits.
  */
-export type AttentionForm = 'fused' | 'plain' | 'cuda';
+export type AttentionForm = 'fused' | 'plain' | 'cuda' | 'grouped';
 
 /** What every layer's attention shares; made once a graph. */
 export interface AttentionContext {

@@ -38,15 +38,18 @@ export function cudaAttention(
 }
 
 /** GroupQueryAttention has 16-bit kernels for heads of a multiple of eight up to 256, and takes no mask. */
-const isGrouped = (g: GraphBuilder, { headSize }: AttentionShape, { bias }: AttentionContext): boolean =>
-  g.float !== 'float32' && bias === null && headSize % 8 === 0 && headSize <= 256;
+export const isGrouped = (
+  g: GraphBuilder,
+  { headSize }: AttentionShape,
+  { bias }: AttentionContext,
+): boolean => g.float !== 'float32' && bias === null && headSize % 8 === 0 && headSize <= 256;
 
 /** Inside the operator, heads are of a multiple of 16 and so are the entries that rotate. */
 const rotatesInside = ({ headSize }: AttentionShape, { dimensions }: Rotation): boolean =>
   headSize % 16 === 0 && dimensions % 16 === 0;
 
 /** The present outputs are asked for though nobody reads them: the CUDA kernel writes there whether or not they exist. */
-function grouped(
+export function grouped(
   g: GraphBuilder,
   source: QueryKeyValue,
   shape: AttentionShape,

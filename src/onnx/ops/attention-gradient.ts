@@ -3,12 +3,14 @@
  * (Dao et al. 2022, section 3.1): half of the square of scores is never computed. With D = Σ dO·O of a row and head:
  *   dV = Pᵀ·dO,  dS = P ⊙ (dO·Vᵀ − D),  dQ = scale·dS·K,  dK = scale·dSᵀ·Q.
  * Rows of up to `keptLength` keep their shares P from the forward; longer ones compute them again, so that memory does
- * not grow with the square of the length.
+ * not grow with the square of the length. All of it is float32, in a 16-bit body too: scores would be rounded otherwise, and by
+ * separate operators a block of them costs fewer bytes than casts to and fro.
  */
 import { contrib, float, type GraphBuilder, int, type Value } from '../graph.js';
 import type { AttentionContext, AttentionShape } from './attention-context.js';
 import { causalMask } from './attention-plain.js';
-import { slice, transpose } from './shape.js';
+import { narrow, widen } from './cast.js';
+import { transpose } from './shape.js';
 
 /** Queries [start, end) and the keys [from, end) that they see. Null bounds: the whole row, of unknown length. */
 interface Span {
@@ -38,6 +40,10 @@ function spansOf(length: number | null, window: number | null): readonly (Span |
     return { start, end: bound(index + 1), from };
   });
 }
+
+/** x[start:end] along one axis, of float32 and not recorded. */
+const slice = (g: GraphBuilder, x: Value, axis: number, start: number, end: number): Value =>
+  g.node('Slice', [x, g.int64s([start]), g.int64s([end]), g.int64s([axis])]);
 
 /** a · b over the last two axes, either of them transposed, times alpha. */
 const product = (g: GraphBuilder, a: Value, b: Value, trans: 'none' | 'a' | 'b', alpha = 1): Value =>
@@ -203,7 +209,7 @@ class BlockedAttention {
 }
 
 /**
- * Attention that keeps its shares, recorded. query [B, T, heads·headSize], key and value [B, T, kvHeads·headSize] →
+ * Attention by blocks, recorded; it keeps its shares where rows are short. query [B, T, heads·headSize], key and value [B, T, kvHeads·headSize] →
  * [B, T, heads·headSize].
  */
 export function keptAttention(
@@ -218,7 +224,7 @@ export function keptAttention(
   const shares = attention.spans.map((span) => attention.shares(span));
   const output = attention.output(shares);
   g.record([query, key, value], [output], ([dOutput]) =>
-    dOutput ? attention.gradients(output, dOutput, shares) : [],
+    dOutput ? attention.gradients(output, dOutput, keepsShares(context) ? shares : null) : [],
   );
   return output;
 }
@@ -233,6 +239,13 @@ export function recordAttention(
 ): void {
   g.record([query, key, value], [output], ([dOutput]) => {
     if (!dOutput) return [];
-    return new BlockedAttention(g, [query, key, value], shape, context).gradients(output, dOutput, null);
+    const attention = new BlockedAttention(
+      g,
+      [widen(g, query), widen(g, key), widen(g, value)],
+      shape,
+      context,
+    );
+    const made = attention.gradients(widen(g, output), widen(g, dOutput), null);
+    return made.map((gradient) => narrow(g, gradient));
   });
 }

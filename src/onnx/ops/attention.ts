@@ -6,8 +6,10 @@
 import { type GraphBuilder, subgraph, type Value } from '../graph.js';
 import { blockedRows } from './attention-blocks.js';
 import { type AttentionContext, type AttentionShape, fusedAttention, isFused } from './attention-context.js';
+import { grouped, isGrouped } from './attention-cuda.js';
 import { keepsShares, keptAttention, recordAttention } from './attention-gradient.js';
 import { plainAttention } from './attention-plain.js';
+import { narrow, widen } from './cast.js';
 import { split } from './shape.js';
 
 export {
@@ -26,12 +28,31 @@ export function causalAttention(
   shape: AttentionShape,
   context: AttentionContext,
 ): Value {
+  if (context.form === 'grouped') return halfForms(g, query, key, value, shape, context);
   if (g.tape !== null && keepsShares(context)) return keptAttention(g, query, key, value, shape, context);
   const output = isFused(context, shape)
     ? fusedForms(g, query, key, value, shape, context)
     : plainAttention(g, query, key, value, shape, context);
   recordAttention(g, [query, key, value], output, shape, context);
   return output;
+}
+
+/** In 16 bits where the fused operator fits, else in float32 by blocks. */
+function halfForms(
+  g: GraphBuilder,
+  query: Value,
+  key: Value,
+  value: Value,
+  shape: AttentionShape,
+  context: AttentionContext,
+): Value {
+  if (isGrouped(g, shape, context)) {
+    const output = grouped(g, { query, key, value }, shape, context, null);
+    recordAttention(g, [query, key, value], output, shape, context);
+    return output;
+  }
+  const [wideQuery, wideKey, wideValue] = [widen(g, query), widen(g, key), widen(g, value)];
+  return narrow(g, keptAttention(g, wideQuery, wideKey, wideValue, shape, context));
 }
 
 /** The fused operator, by blocks for long rows. */

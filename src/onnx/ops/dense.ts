@@ -1,5 +1,9 @@
-/** Matrix products, sums and products of a transformer's body, with their gradients. */
+/**
+ * Matrix products, sums and products of a transformer's body, with their gradients. In a 16-bit body a bias's gradient is summed,
+ * and given, in float32.
+ */
 import { type GraphBuilder, int, type Value } from '../graph.js';
+import { narrow, widen } from './cast.js';
 
 /** How a checkpoint lays out a linear layer's weight: PyTorch's Linear is `out-in`, GPT-2's Conv1D `in-out`. */
 export type WeightLayout = 'out-in' | 'in-out';
@@ -21,7 +25,11 @@ export function linear(
   g.record(inputs, [y], ([dy]) => {
     if (!dy) return [];
     const dWeight = transB === 1 ? gemm(g, dy, x, 1, 0) : gemm(g, x, dy, 1, 0);
-    return [gemm(g, dy, weight, 0, transB === 1 ? 0 : 1), dWeight, bias === null ? null : columnSums(g, dy)];
+    return [
+      gemm(g, dy, weight, 0, transB === 1 ? 0 : 1),
+      dWeight,
+      bias === null ? null : columnSums(g, widen(g, dy)),
+    ];
   });
   return y;
 }
@@ -40,7 +48,7 @@ export function add(g: GraphBuilder, a: Value, b: Value): Value {
 /** x [B, …] + rows […], the same for every entry of the batch. */
 export function addToEach(g: GraphBuilder, x: Value, rows: Value): Value {
   const y = g.node('Add', [x, rows]);
-  g.record([x, rows], [y], ([dy]) => (dy ? [dy, columnSums(g, dy)] : []));
+  g.record([x, rows], [y], ([dy]) => (dy ? [dy, narrow(g, columnSums(g, widen(g, dy)))] : []));
   return y;
 }
 

@@ -1,5 +1,9 @@
-/** Normalisation over the last axis, with gradients. Fused with the residual sum unless recorded. */
+/**
+ * Normalisation over the last axis, with gradients. Fused with the residual sum unless recorded. In a 16-bit body statistics
+ * and gradients are float32, those of weight and bias are given so.
+ */
 import { contrib, float, type GraphBuilder, int, type Value } from '../graph.js';
+import { narrow, widen } from './cast.js';
 import { add, columnSums } from './dense.js';
 
 /** x / √(mean(x²) + ε) · weight (Zhang and Sennrich 2019). x [n, width]. */
@@ -10,11 +14,12 @@ export function rmsNorm(g: GraphBuilder, x: Value, weight: Value, epsilon: numbe
   // With x̂ = x·r and q = dy·x̂: dWeight = Σ q, dx = r·(dy·w − x̂·mean(q·w)).
   g.record([x, weight], [y], ([dy]) => {
     if (!dy) return [];
-    const normed = g.node('Mul', [x, scale]);
-    const product = g.node('Mul', [dy, normed]);
-    const drift = g.node('Mul', [normed, weightedMeans(g, product, weight)]);
-    const dx = g.node('Mul', [g.node('Sub', [g.node('Mul', [dy, weight]), drift]), scale]);
-    return [dx, columnSums(g, product)];
+    const [gain, flowing] = [widen(g, weight), widen(g, dy)];
+    const normed = g.node('Mul', [widen(g, x), scale]);
+    const product = g.node('Mul', [flowing, normed]);
+    const drift = g.node('Mul', [normed, weightedMeans(g, product, gain)]);
+    const dx = g.node('Mul', [g.node('Sub', [g.node('Mul', [flowing, gain]), drift]), scale]);
+    return [narrow(g, dx), columnSums(g, product)];
   });
   return y;
 }
@@ -66,12 +71,13 @@ export function layerNorm(g: GraphBuilder, x: Value, weight: Value, bias: Value,
   // With x̂ = (x − mean)·r and q = dy·x̂: dx = r·(dy·w − mean(dy·w) − x̂·mean(q·w)).
   g.record([x, weight, bias], [y], ([dy]) => {
     if (!dy) return [];
-    const normed = g.node('Mul', [g.node('Sub', [x, mean]), scale]);
-    const product = g.node('Mul', [dy, normed]);
-    const drift = g.node('Mul', [normed, weightedMeans(g, product, weight)]);
-    const centred = g.node('Sub', [g.node('Mul', [dy, weight]), weightedMeans(g, dy, weight)]);
+    const [gain, flowing] = [widen(g, weight), widen(g, dy)];
+    const normed = g.node('Mul', [g.node('Sub', [widen(g, x), mean]), scale]);
+    const product = g.node('Mul', [flowing, normed]);
+    const drift = g.node('Mul', [normed, weightedMeans(g, product, gain)]);
+    const centred = g.node('Sub', [g.node('Mul', [flowing, gain]), weightedMeans(g, flowing, gain)]);
     const dx = g.node('Mul', [g.node('Sub', [centred, drift]), scale]);
-    return [dx, columnSums(g, product), columnSums(g, dy)];
+    return [narrow(g, dx), columnSums(g, product), columnSums(g, flowing)];
   });
   return y;
 }

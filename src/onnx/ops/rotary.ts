@@ -1,5 +1,6 @@
 /** Rotary position embedding (Su et al. 2021), halves layout. */
 import { contrib, type GraphBuilder, int, type Value } from '../graph.js';
+import { castTo } from './cast.js';
 
 /** cos and sin, [T, dimensions/2] of the body's float type; `positions` int64 [B, T], or [1] with the first row's first. */
 export interface RotaryTables {
@@ -37,7 +38,7 @@ export function rotaryTables(
   const table = (op: 'Cos' | 'Sin'): Value => {
     const exact = g.node(op, [angles]);
     const scaled = scale === 1 ? exact : g.node('Mul', [exact, g.float64(scale)]);
-    return g.node('Cast', [scaled], { attributes: { to: int(1) } });
+    return castTo(g, scaled, g.float);
   };
   const positions =
     positionIds === null

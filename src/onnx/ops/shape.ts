@@ -1,5 +1,6 @@
 /** Ops that move numbers without changing them, with their gradients. */
 import { type GraphBuilder, int, ints, type Value } from '../graph.js';
+import { narrow, widen } from './cast.js';
 
 /** Reshape where 0 keeps a size and −1 is inferred. */
 export const reshape = (g: GraphBuilder, x: Value, shape: readonly number[]): Value =>
@@ -49,7 +50,8 @@ function unslice(g: GraphBuilder, piece: Value, like: Value, axis: number, start
   const before = start < 0 ? g.node('Add', [whole, g.int64s([start])]) : g.int64s([start]);
   const after = g.node('Sub', [whole, g.node('Add', [before, sizeOf(piece)])]);
   const pads = g.node('Concat', [before, after], { attributes: { axis: int(0) } });
-  return g.node('Pad', [piece, pads, '', g.int64s([axis])]);
+  // CUDA pads no bfloat16. What is sliced on the way to a gradient is of the body's float type.
+  return narrow(g, g.node('Pad', [widen(g, piece), pads, '', g.int64s([axis])]));
 }
 
 /** Beyond any size: the `end` of a slice that runs to the last element. */

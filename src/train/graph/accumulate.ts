@@ -11,7 +11,7 @@ import {
 } from './micro-step.js';
 import { type RankingRule, rankedWeights } from './ranking.js';
 import { type Data, dataInputs, type StepContext } from './step-settings.js';
-import { trainableWeights } from './trainable-weights.js';
+import { type ParameterValues, trainableWeights } from './trainable-weights.js';
 import { element, packGradients } from './unpack.js';
 
 interface Accumulated {
@@ -20,35 +20,39 @@ interface Accumulated {
   readonly sums: Value;
 }
 
-/** Gradients of Σ w·L over all micro-batches of a step, in a Scan when there are several. */
+/**
+ * Gradients of Σ w·L over all micro-batches of a step, in a Scan when there are several; float32 sums.
+ * @param scale as `MicroOptions.scale`
+ */
 export function accumulatedGradients(
   g: GraphBuilder,
   context: StepContext,
-  unpacked: ReadonlyMap<string, Value>,
+  values: ParameterValues,
   data: Data,
+  scale: Value | null,
 ): Accumulated {
   const { settings, lengths } = context;
   const { accumulate, rows, length, objective } = settings;
   const names = [...data.keys()];
   const types = new Map(dataInputs(settings).map(({ name, type }) => [name, type]));
   if (accumulate === 1) {
-    const values = new Map(
+    const only = new Map(
       names.map((name) => [name, g.node('Squeeze', [data.get(name) ?? '', g.int64s([0])])]),
     );
-    return microStep(g, context, unpacked, values, null);
+    return microStep(g, context, values, only, null, scale);
   }
   const ranked =
     objective.kind === 'live' && objective.scope === 'step'
-      ? stepWeights(g, context, unpacked, data, objective.rule)
+      ? stepWeights(g, context, values, data, objective.rule)
       : null;
   const body = g.child('micro_step', { recording: true });
   const carried = PARAMETER_GROUPS.map((group) => body.input(`micro_${group}`, 'float32', [lengths[group]]));
   const carriedSums = body.input('micro_sums', 'float64', [METRIC_SUMS.length]);
-  const values = new Map(
+  const micro = new Map(
     names.map((name) => [name, body.input(`micro_${name}`, types.get(name) ?? 'float32', [rows, length])]),
   );
   const rankedInput = ranked === null ? null : body.input('micro_ranked', 'float32', [2, rows, length - 1]);
-  const made = microStep(body, context, unpacked, values, rankedInput);
+  const made = microStep(body, context, values, micro, rankedInput, scale);
   PARAMETER_GROUPS.forEach((group, index) => {
     const sum = body.node('Add', [carried[index] ?? '', made.gradients[group]]);
     body.output(sum, `micro_new_${group}`, 'float32', [lengths[group]]);
@@ -75,12 +79,9 @@ const microInputs = (data: Data): MicroInputs => ({
   documentIds: data.get('documents') ?? null,
 });
 
-const modelGraph = (
-  { decoder, has, settings }: StepContext,
-  unpacked: ReadonlyMap<string, Value>,
-): ModelGraph => ({
+const modelGraph = ({ decoder, has, settings }: StepContext, values: ParameterValues): ModelGraph => ({
   decoder,
-  weights: (g) => trainableWeights(g, unpacked, has),
+  weights: (g) => trainableWeights(g, values, has),
   attention: settings.form,
 });
 
@@ -88,9 +89,10 @@ const modelGraph = (
 function microStep(
   g: GraphBuilder,
   context: StepContext,
-  unpacked: ReadonlyMap<string, Value>,
+  values: ParameterValues,
   data: Data,
   ranked: Value | null,
+  scale: Value | null,
 ): Accumulated {
   const { settings, parameters } = context;
   const { objective, rows, length } = settings;
@@ -107,11 +109,12 @@ function microStep(
     const weights = rankedWeights(g, score, eligible, shape, objective.rule);
     return g.node('Reshape', [weights, g.int64s([rows, targets])]);
   };
-  const made = microGradient(g, modelGraph(context, unpacked), inputs, settings, {
-    wanted: parameters.map(({ name }) => unpacked.get(name) ?? ''),
+  const made = microGradient(g, modelGraph(context, values), inputs, settings, {
+    wanted: parameters.map(({ name }) => values.used.get(name) ?? ''),
     everyLoss: objective.kind !== 'clm' && ranked === null,
     knownLosses: ranked === null ? null : element(g, ranked, 1),
     weigh,
+    scale,
   });
   return { gradients: packGradients(g, parameters, made.gradients), sums: made.sums };
 }
@@ -120,7 +123,7 @@ function microStep(
 function stepWeights(
   g: GraphBuilder,
   context: StepContext,
-  unpacked: ReadonlyMap<string, Value>,
+  values: ParameterValues,
   data: Data,
   rule: RankingRule,
 ): Value {
@@ -129,10 +132,10 @@ function stepWeights(
   const types = new Map(dataInputs(settings).map(({ name, type }) => [name, type]));
   const names = ['ids', ...(settings.attention === 'within' ? ['positions', 'documents'] : [])];
   const body = g.child('ranking_pass');
-  const values = new Map(
+  const ranking = new Map(
     names.map((name) => [name, body.input(`ranking_${name}`, types.get(name) ?? 'int32', [rows, length])]),
   );
-  const losses = microLosses(body, modelGraph(context, unpacked), microInputs(values), settings);
+  const losses = microLosses(body, modelGraph(context, values), microInputs(ranking), settings);
   body.output(losses, 'ranking_loss', 'float32', [rows, length - 1]);
   const [all = ''] = g.nodes(
     'Scan',

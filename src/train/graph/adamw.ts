@@ -20,6 +20,8 @@ export interface StepScalars {
   readonly floor: Value;
   /** 1 − learning rate · decay, or null for no decay. */
   readonly shrink: Value | null;
+  /** Scalar bool of steps that may be skipped: where it is false, nothing moves. */
+  readonly taken?: Value;
 }
 
 /** One vector's weights, moments and gradient; of `vectorShape` each. */
@@ -75,13 +77,17 @@ function update(
   { weights, firstMoment, secondMoment }: OptimizerVectors,
   gradient: Value,
   { first, second }: GradientScalars,
-  { stepSize, floor, shrink }: StepScalars,
+  { stepSize, floor, shrink, taken }: StepScalars,
   { beta1, beta2 }: AdamWConstants,
 ): OptimizerVectors {
   const mul = (a: Value, b: Value): Value => g.node('Mul', [a, b]);
   const plus = (a: Value, b: Value): Value => g.node('Add', [a, b]);
-  const m = plus(mul(firstMoment, g.float32(beta1)), mul(gradient, first));
-  const v = plus(mul(secondMoment, g.float32(beta2)), mul(mul(gradient, gradient), second));
+  const kept = (beta: number): Value =>
+    taken === undefined ? g.float32(beta) : g.node('Where', [taken, g.float32(beta), g.float32(1)]);
+  // A gradient that overflowed is no number, which no factor of zero removes.
+  const finite = taken === undefined ? gradient : g.node('Where', [taken, gradient, g.float32(0)]);
+  const m = plus(mul(firstMoment, kept(beta1)), mul(finite, first));
+  const v = plus(mul(secondMoment, kept(beta2)), mul(mul(finite, finite), second));
   const change = g.node('Div', [mul(m, stepSize), plus(g.node('Sqrt', [v]), floor)]);
   const decayed = shrink === null ? weights : mul(weights, shrink);
   return { weights: g.node('Sub', [decayed, change]), firstMoment: m, secondMoment: v };

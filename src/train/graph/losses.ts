@@ -4,7 +4,7 @@ import { type Graph, GraphBuilder, type Value } from '../../onnx/graph.js';
 import { groupLength, PARAMETER_GROUPS, type Parameter, paddedLength, vectorShape } from '../parameters.js';
 import { microLosses } from './micro-step.js';
 import type { StepGraphSettings } from './step-settings.js';
-import { trainableWeights } from './trainable-weights.js';
+import { parameterValues, trainableWeights } from './trainable-weights.js';
 import { unpackParameters } from './unpack.js';
 
 /**
@@ -15,20 +15,22 @@ export function buildLossGraph(
   decoder: Decoder,
   parameters: readonly Parameter[],
   has: (name: string) => boolean,
-  settings: Pick<StepGraphSettings, 'rows' | 'length' | 'attention' | 'form'>,
+  settings: Pick<StepGraphSettings, 'rows' | 'length' | 'attention' | 'form' | 'float'>,
 ): Graph {
   const { rows, length } = settings;
-  const g = new GraphBuilder('losses');
+  const { float = 'float32' } = settings;
+  const g = new GraphBuilder('losses', { float });
   const [decayed = '', undecayed = ''] = PARAMETER_GROUPS.map((group) =>
     g.input(`${group}_weights`, 'float32', vectorShape(paddedLength(groupLength(parameters, group)))),
   );
   const unpacked = unpackParameters(g, parameters, { decayed, undecayed });
+  const values = parameterValues(g, decoder, has, unpacked);
   const input = (name: string): Value => g.input(name, 'int32', [rows, length]);
   const ids = input('ids');
   const within = settings.attention === 'within';
   const model = {
     decoder,
-    weights: (body: GraphBuilder) => trainableWeights(body, unpacked, has),
+    weights: (body: GraphBuilder) => trainableWeights(body, values, has),
     attention: settings.form,
   };
   const inputs = {

@@ -2,6 +2,7 @@
 import type { Decoder } from '../../model/decoder.js';
 import type { Weights } from '../../model/weights.js';
 import { type GraphBuilder, int, type Value } from '../../onnx/graph.js';
+import { widen } from '../../onnx/ops/cast.js';
 import { chunkedLossHead, type HeadWeights } from '../../onnx/ops/head.js';
 import { reshape, slice, toEnd } from '../../onnx/ops/shape.js';
 import { weightedHead } from '../../onnx/ops/weighted-head.js';
@@ -34,12 +35,12 @@ export interface ModelGraph {
   readonly decoder: Decoder;
   /** Weights usable in `g`. */
   weights(g: GraphBuilder): Weights;
-  /** Fused operators on the CPU; standard ones elsewhere. */
-  readonly attention: 'fused' | 'plain';
+  /** As `StepGraphSettings.form`. */
+  readonly attention: 'fused' | 'plain' | 'grouped';
 }
 
 interface Forward {
-  /** [B, T, H]. */
+  /** [B, T, H] of the body's float type; the head takes it widened. */
   readonly hidden: Value;
   readonly head: HeadWeights;
 }
@@ -69,7 +70,7 @@ export const ofTargets = (g: GraphBuilder, x: Value): Value => slice(g, x, 1, 1,
 /** Losses of tokens 1..T−1 without a gradient, [B, T − 1] nats. */
 export function microLosses(g: GraphBuilder, model: ModelGraph, inputs: RowInputs, shape: MicroShape): Value {
   const { hidden, head } = forward(g, model, inputs, shape);
-  return chunkedLossHead(g, hidden, inputs.ids, head, false).loss;
+  return chunkedLossHead(g, widen(g, hidden), inputs.ids, head, false).loss;
 }
 
 /**
@@ -79,7 +80,7 @@ export function microLosses(g: GraphBuilder, model: ModelGraph, inputs: RowInput
 export type Weighing = (losses: Value | null) => Value;
 
 export interface MicroGradient {
-  /** By `wanted`, of Σ w·L, not divided. */
+  /** By `wanted`, of Σ w·L, not divided, times `scale`. */
   readonly gradients: readonly Value[];
   /** Sums of the micro-batch, by `METRIC_SUMS`: [6] float64. */
   readonly sums: Value;
@@ -103,6 +104,8 @@ export interface MicroOptions {
   /** Losses of every token, [B, T − 1], where an earlier pass has computed them. */
   readonly knownLosses: Value | null;
   readonly weigh: Weighing;
+  /** Scalar float32 that multiplies every gradient: a power of two, so that it changes no bit but the exponent's. Null for 1. */
+  readonly scale: Value | null;
 }
 
 /** Forward and backward of one micro-batch; `g` records. */
@@ -115,24 +118,29 @@ export function microGradient(
 ): MicroGradient {
   const { hidden, head } = forward(g, model, inputs, shape);
   const losses = options.everyLoss
-    ? chunkedLossHead(g, hidden, inputs.ids, head, false).loss
+    ? chunkedLossHead(g, widen(g, hidden), inputs.ids, head, false).loss
     : options.knownLosses;
   const weights = options.weigh(losses);
-  const states = reshape(g, slice(g, hidden, 1, 0, -1), [-1, head.hiddenSize]);
+  const states = widen(g, reshape(g, slice(g, hidden, 1, 0, -1), [-1, head.hiddenSize]));
+  const flat = reshape(g, weights, [-1]);
   const rows = {
     states,
     targets: reshape(g, ofTargets(g, inputs.ids), [-1]),
-    weights: reshape(g, weights, [-1]),
+    weights: options.scale === null ? flat : g.node('Mul', [flat, options.scale]),
     count: shape.rows * (shape.length - 1),
   };
   const made = weightedHead(g, rows, head);
+  const weightedLoss =
+    options.scale === null
+      ? made.weightedLoss
+      : g.node('Div', [made.weightedLoss, g.node('Cast', [options.scale], { attributes: { to: int(11) } })]);
   const seeds = new Map([
     [states, made.dStates],
     [head.weight, made.dWeight],
   ]);
   return {
     gradients: gradientsOf(g, seeds, options.wanted),
-    sums: metricSums(g, ofTargets(g, inputs.eligible), weights, made.weightedLoss, losses),
+    sums: metricSums(g, ofTargets(g, inputs.eligible), weights, weightedLoss, losses),
   };
 }
 

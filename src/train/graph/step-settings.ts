@@ -1,6 +1,7 @@
 /** What a training graph is built for, and its inputs beside the state. */
 import type { Decoder } from '../../model/decoder.js';
-import type { TensorType, Value } from '../../onnx/graph.js';
+import type { Precision } from '../../model/prepared-model.js';
+import type { FloatType, TensorType, Value } from '../../onnx/graph.js';
 import type { Parameter, ParameterGroup } from '../parameters.js';
 import type { AdamWConstants } from './adamw.js';
 import type { MicroShape } from './micro-step.js';
@@ -30,9 +31,32 @@ export interface StepGraphSettings extends MicroShape {
   readonly adamw: AdamWConstants;
   /** Largest global norm of the gradient. */
   readonly clip: number;
-  /** `plain` attention for devices without the fused float32 operator. */
-  readonly form: 'fused' | 'plain';
+  /** `plain` attention for devices without the fused float32 operator; `grouped` in 16 bits. */
+  readonly form: 'fused' | 'plain' | 'grouped';
+  /** What forward and backward of the body compute in; default float32. */
+  readonly float?: FloatType;
+  /** Scale the loss, and skip steps that overflow: for float16. */
+  readonly scaling?: ScalingRule;
 }
+
+/** How a loss scale is moved (Micikevicius et al. 2018), and what AdamW needs that counts its own steps. */
+export interface ScalingRule {
+  /** Good steps in a row after which the scale doubles. */
+  readonly growEvery: number;
+  readonly min: number;
+  readonly max: number;
+  /** AdamW's ε. */
+  readonly epsilon: number;
+}
+
+/** As `torch.amp.GradScaler` has it, and bounds: below 1 gradients are lost that float16 could hold. */
+export const SCALING = { growEvery: 2000, min: 1, max: 2 ** 24 } as const;
+
+export const floatTypes = {
+  fp32: 'float32',
+  fp16: 'float16',
+  bf16: 'bfloat16',
+} as const satisfies Record<Precision, FloatType>;
 
 /** One input of a step's data, [K, A, B, T], and the column of a batch that fills it. */
 export interface DataInput {

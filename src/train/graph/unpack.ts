@@ -1,5 +1,6 @@
 /** Between a group's flat vector and its parameters' own tensors. */
 import { type GraphBuilder, int, type Value } from '../../onnx/graph.js';
+import { widen } from '../../onnx/ops/cast.js';
 import {
   groupLength,
   PARAMETER_GROUPS,
@@ -36,7 +37,7 @@ export function unpackParameters(
   return unpacked;
 }
 
-/** Gradients in the order of `parameters` → one padded vector a group. */
+/** Gradients in the order of `parameters`, of the body's float type or float32 → one padded float32 vector a group. */
 export function packGradients(
   g: GraphBuilder,
   parameters: readonly Parameter[],
@@ -44,7 +45,9 @@ export function packGradients(
 ): Record<ParameterGroup, Value> {
   const pack = (group: ParameterGroup): Value => {
     const flat = parameters.flatMap((parameter, index) =>
-      parameter.group === group ? [g.node('Reshape', [gradients[index] ?? '', g.int64s([-1])])] : [],
+      parameter.group === group
+        ? [widen(g, g.node('Reshape', [gradients[index] ?? '', g.int64s([-1])]))]
+        : [],
     );
     const length = groupLength(parameters, group);
     const padding = paddedLength(length) - length;

@@ -33,7 +33,7 @@ export async function gatherCurves(steps: AsyncIterable<StepMetrics>): Promise<C
     if (step.loss_unselected !== null) unselected.push([tokens, step.loss_unselected]);
     selected.push([tokens, step.loss_selected]);
     if (step.eligible > 0) kept.push([tokens, step.kept / step.eligible]);
-    norm.push([tokens, step.gradient_norm]);
+    if (step.gradient_norm !== null) norm.push([tokens, step.gradient_norm]);
     rate.push([tokens, step.learning_rate]);
     for (const [name, loss] of Object.entries(step.held_out ?? {})) {
       const points = heldOut.get(name) ?? [];
