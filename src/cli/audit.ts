@@ -1,9 +1,9 @@
-import type { CommandModule } from 'yargs';
 import { auditTo } from '../audit/audit-to.js';
 import { auditSettings } from '../audit/settings.js';
 import { flagsOf, settingsFromFlags } from '../config/flags.js';
 import { parseSettings } from '../config/load.js';
 import { routedStorage } from '../storage/routed.js';
+import type { Command } from './command.js';
 import { EXIT, withInterrupt } from './exit.js';
 import { logOption, yargsOptions } from './options.js';
 import { type LogKind, openProgress } from './progress.js';
@@ -11,9 +11,7 @@ import { auditText } from './views/audit.js';
 
 const flags = flagsOf(auditSettings);
 
-export const auditCommand: CommandModule = {
-  command: 'audit <run>',
-  describe: 'Show what a run kept and dropped: a page and the same numbers as JSON',
+export const auditCommand: Command = {
   builder: (yargs) =>
     yargs
       .positional('run', {

@@ -1,11 +1,9 @@
-import type { CommandModule } from 'yargs';
 import { diffRuns, formatDiff } from '../dataset/diff.js';
 import { routedStorage } from '../storage/routed.js';
+import type { Command } from './command.js';
 import { EXIT, untilInterrupted } from './exit.js';
 
-export const diffCommand: CommandModule = {
-  command: 'diff <a> <b>',
-  describe: 'Compare two runs token by token: flipped selections, loss differences',
+export const diffCommand: Command = {
   builder: (yargs) =>
     yargs
       .positional('a', {

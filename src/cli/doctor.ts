@@ -1,15 +1,13 @@
-import type { CommandModule } from 'yargs';
 import { PROVIDER_VARIABLE } from '../inspect/cuda.js';
 import { diagnose } from '../inspect/doctor.js';
 import { fixCuda } from '../inspect/fix-cuda.js';
 import { findCuda } from '../inspect/providers.js';
 import { defaultCacheFolder } from '../run/open-inputs.js';
+import type { Command } from './command.js';
 import { EXIT, untilInterrupted } from './exit.js';
 import { diagnosisText } from './views/diagnosis.js';
 
-export const doctorCommand: CommandModule = {
-  command: 'doctor',
-  describe: 'What works on this machine, what is missing, and how to get it',
+export const doctorCommand: Command = {
   builder: (yargs) =>
     yargs
       .option('fix', {

@@ -1,10 +1,10 @@
-import type { CommandModule } from 'yargs';
 import type { Stage } from '../config/stages.js';
 import { weightedFolder } from '../dataset/part-files.js';
 import { enqueueRun, followRun, stageSettings } from '../queue/enqueue.js';
 import type { QueueRules } from '../queue/jobs.js';
 import { closeQueue, openQueue } from '../queue/open-queue.js';
 import { chooseStages, type StageChoice } from '../run/run-stages.js';
+import type { Command } from './command.js';
 import { EXIT, withInterrupt } from './exit.js';
 import { logOption } from './options.js';
 import { type Job, jobFrom, scoringOptions, stageOptions } from './pipeline-options.js';
@@ -12,9 +12,7 @@ import { type LogKind, openProgress } from './progress.js';
 import { placeFrom, queueOptions } from './queue-options.js';
 import { replaceOption } from './score.js';
 
-export const enqueueCommand: CommandModule = {
-  command: 'enqueue <pipeline>',
-  describe: 'Put a pipeline into a queue that workers share',
+export const enqueueCommand: Command = {
   builder: (yargs) =>
     yargs
       .positional('pipeline', { type: 'string', demandOption: true, describe: 'Pipeline file (YAML)' })

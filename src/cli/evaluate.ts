@@ -1,4 +1,3 @@
-import type { CommandModule } from 'yargs';
 import { flagsOf, settingsFromFlags } from '../config/flags.js';
 import { parseSettings } from '../config/load.js';
 import { evaluate } from '../evaluate/evaluate.js';
@@ -6,6 +5,7 @@ import { writeEvaluation } from '../evaluate/evaluate-to.js';
 import { type EvaluationReport, hasQuarantined } from '../evaluate/report.js';
 import { evaluateSettings } from '../evaluate/settings.js';
 import { routedStorage } from '../storage/routed.js';
+import type { Command } from './command.js';
 import { EXIT, withInterrupt } from './exit.js';
 import { logOption, yargsOptions } from './options.js';
 import { type LogKind, openProgress } from './progress.js';
@@ -13,9 +13,7 @@ import { evaluationText } from './views/evaluation.js';
 
 const flags = flagsOf(evaluateSettings);
 
-export const evaluateCommand: CommandModule = {
-  command: 'eval',
-  describe: 'Held-out loss of a model by domain, and its accuracy on tasks by likelihood',
+export const evaluateCommand: Command = {
   builder: (yargs) =>
     yargs
       .options({

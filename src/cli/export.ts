@@ -1,9 +1,9 @@
-import type { CommandModule } from 'yargs';
 import { exportSchema, parseExport } from '../config/export.js';
 import { flagsOf, settingsFromFlags } from '../config/flags.js';
 import { type ExportReport, exportRun } from '../export/export-run.js';
 import { FORMATS } from '../export/formats.js';
 import { routedStorage } from '../storage/routed.js';
+import type { Command } from './command.js';
 import { EXIT, withInterrupt } from './exit.js';
 import { bytes, count, duration, percent } from './format.js';
 import { logOption, yargsOptions } from './options.js';
@@ -12,9 +12,7 @@ import { replaceOption } from './score.js';
 
 const flags = flagsOf(exportSchema);
 
-export const exportCommand: CommandModule = {
-  command: 'export <run>',
-  describe: 'Write tokens and weights in the format of another trainer',
+export const exportCommand: Command = {
   builder: (yargs) =>
     yargs
       .positional('run', {

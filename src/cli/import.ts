@@ -1,8 +1,8 @@
-import type { CommandModule } from 'yargs';
 import { flagsOf, settingsFromFlags } from '../config/flags.js';
 import { importSchema, parseImport } from '../config/import.js';
 import { type ImportReport, importScores } from '../run/import-run.js';
 import { routedStorage } from '../storage/routed.js';
+import type { Command } from './command.js';
 import { EXIT, withInterrupt } from './exit.js';
 import { count, duration, percent } from './format.js';
 import { logOption, yargsOptions } from './options.js';
@@ -11,9 +11,7 @@ import { replaceOption } from './score.js';
 
 const flags = flagsOf(importSchema);
 
-export const importCommand: CommandModule = {
-  command: 'import <run>',
-  describe: 'Scored files from losses that were computed elsewhere, aligned by token ids',
+export const importCommand: Command = {
   builder: (yargs) =>
     yargs
       .positional('run', {

@@ -1,13 +1,11 @@
-import type { CommandModule } from 'yargs';
 import { inspect } from '../inspect/inspect.js';
 import { defaultCacheFolder } from '../run/open-inputs.js';
 import { routedStorage } from '../storage/routed.js';
+import type { Command } from './command.js';
 import { EXIT, untilInterrupted } from './exit.js';
 import { inspectionText } from './views/inspection.js';
 
-export const inspectCommand: CommandModule = {
-  command: 'inspect <path>',
-  describe: 'What a file or folder is, in one screen',
+export const inspectCommand: Command = {
   builder: (yargs) =>
     yargs
       .positional('path', {

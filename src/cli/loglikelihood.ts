@@ -1,8 +1,8 @@
-import type { CommandModule } from 'yargs';
 import { flagsOf, settingsFromFlags } from '../config/flags.js';
 import { answerRequests, type LoglikelihoodReport } from '../evaluate/loglikelihood.js';
 import { loglikelihoodSettings, parseLoglikelihood } from '../evaluate/loglikelihood-settings.js';
 import { routedStorage } from '../storage/routed.js';
+import type { Command } from './command.js';
 import { EXIT, withInterrupt } from './exit.js';
 import { count, duration } from './format.js';
 import { logOption, yargsOptions } from './options.js';
@@ -10,9 +10,7 @@ import { type LogKind, openProgress } from './progress.js';
 
 const flags = flagsOf(loglikelihoodSettings);
 
-export const loglikelihoodCommand: CommandModule = {
-  command: 'loglikelihood <requests>',
-  describe: 'Log-likelihoods of requests as lm-evaluation-harness makes them, JSON lines in and out',
+export const loglikelihoodCommand: Command = {
   builder: (yargs) =>
     yargs
       .positional('requests', {

@@ -1,6 +1,7 @@
 import type { CommandModule } from 'yargs';
 import { inspectModel } from '../inspect/model-folder.js';
 import { defaultCacheFolder } from '../run/open-inputs.js';
+import type { Command } from './command.js';
 import { EXIT, untilInterrupted } from './exit.js';
 import { inspectionText } from './views/inspection.js';
 
@@ -30,9 +31,7 @@ const infoCommand: CommandModule = {
     }),
 };
 
-export const modelCommand: CommandModule = {
-  command: 'model',
-  describe: 'Look at models',
+export const modelCommand: Command = {
   builder: (yargs) =>
     yargs
       .command(infoCommand)

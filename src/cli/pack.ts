@@ -1,8 +1,8 @@
-import type { CommandModule } from 'yargs';
 import { flagsOf } from '../config/flags.js';
 import { packSchema, parsePack } from '../config/pack.js';
 import { packCorpus } from '../run/pack-run.js';
 import { routedStorage } from '../storage/routed.js';
+import type { Command } from './command.js';
 import { withInterrupt } from './exit.js';
 import { arrayOptions, logOption, shareFrom, shareText, yargsOptions } from './options.js';
 import { setOption, settingsFrom } from './pipeline-options.js';
@@ -11,9 +11,7 @@ import { describeParts, partsExit, replaceOption } from './score.js';
 
 const flags = flagsOf(packSchema);
 
-export const packCommand: CommandModule = {
-  command: 'pack',
-  describe: 'Tokenize and pack shards for training on every token; no model is read',
+export const packCommand: Command = {
   builder: (yargs) =>
     yargs
       .options({

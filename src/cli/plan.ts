@@ -1,4 +1,3 @@
-import type { CommandModule } from 'yargs';
 import type { Stage } from '../config/stages.js';
 import { usageError } from '../errors.js';
 import { type FleetWork, planFleet } from '../run/plan-fleet.js';
@@ -6,6 +5,7 @@ import { paperWork, stageWork } from '../run/plan-paper.js';
 import { planRun, type RunPlan } from '../run/plan-run.js';
 import { planStaged, type StagedPlan } from '../run/stage-facts.js';
 import { routedStorage } from '../storage/routed.js';
+import type { Command } from './command.js';
 import { EXIT, untilInterrupted } from './exit.js';
 import { asksForFleet, fleetDevices, fleetOptions, fleetRates, paperCorpus } from './fleet-options.js';
 import { bytes, count, duration, percent, significant, table } from './format.js';
@@ -13,9 +13,7 @@ import { jobFrom, pipelineFrom, scoringOptions } from './pipeline-options.js';
 import { fleetPlanText } from './views/fleet-plan.js';
 import { stagedPlanText } from './views/staged-plan.js';
 
-export const planCommand: CommandModule = {
-  command: 'plan [pipeline]',
-  describe: 'What a run would do and cost; scores nothing',
+export const planCommand: Command = {
   builder: (yargs) =>
     yargs
       .positional('pipeline', { type: 'string', describe: 'Pipeline file (YAML); flags alone work too' })

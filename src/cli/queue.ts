@@ -1,13 +1,11 @@
-import type { CommandModule } from 'yargs';
 import { closeQueue, openQueue } from '../queue/open-queue.js';
 import { queueStatus } from '../queue/queue-status.js';
+import type { Command } from './command.js';
 import { EXIT, untilInterrupted } from './exit.js';
 import { placeFrom, queueOptions } from './queue-options.js';
 import { queueStatusText } from './views/queue-status.js';
 
-export const queueCommand: CommandModule = {
-  command: 'queue <action>',
-  describe: 'Look at a queue, pause it, resume it',
+export const queueCommand: Command = {
   builder: (yargs) =>
     yargs
       .positional('action', {

@@ -1,9 +1,9 @@
-import type { CommandModule } from 'yargs';
 import { weightedFolder } from '../dataset/part-files.js';
 import type { StageChoice } from '../run/run-stages.js';
 import { scoreCorpus } from '../run/score-run.js';
 import { selectRun } from '../run/select-run.js';
 import { routedStorage } from '../storage/routed.js';
+import type { Command } from './command.js';
 import { withInterrupt } from './exit.js';
 import { arrayOptions, logOption, shareFrom, shareText } from './options.js';
 import { jobFrom, scoringOptions, stageOptions } from './pipeline-options.js';
@@ -22,9 +22,7 @@ const logEveryOption = {
   },
 };
 
-export const runCommand: CommandModule = {
-  command: 'run <pipeline>',
-  describe: 'Run every stage of a pipeline file',
+export const runCommand: Command = {
   builder: (yargs) =>
     yargs
       .positional('pipeline', { type: 'string', demandOption: true, describe: 'Pipeline file (YAML)' })

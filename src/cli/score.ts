@@ -1,7 +1,7 @@
-import type { CommandModule } from 'yargs';
 import type { PartsReport } from '../run/parts-run.js';
 import { scoreCorpus } from '../run/score-run.js';
 import { routedStorage } from '../storage/routed.js';
+import type { Command } from './command.js';
 import { EXIT, withInterrupt } from './exit.js';
 import { bytes, count, duration, percent } from './format.js';
 import { arrayOptions, logOption, shareFrom, shareText } from './options.js';
@@ -17,9 +17,7 @@ export const replaceOption = {
   },
 };
 
-export const scoreCommand: CommandModule = {
-  command: 'score',
-  describe: 'Score shards under one or two models into Arrow files',
+export const scoreCommand: Command = {
   builder: (yargs) =>
     yargs
       .options({ ...scoringOptions, ...replaceOption, ...arrayOptions, ...logOption })

@@ -1,4 +1,3 @@
-import type { CommandModule } from 'yargs';
 import { flagsOf, settingsFromFlags } from '../config/flags.js';
 import { parseSettings } from '../config/load.js';
 import { weightedFolder } from '../dataset/part-files.js';
@@ -6,6 +5,7 @@ import { type SelectReport, selectRun } from '../run/select-run.js';
 import { METHODS } from '../select/methods.js';
 import { selectionSettings } from '../select/settings.js';
 import { routedStorage } from '../storage/routed.js';
+import type { Command } from './command.js';
 import { EXIT, withInterrupt } from './exit.js';
 import { count, duration, percent, significant } from './format.js';
 import { logOption, yargsOptions } from './options.js';
@@ -14,9 +14,7 @@ import { replaceOption } from './score.js';
 
 const flags = flagsOf(selectionSettings);
 
-export const selectCommand: CommandModule = {
-  command: 'select <run>',
-  describe: 'Turn a run’s scored files into weighted files',
+export const selectCommand: Command = {
   builder: (yargs) =>
     yargs
       .positional('run', { type: 'string', demandOption: true, describe: 'Output folder of a scoring run' })

@@ -1,16 +1,14 @@
 import { readFileSync } from 'node:fs';
-import type { CommandModule } from 'yargs';
 import { flagsOf, settingsFromFlags } from '../config/flags.js';
 import { mergeSettings, parseSettings, readPipelineFile } from '../config/load.js';
 import { serveSettings } from '../service/settings.js';
+import type { Command } from './command.js';
 import { EXIT, withInterrupt } from './exit.js';
 import { yargsOptions } from './options.js';
 
 const flags = flagsOf(serveSettings);
 
-export const serveCommand: CommandModule = {
-  command: 'serve',
-  describe: 'Run pipelines and score texts over HTTP',
+export const serveCommand: Command = {
   builder: (yargs) =>
     yargs
       .options({

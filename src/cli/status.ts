@@ -1,12 +1,10 @@
-import type { CommandModule } from 'yargs';
 import { runStatus } from '../run/run-status.js';
 import { routedStorage } from '../storage/routed.js';
+import type { Command } from './command.js';
 import { EXIT, untilInterrupted } from './exit.js';
 import { runStatusText } from './views/run-status.js';
 
-export const statusCommand: CommandModule = {
-  command: 'status <run>',
-  describe: 'How far a run is: parts, processes, speed, time left',
+export const statusCommand: Command = {
   builder: (yargs) =>
     yargs
       .positional('run', {

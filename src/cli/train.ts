@@ -1,4 +1,3 @@
-import type { CommandModule } from 'yargs';
 import { flagsOf, settingsFromFlags } from '../config/flags.js';
 import {
   mergeSettings,
@@ -10,6 +9,7 @@ import {
 import { routedStorage } from '../storage/routed.js';
 import { trainSchema } from '../train/settings.js';
 import { type TrainReport, trainRun } from '../train/train-run.js';
+import type { Command } from './command.js';
 import { EXIT, withInterrupt } from './exit.js';
 import { count, duration } from './format.js';
 import { logOption, yargsOptions } from './options.js';
@@ -18,9 +18,7 @@ import { openTrainProgress } from './train-progress.js';
 
 const flags = flagsOf(trainSchema);
 
-export const trainCommand: CommandModule = {
-  command: 'train [settings]',
-  describe: 'Train a model on all tokens (clm) or on selected ones (slm)',
+export const trainCommand: Command = {
   builder: (yargs) =>
     yargs
       .positional('settings', { type: 'string', describe: 'Settings file (YAML); flags override it' })

@@ -1,14 +1,12 @@
-import type { CommandModule } from 'yargs';
 import { verifyFolder } from '../dataset/verify.js';
 import { withdrawParts } from '../dataset/withdraw.js';
 import { isExport, verifyExport } from '../export/verify.js';
 import { routedStorage } from '../storage/routed.js';
+import type { Command } from './command.js';
 import { EXIT, untilInterrupted } from './exit.js';
 import { bytes, count } from './format.js';
 
-export const verifyCommand: CommandModule = {
-  command: 'verify <folder>',
-  describe: 'Check every file of a run or an export against its manifest',
+export const verifyCommand: Command = {
   builder: (yargs) =>
     yargs
       .positional('folder', {

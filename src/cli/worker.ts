@@ -1,7 +1,7 @@
-import type { CommandModule } from 'yargs';
 import { pipelinePerformer } from '../queue/perform-pipeline.js';
 import { runQueueWorker } from '../queue/worker.js';
 import { routedStorage } from '../storage/routed.js';
+import type { Command } from './command.js';
 import { EXIT, withInterrupt } from './exit.js';
 import { logOption } from './options.js';
 import { type LogKind, openProgress } from './progress.js';
@@ -15,9 +15,7 @@ const number = (description: string, fallback: number) => ({
   group: 'Worker:',
 });
 
-export const workerCommand: CommandModule = {
-  command: 'worker',
-  describe: 'Make the parts of queued pipelines, on any number of machines',
+export const workerCommand: Command = {
   builder: (yargs) =>
     yargs
       .options({

@@ -1,20 +1,19 @@
-import { auditTo, type WrittenAudit } from '../audit/audit-to.js';
+import type { WrittenAudit } from '../audit/audit-to.js';
 import type { Stage, StageKind, StageOf, StageSettings } from '../config/stages.js';
 import { packedFolder, scoredFolder, weightedFolder } from '../dataset/part-files.js';
 import { usageError } from '../errors.js';
-import { evaluateTo } from '../evaluate/evaluate-to.js';
 import type { EvaluationReport } from '../evaluate/report.js';
-import { type ExportReport, exportRun } from '../export/export-run.js';
-import { type NamedPath, type WrittenReport, writeReport } from '../report/write-report.js';
+import type { ExportReport } from '../export/export-run.js';
+import type { NamedPath, WrittenReport } from '../report/write-report.js';
 import { joinPath } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import type { TrainSink } from '../train/events.js';
-import { type TrainReport, trainRun } from '../train/train-run.js';
+import type { TrainReport } from '../train/train-run.js';
 import type { EventSink } from './events.js';
-import { type ImportReport, importScores } from './import-run.js';
-import { type PackReport, packCorpus } from './pack-run.js';
-import { type ScoreReport, scoreCorpus } from './score-run.js';
-import { type SelectReport, selectRun } from './select-run.js';
+import type { ImportReport } from './import-run.js';
+import type { PackReport } from './pack-run.js';
+import type { ScoreReport } from './score-run.js';
+import type { SelectReport } from './select-run.js';
 import type { Share } from './share.js';
 
 /** What a stage of each kind tells when it is done. */
@@ -60,7 +59,7 @@ interface Context extends Omit<StageOptions, 'open'>, StageSinks {
   readonly files: readonly NamedPath[];
 }
 
-/** Every kind of stage: how it runs, and what it leaves where. */
+/** Every kind of stage: how it runs, and what it leaves where. What it runs on is loaded when it runs. */
 const RUNNERS: {
   readonly [K in StageKind]: {
     run(settings: StageSettings[K], context: Context): Promise<StageReports[K]>;
@@ -68,37 +67,50 @@ const RUNNERS: {
     path(settings: StageSettings[K]): string;
   };
 } = {
-  pack: { run: packCorpus, what: 'token files', path: ({ out }) => packedFolder(out) },
+  pack: {
+    run: async (...args) => (await import('./pack-run.js')).packCorpus(...args),
+    what: 'token files',
+    path: ({ out }) => packedFolder(out),
+  },
   train: {
-    run: (settings, { trainSink, ...context }) => trainRun(settings, { ...context, sink: trainSink }),
+    run: async (settings, { trainSink, ...context }) =>
+      (await import('../train/train-run.js')).trainRun(settings, { ...context, sink: trainSink }),
     what: 'model/, checkpoints/, metrics.jsonl',
     path: ({ out }) => out,
   },
-  score: { run: scoreCorpus, what: 'losses of every token', path: ({ out }) => scoredFolder(out) },
+  score: {
+    run: async (...args) => (await import('./score-run.js')).scoreCorpus(...args),
+    what: 'losses of every token',
+    path: ({ out }) => scoredFolder(out),
+  },
   select: {
-    run: ({ run, out, ...settings }, context) =>
-      selectRun(run, out ?? weightedFolder(run), settings, context),
+    run: async ({ run, out, ...settings }, context) =>
+      (await import('./select-run.js')).selectRun(run, out ?? weightedFolder(run), settings, context),
     what: 'the same with weights',
     path: ({ run, out }) => out ?? weightedFolder(run),
   },
   eval: {
-    run: evaluateTo,
+    run: async (...args) => (await import('../evaluate/evaluate-to.js')).evaluateTo(...args),
     what: 'held-out losses with standard errors',
     path: ({ out }) => out,
   },
-  report: { run: writeReport, what: 'this report', path: ({ out }) => out },
+  report: {
+    run: async (...args) => (await import('../report/write-report.js')).writeReport(...args),
+    what: 'this report',
+    path: ({ out }) => out,
+  },
   audit: {
-    run: auditTo,
+    run: async (...args) => (await import('../audit/audit-to.js')).auditTo(...args),
     what: 'report.html and audit.json: what was kept and dropped',
     path: ({ run, out }) => out ?? joinPath(run, 'audit'),
   },
   export: {
-    run: exportRun,
+    run: async (...args) => (await import('../export/export-run.js')).exportRun(...args),
     what: 'tokens and weights for another trainer',
     path: ({ out }) => out,
   },
   import: {
-    run: importScores,
+    run: async (...args) => (await import('./import-run.js')).importScores(...args),
     what: 'losses computed elsewhere, with the rows they are of',
     path: ({ out }) => scoredFolder(out),
   },

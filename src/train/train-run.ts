@@ -33,7 +33,6 @@ import { stepsPerCall, type TrainOptions } from './options.js';
 import { emptyVectors, type TrainerState } from './parameters.js';
 import { publishModel } from './publish-model.js';
 import { stepsPerRefresh } from './refresh.js';
-import { writeTrainingReport } from './report/training-report.js';
 import { openTrainingSession } from './session.js';
 import type { TrainSettings } from './settings.js';
 import type { StepMetrics } from './step-metrics.js';
@@ -114,6 +113,8 @@ export async function trainRun(settings: TrainSettings, options: TrainOptions): 
       throw usageError('no-steps', `${out}: no step was to be taken; ask for one at least`);
     // A run that was killed after its last checkpoint has this left to do.
     await pruneCheckpoints(out, settings.run.keep_checkpoints);
+    // What draws it is as much to load as all else.
+    const { writeTrainingReport } = await import('./report/training-report.js');
     await writeTrainingReport(out, settings);
     return {
       model: await publishModel(out, newest),
