@@ -11,6 +11,7 @@ import sys
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from tokensieve import SelectiveDataset, live_weights
 
@@ -28,8 +29,8 @@ class GPT(torch.nn.Module):
         )
         self.lm_head = torch.nn.Linear(width, vocabulary, bias=False)
 
-    def forward(self, idx, targets, loss_reduction="mean"):
-        x = self.wte(idx) + self.wpe(torch.arange(idx.shape[1], device=idx.device))
+    def forward(self, idx: Tensor, targets: Tensor, loss_reduction: str = "mean") -> Tensor:
+        x: Tensor = self.wte(idx) + self.wpe(torch.arange(idx.shape[1], device=idx.device))
         mask = torch.nn.Transformer.generate_square_subsequent_mask(idx.shape[1])
         for block in self.blocks:
             x = block(x, src_mask=mask, is_causal=True)
@@ -47,14 +48,14 @@ model = GPT(vocabulary=1 + max(int(row.input_ids.max()) for row in dataset.run))
 optimizer = torch.optim.AdamW(model.parameters(), lr=RATE)
 
 
-def losses(batch):
+def losses(batch: dict[str, Tensor]) -> Tensor:
     """[rows, tokens] A loss for every target, NaN elsewhere: nanochat's -1 are our -100."""
     x, y = batch["input_ids"][:, :-1], batch["labels"][:, 1:]
     found = model(x, y.where(y != -100, -1), loss_reduction="none").view(y.shape)
     return F.pad(found.where(y != -100, torch.nan), (1, 0), value=torch.nan)
 
 
-first = last = None
+curve: list[float] = []
 for step in range(STEPS):
     micro = [next(batches) for _ in range(ACCUMULATE)]
     labels = [batch["labels"] for batch in micro]
@@ -65,12 +66,12 @@ for step in range(STEPS):
     total = torch.zeros(())
     for batch, weight in zip(micro, weights):
         loss = (losses(batch).nan_to_num() * weight).sum() / divisor
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         total += loss.detach()
     optimizer.step()
     model.zero_grad(set_to_none=True)
     targets = sum(int((own != -100).sum()) for own in labels)
-    first, last = first if first is not None else float(total), float(total)
+    curve.append(float(total))
     if step in (0, 1, 2, STEPS - 1):
         print(f"step {step:2d}: loss {float(total):.4f} over {int(divisor)} of {targets} targets")
-assert last < first, "it did not learn"
+assert curve[-1] < curve[0], "it did not learn"

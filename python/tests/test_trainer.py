@@ -15,6 +15,8 @@ pytest.importorskip("accelerate", reason="skipped: no accelerate")
 
 sys.path.insert(0, str(FIXTURES))
 
+import curves
+import fifty
 import own_loop
 
 from tokensieve import SelectiveTrainer, TokensieveError
@@ -79,6 +81,16 @@ def test_losses_are_those_of_the_stored_curves(name, tmp_path):
     entries = steps_of(trained)
     assert [entry["loss"] for entry in entries] == pytest.approx(GOLDEN[name]["losses"], abs=2e-5)
     assert [entry["kept"] for entry in entries] == GOLDEN[name]["kept"]
+
+
+@pytest.mark.parametrize("selection", fifty.SELECTIONS)
+def test_fifty_steps_are_those_of_tokensieve_train(selection):
+    """test/train/fifty-steps.test.ts holds `tokensieve train` to the same curve."""
+    golden = json.loads((FIXTURES / "fifty.json").read_text())[selection]
+    found = fifty.curve(selection)
+    assert len(found["losses"]) == curves.STEPS == 50
+    assert found["losses"] == pytest.approx(golden["losses"], abs=2e-5)
+    assert found["kept"] == golden["kept"]
 
 
 @pytest.mark.parametrize("name", ["frozen", "live-step"])
