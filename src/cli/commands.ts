@@ -38,8 +38,8 @@ export const commands: readonly CommandModule[] = [
     async () => (await import('./worker.js')).workerCommand,
   ),
   lazy(
-    'queue <action>',
-    'Look at a queue, pause it, resume it',
+    'queue <action> [run]',
+    'Look at a queue, pause it, resume it, take a run out',
     async () => (await import('./queue.js')).queueCommand,
   ),
   lazy(

@@ -1,14 +1,14 @@
 import type { Stage } from '../config/stages.js';
-import { weightedFolder } from '../dataset/part-files.js';
 import { enqueueRun, followRun, stageSettings } from '../queue/enqueue.js';
 import type { QueueRules } from '../queue/jobs.js';
 import { closeQueue, openQueue } from '../queue/open-queue.js';
+import { stagesOfRun } from '../queue/pipeline-stages.js';
 import { chooseStages, type StageChoice } from '../run/run-stages.js';
 import type { Command } from './command.js';
 import { EXIT, withInterrupt } from './exit.js';
-import { logOption } from './options.js';
+import { logEveryOption, logOption } from './options.js';
 import { type Job, jobFrom, scoringOptions, stageOptions } from './pipeline-options.js';
-import { type LogKind, openProgress } from './progress.js';
+import { LOG_EVERY, type LogKind, openProgress } from './progress.js';
 import { placeFrom, queueOptions } from './queue-options.js';
 import { replaceOption } from './score.js';
 
@@ -16,7 +16,14 @@ export const enqueueCommand: Command = {
   builder: (yargs) =>
     yargs
       .positional('pipeline', { type: 'string', demandOption: true, describe: 'Pipeline file (YAML)' })
-      .options({ ...scoringOptions, ...stageOptions, ...replaceOption, ...logOption, ...queueOptions })
+      .options({
+        ...scoringOptions,
+        ...stageOptions,
+        ...replaceOption,
+        ...logOption,
+        ...logEveryOption,
+        ...queueOptions,
+      })
       .options({
         follow: {
           type: 'boolean',
@@ -60,11 +67,14 @@ export const enqueueCommand: Command = {
       const rules = rulesFrom(args);
       const queue = await openQueue(place);
       try {
-        const { run, state } = await enqueueRun(queue, stages, rules);
+        const { run, state } = await enqueueRun(queue, stages, rules, signal);
         const did = state === 'added' ? 'enqueued' : 'in the queue already';
         process.stdout.write(`run ${run}: ${did}: ${place.queue} at ${place.name}\n`);
         if (args['follow'] !== true) return EXIT.done;
-        const progress = openProgress(args['log'] as LogKind);
+        const progress = openProgress(
+          args['log'] as LogKind,
+          Math.max(0.1, Number(args['log-every']) || LOG_EVERY),
+        );
         try {
           const { sink } = progress;
           const { quarantined } = await followRun({ place, queue, stages, rules, sink, signal });
@@ -91,21 +101,5 @@ function rulesFrom(args: Readonly<Record<string, unknown>>): QueueRules {
   };
 }
 
-/** A single run as the stages that it is. */
-function stagesOf(job: Job, choice: StageChoice): readonly Stage[] {
-  if (job.kind === 'stages') return chooseStages(job.staged.stages, choice);
-  const { select, ...score } = job.pipeline;
-  const { out } = score;
-  return [
-    { name: 'score', kind: 'score', settings: score },
-    ...(select === undefined
-      ? []
-      : [
-          {
-            name: 'select',
-            kind: 'select' as const,
-            settings: { ...select, run: out, out: weightedFolder(out) },
-          },
-        ]),
-  ];
-}
+const stagesOf = (job: Job, choice: StageChoice): readonly Stage[] =>
+  job.kind === 'stages' ? chooseStages(job.staged.stages, choice) : stagesOfRun(job.pipeline);

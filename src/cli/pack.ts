@@ -29,7 +29,7 @@ export const packCommand: Command = {
     withInterrupt(async (signal) => {
       const settings = parsePack(settingsFrom(flags, args), 'command line');
       const share = shareFrom(args);
-      const progress = openProgress(args['log'] as LogKind);
+      const progress = openProgress(args['log'] as LogKind, undefined, share);
       try {
         const report = await packCorpus(settings, {
           storage: routedStorage(),

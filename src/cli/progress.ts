@@ -1,5 +1,6 @@
 import cliProgress from 'cli-progress';
 import type { EventSink, RunEvent } from '../run/events.js';
+import type { Share } from '../run/share.js';
 import { bytes, count, duration, printable } from './format.js';
 import { createMeter } from './meter.js';
 
@@ -19,19 +20,21 @@ export const LOG_EVERY = 5;
 /**
  * Where a run's events go: a bar on a terminal, one JSON object a line otherwise. Always stderr.
  * @param every seconds between two progress lines of a log
+ * @param share of an array, whose processes may write into one log: each line has the index
  */
-export function openProgress(kind: LogKind, every = LOG_EVERY): Progress {
+export function openProgress(kind: LogKind, every = LOG_EVERY, share?: Share): Progress {
   const shown = kind === 'auto' ? (process.stderr.isTTY ? 'bar' : 'json') : kind;
   if (shown === 'none') return { sink: () => undefined, stop: () => undefined };
-  return shown === 'json' ? jsonLines(every) : bar();
+  return shown === 'json' ? jsonLines(every, share) : bar();
 }
 
 /** Every event as it comes, but progress at most every few seconds, with the sums so far. */
-function jsonLines(every: number): Progress {
+function jsonLines(every: number, share: Share | undefined): Progress {
   const meter = createMeter();
+  const whose = share === undefined ? {} : { array_index: share.index };
   let told = Number.NEGATIVE_INFINITY;
   const write = (line: object): void => {
-    process.stderr.write(`${JSON.stringify({ time: new Date().toISOString(), ...line })}\n`);
+    process.stderr.write(`${JSON.stringify({ time: new Date().toISOString(), ...whose, ...line })}\n`);
   };
   return {
     sink: (event) => {

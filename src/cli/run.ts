@@ -5,22 +5,12 @@ import { selectRun } from '../run/select-run.js';
 import { routedStorage } from '../storage/routed.js';
 import type { Command } from './command.js';
 import { withInterrupt } from './exit.js';
-import { arrayOptions, logOption, shareFrom, shareText } from './options.js';
+import { arrayOptions, logEveryOption, logOption, shareFrom, shareText } from './options.js';
 import { jobFrom, scoringOptions, stageOptions } from './pipeline-options.js';
 import { LOG_EVERY, type LogKind, openProgress } from './progress.js';
 import { describeParts, partsExit, replaceOption } from './score.js';
 import { describeSelection } from './select.js';
 import { AFTERWARDS, runStaged } from './staged.js';
-
-const logEveryOption = {
-  'log-every': {
-    type: 'number' as const,
-    requiresArg: true,
-    default: LOG_EVERY,
-    description: 'Seconds between two progress lines of --log json',
-    group: 'Output:',
-  },
-};
 
 export const runCommand: Command = {
   builder: (yargs) =>
@@ -53,7 +43,7 @@ export const runCommand: Command = {
         return runStaged(job.staged, { from, to, only, log, logEvery, replace, signal, share });
       }
       const { pipeline } = job;
-      const progress = openProgress(log, logEvery);
+      const progress = openProgress(log, logEvery, share);
       const options = {
         storage: routedStorage(),
         sink: progress.sink,

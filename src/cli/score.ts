@@ -29,7 +29,7 @@ export const scoreCommand: Command = {
     withInterrupt(async (signal) => {
       const pipeline = await pipelineFrom(args);
       const share = shareFrom(args);
-      const progress = openProgress(args['log'] as LogKind);
+      const progress = openProgress(args['log'] as LogKind, undefined, share);
       try {
         const report = await scoreCorpus(pipeline, {
           storage: routedStorage(),

@@ -49,8 +49,8 @@ export async function runStaged({ stages }: StagedPipeline, options: StagedOptio
       replace: options.replace,
       share,
       open: ({ name, kind }) => {
-        openProgress(options.log).sink({ event: 'stage', name, kind });
-        const progress = openProgress(kind === 'train' ? 'none' : options.log, options.logEvery);
+        openProgress(options.log, options.logEvery, share).sink({ event: 'stage', name, kind });
+        const progress = openProgress(kind === 'train' ? 'none' : options.log, options.logEvery, share);
         const training = openTrainProgress(kind === 'train' ? options.log : 'none', options.logEvery);
         stop = () => {
           progress.stop();

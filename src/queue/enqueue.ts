@@ -3,16 +3,20 @@ import { Job, type Queue, QueueEvents } from 'bullmq';
 import { z } from 'zod';
 import type { Stage } from '../config/stages.js';
 import type { JsonObject } from '../dataset/canonical-json.js';
+import type { PartPlace } from '../dataset/part-files.js';
 import { fatalError, firstLine } from '../errors.js';
 import type { EventSink } from '../run/events.js';
 import type { QueuePlace } from './connection.js';
-import { partResult, type QueueRules, runId, stageId, stageResult } from './jobs.js';
+import { partData, partResult, type QueueRules, runId, stageId, stageResult } from './jobs.js';
+import { forgetRemoval, isRemoved } from './remove-run.js';
 import { addStage } from './stage-job.js';
 
 /** Time between two looks at a run. */
 const LOOK_MS = 500;
 /** Failed jobs looked through at a time. */
 const PAGE = 500;
+/** Parts in work that are told of. */
+const MAX_BEGUN = 10_000;
 
 export interface QueuedRun {
   readonly run: string;
@@ -29,13 +33,19 @@ export const stageSettings = (stages: readonly Stage[]): JsonObject[] =>
 /**
  * Puts a pipeline into the queue. Only its first stage is added: what parts it has, and which of them are left, the
  * worker finds out that plans it. A run that is in the queue already is left alone; of one that failed or ended, what
- * is left is begun again.
+ * is left is begun again. One that was removed is waited for while a worker is at a stage of it.
  */
 export async function enqueueRun(
   queue: Queue,
   stages: readonly JsonObject[],
   rules: QueueRules,
+  signal?: AbortSignal,
 ): Promise<QueuedRun> {
+  await forgetRemoval(queue, runId(stages), signal);
+  return putIn(queue, stages, rules);
+}
+
+async function putIn(queue: Queue, stages: readonly JsonObject[], rules: QueueRules): Promise<QueuedRun> {
   const run = runId(stages);
   const jobs = await Promise.all(stages.map((_, index) => Job.fromId(queue, stageId(run, index))));
   const states = await Promise.all(jobs.map((job) => job?.getState()));
@@ -91,10 +101,43 @@ export async function followRun(options: FollowOptions): Promise<{ readonly quar
   let index = 0;
   const events = new QueueEvents(place.queue, { connection: place.connection });
   events.on('error', () => undefined);
+  const isOfStage = (id: string): boolean => id.startsWith(`${stageId(run, index)}.`);
+  /** Parts in work, by their jobs' ids. */
+  const begun = new Map<string, PartPlace>();
+  events.on('active', ({ jobId }) => {
+    if (!isOfStage(jobId) || begun.size >= MAX_BEGUN) return;
+    Job.fromId(queue, jobId).then(
+      (job) => {
+        const { success, data } = partData.safeParse(job?.data);
+        // Parts of a jsonl shard are known when they are made.
+        if (!success || data.part === null || !isOfStage(jobId)) return;
+        const { shard, part } = data;
+        begun.set(jobId, { shard, part });
+        sink({ event: 'part-started', shard, part });
+      },
+      () => undefined,
+    );
+  });
+  const givenUp = (id: string): void => {
+    const part = begun.get(id);
+    if (part !== undefined) sink({ event: 'part-given-up', ...part });
+    begun.delete(id);
+  };
+  events.on('failed', ({ jobId, failedReason }) => {
+    const part = begun.get(jobId);
+    if (part === undefined) return;
+    sink({ event: 'warning', message: `${part.shard} part ${part.part}: given up: ${failedReason}` });
+    givenUp(jobId);
+  });
+  events.on('delayed', ({ jobId }) => givenUp(jobId));
+  events.on('waiting', ({ jobId }) => givenUp(jobId));
   events.on('completed', ({ jobId, returnvalue }) => {
-    if (!jobId.startsWith(`${stageId(run, index)}.`)) return;
+    begun.delete(jobId);
+    if (!isOfStage(jobId)) return;
     const made = partResult.safeParse(parsed(returnvalue));
-    if (made.success) sink({ event: 'progress', tokens: made.data.tokens, text_bytes: made.data.text_bytes });
+    if (!made.success) return;
+    for (const part of made.data.made ?? []) sink({ event: 'part-done', ...part });
+    sink({ event: 'progress', tokens: made.data.tokens, text_bytes: made.data.text_bytes });
   });
   let told = '';
   let quarantined = false;
@@ -105,7 +148,8 @@ export async function followRun(options: FollowOptions): Promise<{ readonly quar
         const job = await Job.fromId(queue, stageId(run, index));
         if (job === undefined) {
           // A next stage is added before its predecessor counts as done: this one was there.
-          const { state } = await enqueueRun(queue, stages, rules);
+          await refuse(queue, run);
+          const { state } = await putIn(queue, stages, rules);
           if (state === 'added') {
             sink({ event: 'warning', message: 'the queue has lost the run; it was put in again' });
             index = 0;
@@ -114,30 +158,48 @@ export async function followRun(options: FollowOptions): Promise<{ readonly quar
         } else {
           const planned = progressSchema.safeParse(job.progress);
           const key = `${index} ${JSON.stringify(planned.data?.planned ?? null)}`;
+          const state = await job.getState();
           if (planned.success && key !== told) {
             const { name, kind, ...counts } = planned.data.planned;
             sink({ event: 'stage', name, kind });
             sink({ event: 'planned', ...counts });
             told = key;
+          } else if (key !== told && state === 'active') {
+            // A stage that runs once, or one that is being planned.
+            sink({ event: 'stage', ...nameOf(stages[index]) });
+            told = key;
           }
-          const state = await job.getState();
           if (state === 'completed') {
             quarantined ||= stageResult.safeParse(job.returnvalue).data?.quarantined ?? false;
             index++;
+            begun.clear();
             continue;
           }
+          if (state === 'failed') await refuse(queue, run);
           if (state === 'failed') throw fatalError('run-failed', job.failedReason ?? 'the stage failed');
         }
       } catch (error) {
         if (isOwn(error)) throw error;
         sink({ event: 'warning', message: `queue: ${firstLine(error)}` });
       }
-      await wait(LOOK_MS, undefined, { signal });
+      await wait(LOOK_MS, undefined, { signal }).catch(() => undefined);
     }
     return { quarantined };
   } finally {
     await events.close().catch(() => undefined);
   }
+}
+
+/** @throws TokensieveError `run-removed` (fatal) when the run is gone because somebody removed it */
+async function refuse(queue: Queue, run: string): Promise<void> {
+  if (!(await isRemoved(queue, run))) return;
+  throw fatalError('run-removed', `run ${run} was removed from the queue; enqueue it again to go on`);
+}
+
+/** Name and kind of a stage in the form that jobs carry. */
+function nameOf(stage: JsonObject = {}): { readonly name: string; readonly kind: string } {
+  const { name, ...settings } = stage;
+  return { name: String(name), kind: Object.keys(settings)[0] ?? '' };
 }
 
 const isOwn = (error: unknown): boolean => error instanceof Error && error.name === 'TokensieveError';

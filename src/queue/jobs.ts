@@ -54,7 +54,23 @@ export const partData = z.object({
 export type PartData = z.infer<typeof partData>;
 
 /** What a part came to, for progress. Manifests hold the rest. */
-export const partResult = z.object({ parts: z.number(), tokens: z.number(), text_bytes: z.number() });
+export const partResult = z.object({
+  parts: z.number(),
+  tokens: z.number(),
+  text_bytes: z.number(),
+  /** The parts made by it, for those who follow: of a jsonl shard the first of them. */
+  made: z
+    .array(
+      z.object({
+        shard: z.string(),
+        part: z.number(),
+        tokens: z.number(),
+        documents: z.number(),
+        seconds: z.number(),
+      }),
+    )
+    .optional(),
+});
 export type PartResult = z.infer<typeof partResult>;
 
 /** What a stage came to. */
@@ -83,6 +99,8 @@ export function queuedStage(id: string, data: unknown): QueuedStage {
 /** Names a run by what it does: the same stages twice are one run. */
 export const runId = (stages: readonly JsonObject[]): string => hashJson(stages as never).slice(0, 16);
 export const stageId = (run: string, index: number): string => `${run}.${index}`;
+/** The run of a job, by its id. */
+export const runOfJob = (id: string): string => id.slice(0, id.indexOf('.'));
 export const partId = (stage: string, shard: string, part: number | null): string =>
   `${stage}.${createHash('sha256').update(shard).digest('hex').slice(0, 16)}.${part ?? 'all'}`;
 

@@ -4,10 +4,13 @@ import type { EventSink } from '../run/events.js';
 import { planParts } from '../run/parts-run.js';
 import { partTask, type Task } from '../run/work.js';
 import type { Storage } from '../storage/storage.js';
-import type { QueuedStage } from './jobs.js';
+import type { PartResult, QueuedStage } from './jobs.js';
 import { type OpenStage, openStages } from './open-stages.js';
 import { type PartRef, type Performer, UnfitWorker } from './performer.js';
 import { runSingleStage } from './stage-process.js';
+
+/** Parts of a jsonl shard that its job's result names. */
+const MADE_NAMED = 1_000;
 
 /** The real thing: parts of `score` and `pack` in this process, stages that run once in a process of their own. */
 export function pipelinePerformer(storage: Storage, sink: EventSink, parts: number): Performer {
@@ -41,6 +44,7 @@ export function pipelinePerformer(storage: Storage, sink: EventSink, parts: numb
         const { job } = opened.parts;
         const task = await taskHere(opened, part);
         const lane = await opened.takeLane();
+        const told: NonNullable<PartResult['made']> = [];
         try {
           const made = await doTask(job, task, lane, {
             storage,
@@ -48,13 +52,22 @@ export function pipelinePerformer(storage: Storage, sink: EventSink, parts: numb
             replace: stage.data.rules.replace,
             sink(event) {
               if (event.event === 'progress') progress(event);
+              if (event.event === 'part-done' && told.length < MADE_NAMED) {
+                const { event: _, ...done } = event;
+                told.push(done);
+              }
               opened.sink(event);
             },
           });
           opened.giveLane(lane);
           const sum = (value: (counts: (typeof made)[number]['counts']) => number): number =>
             made.reduce((total, { counts }) => total + value(counts), 0);
-          return { parts: made.length, tokens: sum((c) => c.tokens), text_bytes: sum((c) => c.text_bytes) };
+          return {
+            parts: made.length,
+            tokens: sum((c) => c.tokens),
+            text_bytes: sum((c) => c.text_bytes),
+            made: told,
+          };
         } catch (error) {
           // A session that failed is not asked again.
           await lane.close().catch(() => undefined);

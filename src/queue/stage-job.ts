@@ -15,6 +15,7 @@ import {
   stageId,
 } from './jobs.js';
 import type { PartRef, Performer } from './performer.js';
+import { refuseRemoved } from './remove-run.js';
 
 /** Jobs sent to Redis at a time. */
 const ADD_AT_ONCE = 1_000;
@@ -26,6 +27,7 @@ const NAMED = 3;
 /**
  * Does a stage's job, and adds the next stage's. Of a stage made of parts this runs twice: to plan, and, when every
  * part's job is finished, to look whether every manifest is there.
+ * @throws RunRemoved when the run was removed meanwhile: nothing more is added
  * @throws WaitingChildrenError when the stage now waits for its parts
  * @throws UnrecoverableError when trying again would not help: parts that failed for good, wrong settings
  */
@@ -42,6 +44,7 @@ export async function doStageJob(
       ? doPartsStage(queue, job, token, stage, performer)
       : performer.single(stage, signal),
   );
+  await refuseRemoved(queue, stage.data.run);
   const next = { ...stage.data, index: stage.data.index + 1, step: 'begin' as const, round: 0, broken: 0 };
   if (next.index < next.stages.length) await addStage(queue, next);
   return result;
@@ -57,6 +60,7 @@ async function doPartsStage(
   for (;;) {
     const current = queuedStage(id, job.data);
     const { data } = current;
+    await refuseRemoved(queue, data.run);
     if (data.step === 'check') await refuseFailures(queue, job, stage.name);
     const plan = await performer.plan(current);
     // A jsonl shard whose job is finished has been read to its end.
@@ -82,6 +86,7 @@ async function doPartsStage(
 async function addParts(queue: Queue, { id, data }: QueuedStage, parts: readonly PartRef[]): Promise<void> {
   const options = { ...jobOptions(data.rules, 'part'), parent: { id, queue: queue.qualifiedName } };
   for (let from = 0; from < parts.length; from += ADD_AT_ONCE) {
+    await refuseRemoved(queue, data.run);
     await queue.addBulk(
       parts.slice(from, from + ADD_AT_ONCE).map((part) => ({
         name: PART_JOB,

@@ -1,12 +1,21 @@
 import { hostname } from 'node:os';
 import { setTimeout as wait } from 'node:timers/promises';
-import { DelayedError, type Job, type Queue, UnrecoverableError, WaitingError, Worker } from 'bullmq';
+import {
+  DelayedError,
+  type Job,
+  type Queue,
+  UnrecoverableError,
+  WaitingChildrenError,
+  WaitingError,
+  Worker,
+} from 'bullmq';
 import { fatalError, firstLine, TokensieveError, usageError } from '../errors.js';
 import type { EventSink } from '../run/events.js';
 import type { QueuePlace } from './connection.js';
-import { PART_JOB, partData, type QueuedStage, queuedStage, spreadBackoff } from './jobs.js';
+import { PART_JOB, partData, type QueuedStage, queuedStage, runOfJob, spreadBackoff } from './jobs.js';
 import { closeQueue, openQueue } from './open-queue.js';
 import { type Performer, UnfitWorker } from './performer.js';
+import { isRemoved, RunRemoved } from './remove-run.js';
 import { doStageJob } from './stage-job.js';
 
 /** Time between two words of progress of a part, to Redis. */
@@ -17,6 +26,8 @@ const EMPTY_MS = 1_000;
 const CLOSE_MS = 10_000;
 /** A stage whose output another process holds is tried again after this. */
 const BUSY_MS = 10_000;
+/** Time between two looks whether the run of a long job was removed. */
+const REMOVED_MS = 2_000;
 
 export interface QueueWorkerOptions {
   readonly place: QueuePlace;
@@ -52,19 +63,36 @@ export async function runQueueWorker(options: QueueWorkerOptions): Promise<void>
 
   const processor = async (job: Job, token = ''): Promise<unknown> => {
     inWork++;
+    const run = runOfJob(job.id ?? '');
+    /** A Redis that is away tells nothing, and whoever asks it next says so. */
+    const removed = (): Promise<boolean> => isRemoved(queue, run).catch(() => false);
+    const dropped = new AbortController();
+    const signal = AbortSignal.any([giveUp.signal, dropped.signal]);
+    // A part of a parquet shard ends by itself; a stage, or a jsonl shard as a whole, may take hours.
+    const isLong = job.name !== PART_JOB || (job.data as { readonly part?: unknown }).part === null;
+    const looking = isLong
+      ? setInterval(() => void removed().then((gone) => gone && dropped.abort(new RunRemoved())), REMOVED_MS)
+      : undefined;
     try {
       if (unfit !== null) return await handBack(job, token);
-      if (job.name !== PART_JOB) return await doStageJob(queue, job, token, performer, giveUp.signal);
+      if (await removed()) throw new RunRemoved();
+      if (job.name !== PART_JOB) return await doStageJob(queue, job, token, performer, signal);
       const part = partData.parse(job.data);
       const stage = stages.get(part.stage) ?? (await stageOf(queue, part.stage));
       if (stages.size > 100) stages.clear();
       stages.set(part.stage, stage);
-      return await performer.part(stage, part, giveUp.signal, progressOf(job));
+      return await performer.part(stage, part, signal, progressOf(job));
     } catch (error) {
+      if (error instanceof WaitingChildrenError || error instanceof WaitingError) throw error;
       if (error instanceof UnfitWorker) {
         unfit = error;
         stop.abort();
         return await handBack(job, token);
+      }
+      if (error instanceof RunRemoved || dropped.signal.aborted || (await removed())) {
+        // Whoever puts the run in again finds nothing of this one.
+        job.opts.removeOnFail = true;
+        throw new RunRemoved();
       }
       if (giveUp.signal.aborted) return await handBack(job, token);
       if (error instanceof TokensieveError && error.code === 'folder-busy') {
@@ -76,6 +104,7 @@ export async function runQueueWorker(options: QueueWorkerOptions): Promise<void>
       }
       throw error;
     } finally {
+      clearInterval(looking);
       inWork--;
     }
   };
@@ -104,7 +133,8 @@ export async function runQueueWorker(options: QueueWorkerOptions): Promise<void>
     const what = data.success
       ? `${data.data.shard} part ${data.data.part ?? ''}`.trim()
       : `stage ${job?.id ?? '?'}`;
-    sink({ event: 'warning', message: `${what}: ${made} failed: ${firstLine(error)}` });
+    if (error instanceof RunRemoved) sink({ event: 'note', message: `${what}: ${error.message}` });
+    else sink({ event: 'warning', message: `${what}: ${made} failed: ${firstLine(error)}` });
   });
   worker.on('stalled', (id) =>
     sink({ event: 'warning', message: `job ${id}: its worker is silent; it is taken over` }),
