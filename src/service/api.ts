@@ -1,5 +1,6 @@
 /** What goes over the wire: the one source of types, checks and the OpenAPI document. */
 import { z } from 'zod';
+import { EXECUTORS } from './jobs/executors.js';
 import { JOB_ID } from './jobs/job-id.js';
 import { JOB_STATES } from './jobs/lifecycle.js';
 import { progressSchema } from './jobs/progress.js';
@@ -23,10 +24,20 @@ export const jobState = z.enum(JOB_STATES).meta({
   description: 'quarantined: done, with rows or shards set aside (exit code 3)',
 });
 
+export const executorName = z.enum(EXECUTORS).meta({
+  id: 'Executor',
+  description: 'Who makes the parts: one process, workers of a queue, or an array of processes',
+});
+
+export const executorList = z
+  .object({ executors: z.array(executorName), default: executorName })
+  .meta({ id: 'Executors' });
+
 const summary = z.object({
   id: z.string(),
   name: z.string(),
   state: jobState,
+  executor: executorName,
   submitted: instant,
   started: instant.nullable(),
   ended: instant.nullable(),
@@ -64,6 +75,9 @@ const named = {
     .regex(/^\P{Cc}*$/u, 'expected a name without control characters')
     .optional()
     .meta({ description: 'What to call the job (default: its id)' }),
+  executor: executorName
+    .optional()
+    .meta({ description: 'Who makes its parts, of those that the service offers (default: its own choice)' }),
 };
 
 /** A pipeline as YAML text, or its settings as an object. */

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { firstLine, TokensieveError, usageError } from '../errors.js';
 import { claimFolder, type WriterClaim } from '../storage/folder-claim.js';
 import { createTickets, readToken } from './http/token.js';
+import { type Executors, openExecutors } from './jobs/executors.js';
 import { openJobs } from './jobs/jobs.js';
 import { openStore } from './jobs/store.js';
 import { openRoots } from './pipeline/roots.js';
@@ -26,7 +27,7 @@ const CLOSING_MS = 5000;
 /**
  * Starts the service: takes up the jobs of the first root, then listens.
  * @throws TokensieveError whatever opening the models throws; (usage) `no-token`: not loopback, and no token;
- *   `bad-token-file`; `bad-root`; `root-busy`: another service has this root; `not-listening`
+ *   `bad-token-file`; `bad-root`; `no-executor`, `bad-redis`; `root-busy`: another service has this root; `not-listening`
  */
 export async function openService(settings: ServeSettings, version: string): Promise<Service> {
   const { host, port, concurrency } = settings;
@@ -37,6 +38,7 @@ export async function openService(settings: ServeSettings, version: string): Pro
       `--host ${host}: others can reach this address; give --token-file FILE, or listen on 127.0.0.1`,
     );
   }
+  const executors = openExecutors(settings, process.env['TOKENSIEVE_REDIS_URL']);
   const roots = await openRoots(settings.roots);
   const folder = join(roots[0] ?? '.', 'jobs');
   const claim = await claimJobs(folder);
@@ -44,7 +46,19 @@ export async function openService(settings: ServeSettings, version: string): Pro
   try {
     const { score, models, preload } = settings;
     scoring = await openScoring({ ...score, models, preload });
-    return await serve({ settings, version, token, roots, folder, claim, scoring, host, port, concurrency });
+    return await serve({
+      settings,
+      version,
+      token,
+      executors,
+      roots,
+      folder,
+      claim,
+      scoring,
+      host,
+      port,
+      concurrency,
+    });
   } catch (error) {
     await scoring?.close();
     await claim.release();
@@ -56,6 +70,7 @@ interface Opened extends Pick<ServeSettings, 'host' | 'port' | 'concurrency'> {
   readonly settings: ServeSettings;
   readonly version: string;
   readonly token: string | null;
+  readonly executors: Executors;
   readonly roots: readonly string[];
   /** Of all jobs. */
   readonly folder: string;
@@ -64,7 +79,8 @@ interface Opened extends Pick<ServeSettings, 'host' | 'port' | 'concurrency'> {
 }
 
 async function serve(opened: Opened): Promise<Service> {
-  const { settings, version, token, roots, folder, claim, scoring, host, port, concurrency } = opened;
+  const { settings, version, token, executors, roots, folder, claim, scoring, host, port, concurrency } =
+    opened;
   const logger = createLogger(settings.log);
   const store = openStore(folder);
   const log = {
@@ -72,12 +88,20 @@ async function serve(opened: Opened): Promise<Service> {
     warn: (message: string) => logger.warn(message),
   };
   const graceMs = settings.grace_seconds * 1000;
-  const jobs = await openJobs({ store, places: { roots, jobs: folder }, concurrency, graceMs, log });
+  const jobs = await openJobs({
+    store,
+    places: { roots, jobs: folder },
+    executors,
+    concurrency,
+    graceMs,
+    log,
+  });
   const planner = createPlanner(jobs, store, log.warn, settings.plans);
   const stopping = new AbortController();
   const tickets = createTickets();
   const app = await buildServer({
     jobs,
+    executors,
     store,
     planner,
     tickets,

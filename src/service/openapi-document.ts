@@ -1,4 +1,5 @@
 import { createTickets } from './http/token.js';
+import { localOnly } from './jobs/executors.js';
 import type { Jobs } from './jobs/jobs.js';
 import type { JobStore } from './jobs/store.js';
 import type { Planner } from './plans/planner.js';
@@ -10,6 +11,7 @@ import { buildServer, createLogger } from './server.js';
 export async function openApiDocument(version: string): Promise<object> {
   const app = await buildServer({
     jobs: {} as Jobs,
+    executors: localOnly,
     store: {} as JobStore,
     planner: {} as Planner,
     tickets: createTickets(),

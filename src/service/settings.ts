@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { DEFAULT_QUEUE } from '../queue/connection.js';
+import { EXECUTORS } from './jobs/executors.js';
 import { pairFromFlag, pairSettings, scoringRules } from './scoring/settings.js';
 
 /** Model pairs, each as a flag writes it (`NAME=REFERENCE,CURRENT`) or with all its settings. */
@@ -46,6 +48,24 @@ export const serveSettings = z.strictObject({
     .max(64)
     .default(1)
     .meta({ flag: 'concurrency', description: 'Jobs at work at once' }),
+  executor: z.enum(EXECUTORS).default('local').meta({
+    flag: 'executor',
+    description: 'Who makes the parts of jobs that name no executor (queue: TOKENSIEVE_REDIS_URL)',
+  }),
+  queue: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{1,64}$/, 'expected letters, digits, _ and -, at most 64')
+    .default(DEFAULT_QUEUE)
+    .meta({ flag: 'queue', description: 'Name of the queue of the executor queue' }),
+  array: z
+    .strictObject({
+      count: z.int().min(1).max(256).meta({ description: 'Processes that share the parts of a job' }),
+      launcher: z.array(z.string().min(1)).max(64).default([]).meta({
+        description: 'Command that each goes behind, such as [srun, --ntasks=1]; none: on this machine',
+      }),
+    })
+    .optional()
+    .meta({ description: 'The executor array' }),
   hosts: z.array(z.string().min(1)).max(64).default([]).meta({
     flag: 'allow-host',
     repeats: true,

@@ -2,8 +2,10 @@ import { appendFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { createJobProgress } from '#tokensieve/service/jobs/array-progress.js';
 import { openLog } from '#tokensieve/service/jobs/log.js';
-import { foldEvent, noProgress, progressSchema } from '#tokensieve/service/jobs/progress.js';
+import { createPartEvents } from '#tokensieve/service/jobs/parts.js';
+import { foldEvent, type LogEvent, noProgress, progressSchema } from '#tokensieve/service/jobs/progress.js';
 import { temporaryFolder } from '../support/quickstart.js';
 
 const folder = temporaryFolder();
@@ -171,5 +173,60 @@ describe('progress', () => {
       tokens: 6000,
       seconds_left: 20,
     });
+  });
+});
+
+describe('the progress of an array', () => {
+  const line = (array_index: number, event: string, more: object = {}) => ({ event, array_index, ...more });
+
+  it('adds up its processes at the stage that the last of them is at', () => {
+    const progress = createJobProgress(['pack', 'score']);
+    const add = (...lines: LogEvent[]): void => {
+      for (const one of lines) progress.add(one);
+    };
+    add({ event: 'attempt', attempt: 1 });
+    for (const index of [0, 1]) {
+      add(
+        line(index, 'stage', { name: 'pack' }),
+        line(index, 'planned', { parts: 4, done: 1, text_bytes: 40 }),
+      );
+    }
+    add(line(0, 'part-done'), line(1, 'part-done'), line(1, 'part-done'));
+    const rate = { text_bytes: 20, total_text_bytes: 40, tokens: 7, tokens_per_second: 5, seconds_left: 3 };
+    add(line(0, 'progress', rate), line(1, 'progress', { ...rate, seconds_left: 9 }));
+    expect(progress.read()).toMatchObject({
+      stage: 'pack',
+      parts: 8,
+      parts_done: 5,
+      text_bytes: 80,
+      text_bytes_done: 40,
+      tokens: 14,
+      tokens_per_second: 10,
+      seconds_left: 9,
+    });
+    // One of them goes on to the next stage: the other's is shown, with what the first has made of it.
+    add(line(1, 'stage', { name: 'score' }), line(1, 'planned', { parts: 3 }));
+    expect(progress.read()).toMatchObject({ stage: 'pack', parts: 8, parts_done: 5, tokens_per_second: 5 });
+    add(line(0, 'stage', { name: 'score' }), line(0, 'planned', { parts: 2, done: 2 }));
+    expect(progress.read()).toMatchObject({ stage: 'score', parts: 5, parts_done: 2, tokens: 0 });
+    // The run after it counts for itself.
+    add({ event: 'stage', name: 'pack' }, { event: 'planned', parts: 8, done: 8 });
+    expect(progress.read()).toMatchObject({ stage: 'pack', parts: 8, parts_done: 8 });
+  });
+
+  it('knows the parts in work of each of its processes', () => {
+    const events = createPartEvents();
+    for (const index of [0, 1]) {
+      events.add(line(index, 'stage', { name: 'score', kind: 'score' }));
+      events.add(line(index, 'part-started', { shard: 'a', part: index }));
+    }
+    expect(events.running()).toEqual([
+      { kind: 'scored', shard: 'a', part: 0 },
+      { kind: 'scored', shard: 'a', part: 1 },
+    ]);
+    // Another process's next stage takes nothing from this one.
+    events.add(line(1, 'stage', { name: 'pack', kind: 'pack' }));
+    events.add(line(0, 'part-done', { shard: 'a', part: 0, seconds: 2 }));
+    expect([events.running(), events.seconds('scored', 'a', 0)]).toEqual([[], 2]);
   });
 });

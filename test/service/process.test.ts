@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
@@ -19,7 +19,11 @@ const job = (attempt: string | null) => {
 const hidden = (folder: string): string[] => readdirSync(folder).filter((name) => name.startsWith('.'));
 
 /** A process that announces itself as a job's would, and does as it pleases with signals. */
-async function announced(folder: string, script: string): Promise<{ pid: number; started: string }> {
+async function announced(
+  folder: string,
+  script: string,
+  name = 'ab',
+): Promise<{ pid: number; started: string }> {
   const child = spawn(process.execPath, ['-e', `${script}; process.stdout.write('up')`], {
     detached: true,
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -27,7 +31,7 @@ async function announced(folder: string, script: string): Promise<{ pid: number;
   await new Promise((resolve) => child.stdout.once('data', resolve));
   const pid = child.pid ?? 0;
   const self = { pid, started: await startOfProcess(pid) };
-  writeFileSync(join(folder, '.process-ab.json'), JSON.stringify(self));
+  writeFileSync(join(folder, `.process-${name}.json`), JSON.stringify(self));
   return self;
 }
 
@@ -97,4 +101,38 @@ describe('whoever takes a job over', () => {
       expect(hidden(folder)).toEqual([]);
     },
   );
+});
+
+describe('processes of an array', () => {
+  it('announce themselves one by one, and all of them are found', async () => {
+    const files = job('ab');
+    for (const index of [0, 1]) expect(await announce(files.folder, 'ab', index)).toBe(true);
+    expect(hidden(files.folder).toSorted()).toEqual(['.process-ab-0.json', '.process-ab-1.json']);
+    const pids = [0, 1].map(async (index) => {
+      const self = await announced(
+        files.folder,
+        "process.on('SIGINT', () => process.exit(130)); setInterval(() => 0, 1e3)",
+        `ab-${index}`,
+      );
+      return self;
+    });
+    const selves = await Promise.all(pids);
+    expect(await stopAnnounced(files.folder, 20_000)).toBe(2);
+    for (const self of selves) expect(await isRunning(self)).toBe(false);
+    expect(hidden(files.folder)).toEqual([]);
+  });
+
+  it('go behind a launcher, whose exit code is theirs', async () => {
+    const files = job('ab');
+    const launched = await startProcess(files, 'ab', ['--version'], { index: 1, launcher: ['env', 'A=b'] });
+    expect(await launched.ended).toEqual({ code: 0, signal: null });
+    expect(readFileSync(files.output, 'utf8')).toMatch(/^\d+\.\d+\.\d+/);
+    const wrong = await startProcess(files, 'ab', ['--version'], {
+      index: 0,
+      launcher: ['no-such-launcher'],
+    });
+    expect(await wrong.ended).toEqual({ code: 2, signal: null });
+    expect(readFileSync(files.log, 'utf8')).toContain('launcher no-such-launcher: cannot be started');
+    expect(hidden(files.folder)).toEqual([]);
+  });
 });

@@ -24,6 +24,7 @@ const jobIn = (state: JobState, part: Partial<Progress> = {}): JobDetail => ({
   id: '20261123t221500-7f3a',
   name: 'web',
   state,
+  executor: 'local',
   submitted: '2026-11-23T22:15:00.000Z',
   started: null,
   ended: null,

@@ -1,14 +1,19 @@
 import { existsSync } from 'node:fs';
 import { appendFile, open, writeFile } from 'node:fs/promises';
 import { setTimeout as wait } from 'node:timers/promises';
-import type { AuditCall } from '../pipeline/resolve.js';
+import type { Settings } from '../../config/load.js';
+import type { AuditCall, ResolvedPipeline } from '../pipeline/resolve.js';
+import { type ExecutorName, type Executors, requireExecutor } from './executors.js';
 import type { JobFiles } from './job-files.js';
-import { type Ended, startProcess } from './process.js';
+import { type Ended, type ProcessPlace, startProcess } from './process.js';
 
-/** One command of an attempt: `run`, then `audit` where there is something to audit. */
+/** One command of an attempt: `run` or what stands for it, then `audit` where there is something to audit. */
 export interface Step {
-  readonly name: string;
-  readonly args: readonly string[];
+  readonly name: 'array' | 'run' | 'audit';
+  /** Command lines of the processes that do it, at once. */
+  readonly calls: readonly (readonly string[])[];
+  /** Command that each of them goes behind; empty for none. */
+  readonly launcher: readonly string[];
 }
 
 export interface AttemptOptions {
@@ -21,8 +26,8 @@ export interface AttemptOptions {
   readonly signal: AbortSignal;
   /** Time a process has to stop by itself, in milliseconds. */
   readonly graceMs: number;
-  /** Called when a process starts, with its id. */
-  readonly started: (pid: number | undefined) => void;
+  /** Ids of the processes at work, kept up to date. */
+  readonly pids: Set<number>;
 }
 
 export interface AttemptEnd extends Ended {
@@ -34,51 +39,112 @@ export interface AttemptEnd extends Ended {
 
 const AUDIT_COMMAND = new URL('../../cli/audit.js', import.meta.url);
 
-/** The commands of a job, in order. */
-export function stepsOf(files: JobFiles, audit: AuditCall | null): Step[] {
-  const run: Step = { name: 'run', args: ['run', files.resolved, '--log', 'json', '--log-every', '1'] };
-  if (audit === null || !existsSync(AUDIT_COMMAND)) return [run];
-  const { shards, tokenizer } = audit;
-  return [
-    run,
-    {
-      name: 'audit',
-      args: [
-        ...['audit', audit.run, '--out', files.audit, '--log', 'json'],
-        ...(shards.length > 0 ? ['--shards', ...shards] : []),
-        ...(tokenizer === null ? [] : ['--tokenizer', tokenizer]),
-      ],
-    },
-  ];
+/** Whether there is an audit after the run. */
+export const isAudited = (audit: AuditCall | null): audit is AuditCall =>
+  audit !== null && existsSync(AUDIT_COMMAND);
+
+const LOG = ['--log', 'json', '--log-every', '1'] as const;
+
+/**
+ * The commands of a job, in order.
+ * @throws TokensieveError (usage) `no-executor` when the service does not offer the job's executor any more
+ */
+export function stepsOf(
+  files: JobFiles,
+  { audit, settings }: Pick<ResolvedPipeline, 'audit' | 'settings'>,
+  executor: ExecutorName,
+  executors: Executors,
+): Step[] {
+  requireExecutor(executors, executor);
+  const steps: Step[] = [];
+  const run = ['run', files.resolved, ...LOG];
+  const { queue, array } = executors;
+  if (executor === 'queue' && queue !== null) {
+    const follow = ['enqueue', files.resolved, '--follow', '--queue', queue.queue, ...LOG];
+    steps.push({ name: 'run', calls: [follow], launcher: [] });
+  } else {
+    if (executor === 'array' && array !== null && beginsWithParts(settings)) {
+      const calls = Array.from({ length: array.count }, (_, index) => [
+        ...run,
+        ...['--array-index', String(index), '--array-count', String(array.count)],
+      ]);
+      steps.push({ name: 'array', calls, launcher: array.launcher });
+    }
+    steps.push({ name: 'run', calls: [run], launcher: [] });
+  }
+  if (isAudited(audit)) {
+    const { shards, tokenizer } = audit;
+    const call = [
+      ...['audit', audit.run, '--out', files.audit, '--log', 'json'],
+      ...(shards.length > 0 ? ['--shards', ...shards] : []),
+      ...(tokenizer === null ? [] : ['--tokenizer', tokenizer]),
+    ];
+    steps.push({ name: 'audit', calls: [call], launcher: [] });
+  }
+  return steps;
+}
+
+/** Whether an array has anything to do: it makes the stages of parts at a pipeline's head. */
+function beginsWithParts(settings: Settings): boolean {
+  const { stages } = settings as { readonly stages?: readonly object[] };
+  if (stages === undefined) return true;
+  return stages.slice(0, 1).some((stage) => 'pack' in stage || 'score' in stage);
 }
 
 /** Runs the commands one after another until one does not end well. Exit code 3 (quarantined input) is remembered. */
 export async function runAttempt(options: AttemptOptions): Promise<AttemptEnd> {
-  const { files, attempt, number, steps, signal, graceMs, started } = options;
+  const { files, number, steps, signal } = options;
   await appendEvent(files, { event: 'attempt', attempt: number });
   let code = 0;
-  for (const { name, args } of steps) {
+  for (const step of steps) {
+    const { name } = step;
     if (signal.aborted) return { code: null, signal: null, complete: false, step: name };
-    if (name !== 'run') await appendEvent(files, { event: 'stage', name, kind: name });
-    const process = await startProcess(files, attempt, args);
-    started(process.pid);
-    const over = new AbortController();
-    const stop = (): void => {
-      process.interrupt();
-      wait(graceMs, undefined, { signal: over.signal }).then(
-        () => process.kill(),
-        () => undefined,
-      );
-    };
-    signal.addEventListener('abort', stop);
-    if (signal.aborted) stop();
-    const end = await process.ended;
-    signal.removeEventListener('abort', stop);
-    over.abort();
+    if (name === 'audit') await appendEvent(files, { event: 'stage', name, kind: name });
+    const end = await runStep(step, options);
     if (end.code !== 0 && end.code !== 3) return { ...end, complete: false, step: name };
-    code = Math.max(code, end.code);
+    // What an array sets aside, the run after it finds in the manifests.
+    if (name !== 'array') code = Math.max(code, end.code);
   }
   return { code, signal: null, complete: true, step: steps.at(-1)?.name ?? '' };
+}
+
+/** Runs the processes of a step to their ends, all of them: what the others make is not in vain when one fails. */
+async function runStep({ calls, launcher }: Step, options: AttemptOptions): Promise<Ended> {
+  const ends = await Promise.allSettled(
+    calls.map((args, i) => runOne(args, { index: calls.length > 1 ? i : null, launcher }, options)),
+  );
+  let code = 0;
+  for (const end of ends) {
+    if (end.status === 'rejected') throw end.reason;
+    if (end.value.code !== 0 && end.value.code !== 3) return end.value;
+    code = Math.max(code, end.value.code);
+  }
+  return { code, signal: null };
+}
+
+async function runOne(
+  args: readonly string[],
+  place: ProcessPlace,
+  { files, attempt, signal, graceMs, pids }: AttemptOptions,
+): Promise<Ended> {
+  const process = await startProcess(files, attempt, args, place);
+  const { pid } = process;
+  if (pid !== undefined) pids.add(pid);
+  const over = new AbortController();
+  const stop = (): void => {
+    process.interrupt();
+    wait(graceMs, undefined, { signal: over.signal }).then(
+      () => process.kill(),
+      () => undefined,
+    );
+  };
+  signal.addEventListener('abort', stop);
+  if (signal.aborted) stop();
+  const end = await process.ended;
+  signal.removeEventListener('abort', stop);
+  over.abort();
+  if (pid !== undefined) pids.delete(pid);
+  return end;
 }
 
 /** Writes the pipeline that is run. */

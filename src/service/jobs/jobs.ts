@@ -5,7 +5,8 @@ import { parsePipelineText, type Settings } from '../../config/load.js';
 import { firstLine, TokensieveError } from '../../errors.js';
 import { type Places, type ResolvedPipeline, resolvePipeline } from '../pipeline/resolve.js';
 import { ServiceError } from '../service-error.js';
-import { type AttemptEnd, runAttempt, stepsOf, writeResolved } from './attempt.js';
+import { type AttemptEnd, isAudited, runAttempt, stepsOf, writeResolved } from './attempt.js';
+import { type ExecutorName, type Executors, requireExecutor, takeOut } from './executors.js';
 import { nextJobId } from './job-id.js';
 import { isActive, type JobAction, nextState } from './lifecycle.js';
 import { type JobLog, openLog } from './log.js';
@@ -19,6 +20,7 @@ import type { JobStore } from './store.js';
 export interface JobsOptions {
   readonly store: JobStore;
   readonly places: Omit<Places, 'job'>;
+  readonly executors: Executors;
   /** Jobs at work at once. */
   readonly concurrency: number;
   /** Time a process has to stop by itself, in milliseconds. */
@@ -30,6 +32,8 @@ export interface Submission {
   readonly name?: string | undefined;
   /** YAML text, or settings as they would be in the file. */
   readonly pipeline: string | Settings;
+  /** Who makes its parts; what the service does by default when it is left out. */
+  readonly executor?: ExecutorName | undefined;
 }
 
 /** Called after every change of a job and whenever its log grows. */
@@ -37,7 +41,7 @@ export type Listener = () => void;
 
 /** The jobs of a service: what there is, what waits, what is at work. */
 export interface Jobs {
-  /** @throws TokensieveError as `resolvePipeline`; ServiceError `too-many-jobs`, `stopping` */
+  /** @throws TokensieveError as `resolvePipeline`, `no-executor`; ServiceError `too-many-jobs`, `stopping` */
   submit(submission: Submission): Promise<JobRecord>;
   /** What a submission would run. `id` stands for the job's folder. @throws as `submit` */
   resolve(submission: Submission): Promise<ResolvedPipeline>;
@@ -67,9 +71,12 @@ const LOG_LOOK_MS = 250;
 /** Logs of jobs at rest whose line counts are remembered. */
 const MAX_LOGS = 64;
 
+/** Time that a job's removal from the queue waits for parts in work when the job is to be deleted. */
+const REMOVE_MS = 20_000;
+
 interface Active {
   readonly controller: AbortController;
-  pid: number | undefined;
+  readonly pids: Set<number>;
 }
 
 /**
@@ -77,7 +84,7 @@ interface Active {
  * before all that wait.
  */
 export async function openJobs(options: JobsOptions): Promise<Jobs> {
-  const { store, places, concurrency, graceMs, log } = options;
+  const { store, places, executors, concurrency, graceMs, log } = options;
   const records = new Map<string, JobRecord>();
   const active = new Map<string, Active>();
   const logs = new Map<string, JobLog>();
@@ -140,7 +147,7 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
         if (next === null) return;
         queue = next.queue;
         try {
-          launch(await begin(next.id));
+          launch(runJob(await begin(next.id)));
         } catch (error) {
           queue = leave(queue, next.id);
           log.warn(`${next.id}: could not be started: ${firstLine(error)}`);
@@ -163,8 +170,8 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
       },
     );
 
-  const launch = (record: JobRecord): void => {
-    const attempt = runJob(record).finally(() => {
+  const launch = (doing: Promise<void>): void => {
+    const attempt = doing.finally(() => {
       attempts.delete(attempt);
       pump();
     });
@@ -174,7 +181,7 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
   /** Takes a job through one attempt. Never throws: whatever goes wrong is the job's end. */
   const runJob = async (record: JobRecord): Promise<void> => {
     const { id } = record;
-    const own: Active = { controller: new AbortController(), pid: undefined };
+    const own: Active = { controller: new AbortController(), pids: new Set() };
     active.set(id, own);
     log.info(`${id}: started, attempt ${record.attempts}`);
     const look = setInterval(() => {
@@ -191,8 +198,9 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
       error = thrown;
     }
     clearInterval(look);
+    const left = await leaveQueue(id, end);
     try {
-      await serially(() => endAttempt(id, end, error));
+      await serially(() => endAttempt(id, end, error, left));
     } catch (thrown) {
       log.warn(`${id}: its end could not be written down: ${firstLine(thrown)}`);
       queue = leave(queue, id);
@@ -209,25 +217,75 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
     const settings = parsePipelineText(await store.pipeline(id), 'pipeline');
     const resolved = await resolvePipeline(settings, placesOf(id));
     await writeResolved(files, resolved.settings);
+    const steps = stepsOf(files, resolved, record.executor, executors);
+    if (record.executor === 'queue') {
+      const { runOfSettings } = await import('../../queue/pipeline-stages.js');
+      const queued_run = runOfSettings(resolved.settings, 'pipeline');
+      await serially(() => keep({ ...get(id), queued_run }));
+    }
     return runAttempt({
       files,
       attempt: record.attempt ?? '',
       number: record.attempts,
-      steps: stepsOf(files, resolved.audit),
+      steps,
       signal: own.controller.signal,
       graceMs,
-      started: (pid) => {
-        own.pid = pid;
-      },
+      pids: own.pids,
     });
   };
 
-  const endAttempt = async (id: string, end: AttemptEnd | null, error: unknown): Promise<void> => {
+  /**
+   * Takes a job's run out of the queue when that is wanted, not only the process that follows it.
+   * @returns what becomes of `queued_run`, and why it could not be taken out
+   */
+  const leaveQueue = async (id: string, end: AttemptEnd | null): Promise<LeftQueue> => {
+    const { queued_run, state } = get(id);
+    // What came to its end is in the queue no more.
+    if (queued_run === null || (end !== null && (end.complete || end.step !== 'run'))) return LEFT;
+    if (state !== 'cancelling') return { queued_run, problem: null };
+    try {
+      const atWork = await takeOut(executors, queued_run, graceMs);
+      if (atWork > 0) log.info(`${id}: out of the queue; ${atWork} part(s) still in work end by themselves`);
+      return LEFT;
+    } catch (error) {
+      const problem = `its run ${queued_run} could not be taken out of the queue: ${firstLine(error)}`;
+      log.warn(`${id}: ${problem}`);
+      return { queued_run, problem };
+    }
+  };
+
+  /** Ends a job that is being cancelled and has no process here: its run is in the queue. Never throws. */
+  const cancelElsewhere = async (record: JobRecord): Promise<void> => {
+    const { id } = record;
+    active.set(id, { controller: new AbortController(), pids: new Set() });
+    const { queued_run, problem } = await leaveQueue(id, null);
+    try {
+      await serially(() =>
+        change(id, { kind: 'exit', code: null }, { queued_run, error: problem, attempt: null }),
+      );
+      log.info(`${id}: cancelled`);
+    } catch (error) {
+      log.warn(`${id}: its end could not be written down: ${firstLine(error)}`);
+    } finally {
+      active.delete(id);
+    }
+  };
+
+  const endAttempt = async (
+    id: string,
+    end: AttemptEnd | null,
+    error: unknown,
+    left: LeftQueue,
+  ): Promise<void> => {
+    // It may have been cancelled after the look that said it is not.
+    const isLate = get(id).state === 'cancelling' && left.queued_run !== null && left.problem === null;
+    const { queued_run, problem } = isLate ? await leaveQueue(id, end) : left;
     const jobLog = logOf(id);
     await jobLog.refresh();
     const record = get(id);
     const patch: Partial<JobRecord> = {
       attempt: null,
+      queued_run,
       exit_code: end?.code ?? null,
       progress: end?.complete === true ? completed(jobLog.progress()) : jobLog.progress(),
       totals: await totalsOfJob(parts, record.parts),
@@ -242,6 +300,7 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
     const why = end?.complete === true ? null : whyFailed(end, error, jobLog.lastWords());
     const ended = await change(id, { kind: 'exit', code: end?.code ?? null }, patch);
     if (ended.state === 'failed' && why !== null) await keep({ ...ended, error: why });
+    if (ended.state === 'cancelled' && problem !== null) await keep({ ...ended, error: problem });
     queue = leave(queue, id);
     log.info(`${id}: ${ended.state}`);
   };
@@ -251,8 +310,14 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
     // A process that is only just starting finds another attempt in job.json, and ends.
     await store.save({ ...record, attempt: randomBytes(8).toString('hex') });
     const stopped = await stopAnnounced(store.files(record.id).folder, graceMs);
-    const state = nextState(record.state, { kind: 'hand-back' }) ?? record.state;
-    const back = { ...inState(record, state, new Date().toISOString(), true), attempt: null };
+    // Its run goes on in the queue until it is taken out.
+    const isElsewhere = record.state === 'cancelling' && record.queued_run !== null;
+    const state = isElsewhere
+      ? record.state
+      : (nextState(record.state, { kind: 'hand-back' }) ?? record.state);
+    const back = isElsewhere
+      ? { ...record, attempt: null }
+      : { ...inState(record, state, new Date().toISOString(), true), attempt: null };
     await store.save(back);
     log.info(
       `${record.id}: was ${record.state}, now ${state}${stopped > 0 ? '; its process was stopped' : ''}`,
@@ -265,6 +330,7 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
   }
   const waiting = [...records.values()].filter(({ state }) => state === 'queued').sort(byQueueOrder);
   for (const { id } of waiting) queue = enqueue(queue, id);
+  for (const record of records.values()) if (record.state === 'cancelling') launch(cancelElsewhere(record));
   pump();
 
   const newest = (): string => [...records.keys()].reduce((last, id) => (id > last ? id : last), '');
@@ -291,21 +357,22 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
       if (active.has(id)) return logOf(id).progress();
       return record.progress ?? noProgress(record.stages);
     },
-    pids: () => [...active.values()].flatMap(({ pid }) => pid ?? []),
+    pids: () => [...active.values()].flatMap(({ pids }) => [...pids]),
     async submit(submission) {
       if (stopping) throw new ServiceError(503, 'stopping', 'the service is stopping; try again later');
       if (records.size >= MAX_JOBS) {
         throw new ServiceError(429, 'too-many-jobs', `${MAX_JOBS} jobs are kept; delete some that are done`);
       }
+      const { pipeline, name, executor = executors.usual } = submission;
+      requireExecutor(executors, executor);
       const { id, stages, parts: folders, reports, audit } = await resolve(submission);
-      const { pipeline, name } = submission;
       const text = typeof pipeline === 'string' ? pipeline : stringify(pipeline);
-      const steps = stepsOf(store.files(id), audit).map((step) => step.name);
       const record = newRecord({
         id,
         name: name ?? id,
         submitted: new Date().toISOString(),
-        stages: [...stages, ...steps.filter((step) => step !== 'run')],
+        executor,
+        stages: [...stages, ...(isAudited(audit) ? ['audit'] : [])],
         parts: [...folders],
         reports: [...reports],
       });
@@ -319,8 +386,10 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
     },
     cancel: (id) =>
       serially(async () => {
-        const record = await change(id, { kind: 'cancel' });
-        if (record.state === 'cancelled') queue = leave(queue, id);
+        const isElsewhere = get(id).queued_run !== null;
+        const record = await change(id, { kind: 'cancel', isElsewhere });
+        if (!active.has(id)) queue = leave(queue, id);
+        if (record.state === 'cancelling' && !active.has(id)) launch(cancelElsewhere(record));
         active.get(id)?.controller.abort();
         return record;
       }),
@@ -331,8 +400,18 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
         pump();
         return record;
       }),
-    remove: (id) =>
-      serially(async () => {
+    async remove(id) {
+      const { state: before, queued_run } = get(id);
+      // Workers must not go on writing into a folder that is gone.
+      if (!isActive(before) && queued_run !== null && executors.queue !== null) {
+        const atWork = await takeOut(executors, queued_run, REMOVE_MS);
+        if (atWork > 0) {
+          const wait = `${id}: ${atWork} part(s) are still in work in the queue; try again when they have ended`;
+          throw new ServiceError(409, 'wrong-state', wait);
+        }
+        await serially(() => keep({ ...get(id), queued_run: null }));
+      }
+      await serially(async () => {
         const { state } = get(id);
         if (isActive(state)) {
           throw new ServiceError(
@@ -346,7 +425,8 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
         records.delete(id);
         logs.delete(id);
         tell(id);
-      }),
+      });
+    },
     watch(id, listener) {
       const all = listeners.get(id) ?? new Set<Listener>();
       listeners.set(id, all.add(listener));
@@ -364,6 +444,12 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
     },
   };
 }
+
+/** What leaving the queue came to: the run that may still be in it, and why. */
+interface LeftQueue extends Pick<JobRecord, 'queued_run'> {
+  readonly problem: string | null;
+}
+const LEFT: LeftQueue = { queued_run: null, problem: null };
 
 /** One line on why an attempt did not end well. */
 function whyFailed(end: AttemptEnd | null, error: unknown, lastWords: string | null): string {

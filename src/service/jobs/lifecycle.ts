@@ -20,7 +20,8 @@ export type JobAction =
   | { readonly kind: 'exit'; readonly code: number | null }
   /** Its process was stopped for the service's sake, or was lost: it goes on later. */
   | { readonly kind: 'hand-back' }
-  | { readonly kind: 'cancel' }
+  /** `isElsewhere`: its run is in a queue, from which it is to be taken first. */
+  | { readonly kind: 'cancel'; readonly isElsewhere?: boolean }
   | { readonly kind: 'retry' };
 
 /** Exit code of a command that set input aside and went on. */
@@ -41,7 +42,7 @@ export function nextState(state: JobState, action: JobAction): JobState | null {
       if (state === 'cancelling') return 'cancelled';
       return state === 'running' ? 'queued' : null;
     case 'cancel':
-      if (state === 'queued') return 'cancelled';
+      if (state === 'queued') return action.isElsewhere === true ? 'cancelling' : 'cancelled';
       return state === 'running' ? 'cancelling' : null;
     case 'retry':
       return state === 'failed' || state === 'cancelled' || state === 'quarantined' ? 'queued' : null;

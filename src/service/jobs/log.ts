@@ -1,6 +1,7 @@
 import { type FileHandle, open } from 'node:fs/promises';
+import { createJobProgress } from './array-progress.js';
 import { createPartEvents, type PartEvents } from './parts.js';
-import { foldEvent, type LogEvent, noProgress, type Progress } from './progress.js';
+import type { LogEvent, Progress } from './progress.js';
 import type { BrokenShard } from './quarantine.js';
 
 export interface LogLine {
@@ -41,14 +42,14 @@ export function openLog(path: string, stages: readonly string[]): JobLog {
   const offsets: number[] = [0];
   let lines = 0;
   let end = 0;
-  let progress = noProgress(stages);
+  const progress = createJobProgress(stages);
   let lastWords: string | null = null;
   const parts = createPartEvents();
   let broken = new Map<string, BrokenShard>();
   let reading: Promise<boolean> | null = null;
 
   const note = (event: LogEvent): void => {
-    progress = foldEvent(progress, event);
+    progress.add(event);
     parts.add(event);
     const { shard, reason, detail, message } = event;
     if (event.event === 'attempt') {
@@ -77,7 +78,7 @@ export function openLog(path: string, stages: readonly string[]): JobLog {
 
   return {
     lines: () => lines,
-    progress: () => progress,
+    progress: progress.read,
     parts,
     brokenShards: () => [...broken.values()],
     lastWords: () => lastWords,

@@ -23,29 +23,34 @@ const MADE_BY: Readonly<Record<string, PartView['kind']>> = {
 /** Parts remembered of one log. */
 const MAX_PARTS = 100_000;
 
+/** A part that was begun. `by` is the process of an array that is at it. */
+interface Begun extends Pick<PartView, 'kind' | 'shard' | 'part'> {
+  readonly by: unknown;
+}
+
 export function createPartEvents(): PartEvents {
-  const begun = new Map<
-    string,
-    { readonly kind: PartView['kind']; readonly shard: string; readonly part: number }
-  >();
+  const begun = new Map<string, Begun>();
   const took = new Map<string, number>();
-  let kind: PartView['kind'] | undefined;
+  /** What the stage in work makes: of each process of an array, or of the only one. */
+  const kinds = new Map<unknown, PartView['kind'] | undefined>();
   return {
     add(event) {
+      const { array_index: by, shard, part, seconds } = event;
       if (event.event === 'attempt' || event.event === 'stage') {
-        begun.clear();
-        kind = MADE_BY[String(event['kind'])];
+        if (typeof by !== 'number') kinds.clear();
+        for (const [key, one] of begun) if (typeof by !== 'number' || one.by === by) begun.delete(key);
+        if (kinds.size < MAX_PARTS) kinds.set(by, MADE_BY[String(event['kind'])]);
       }
-      const { shard, part, seconds } = event;
+      const kind = kinds.get(by);
       if (kind === undefined || typeof shard !== 'string' || typeof part !== 'number') return;
       const key = keyOf(kind, shard, part);
-      if (event.event === 'part-started' && begun.size < MAX_PARTS) begun.set(key, { kind, shard, part });
+      if (event.event === 'part-started' && begun.size < MAX_PARTS) begun.set(key, { kind, shard, part, by });
       if (event.event === 'part-given-up') begun.delete(key);
       if (event.event !== 'part-done') return;
       begun.delete(key);
       if (typeof seconds === 'number' && took.size < MAX_PARTS) took.set(key, seconds);
     },
-    running: () => [...begun.values()],
+    running: () => [...begun.values()].map(({ kind, shard, part }) => ({ kind, shard, part })),
     seconds: (of, shard, part) => took.get(keyOf(of, shard, part)) ?? null,
   };
 }

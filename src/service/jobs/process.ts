@@ -16,7 +16,7 @@ import { isRunning, type ProcessIdentity, startOfProcess } from '../../storage/p
 import { type JobFiles, jobFiles } from './job-files.js';
 
 const ENTRY = fileURLToPath(new URL('./process-main.js', import.meta.url));
-const ANNOUNCED = /^\.process-[0-9a-f]+\.json$/;
+const ANNOUNCED = /^\.process-[0-9a-f]+(?:-\d+)?\.json$/;
 /** Time between two looks at a process that is not our child. */
 const LOOK_MS = 50;
 
@@ -37,6 +37,16 @@ export interface JobProcess {
   kill(): void;
 }
 
+/** Which of an array's processes one is, and how it is started. */
+export interface ProcessPlace {
+  /** Null for the only one. */
+  readonly index: number | null;
+  /** Command that the process's command line goes behind; empty for none. */
+  readonly launcher: readonly string[];
+}
+
+const ALONE: ProcessPlace = { index: null, launcher: [] };
+
 /**
  * Starts one command of an attempt.
  * @param attempt what job.json says the attempt is; the process ends at once when it says something else
@@ -45,12 +55,14 @@ export async function startProcess(
   files: JobFiles,
   attempt: string,
   args: readonly string[],
+  { index, launcher }: ProcessPlace = ALONE,
 ): Promise<JobProcess> {
   const log = await open(files.log, 'a');
   const output = await open(files.output, 'a');
   let child: ChildProcess;
   try {
-    child = spawn(process.execPath, [ENTRY, files.folder, attempt, ...args], {
+    const place = [String(index ?? ''), JSON.stringify(launcher)];
+    child = spawn(process.execPath, [ENTRY, files.folder, attempt, ...place, ...args], {
       cwd: files.folder,
       detached: true,
       stdio: ['ignore', output.fd, log.fd],
@@ -64,7 +76,7 @@ export async function startProcess(
     child.on('error', () => resolve({ code: null, signal: 'not started' }));
     child.on('exit', (code, signal) => resolve({ code, signal }));
   }).then(async (end) => {
-    await rm(announcement(files.folder, attempt), { force: true });
+    await rm(announcement(files.folder, attempt, index), { force: true });
     return end;
   });
   return {
@@ -81,27 +93,32 @@ export async function startProcess(
  * @returns how many there were
  */
 export async function stopAnnounced(folder: string, graceMs: number): Promise<number> {
-  let stopped = 0;
-  for (const name of await readdir(folder)) {
-    if (!ANNOUNCED.test(name)) continue;
-    const path = join(folder, name);
-    const found = await readAnnouncement(path);
-    if (found !== null && (await isRunning(found))) {
-      stopped++;
-      send(found.pid, 'SIGINT');
-      const end = Date.now() + graceMs;
-      while ((await isRunning(found)) && Date.now() < end) await wait(LOOK_MS);
-      if (await isRunning(found)) send(-found.pid, 'SIGKILL');
-      while (await isRunning(found)) await wait(LOOK_MS);
-    }
-    await rm(path, { force: true });
+  const names = (await readdir(folder)).filter((name) => ANNOUNCED.test(name));
+  const stopped = await Promise.all(names.map((name) => stopOne(join(folder, name), graceMs)));
+  return stopped.filter((was) => was).length;
+}
+
+async function stopOne(path: string, graceMs: number): Promise<boolean> {
+  const found = await readAnnouncement(path);
+  const was = found !== null && (await isRunning(found));
+  if (was) {
+    send(found.pid, 'SIGINT');
+    const end = Date.now() + graceMs;
+    while ((await isRunning(found)) && Date.now() < end) await wait(LOOK_MS);
+    if (await isRunning(found)) send(-found.pid, 'SIGKILL');
+    while (await isRunning(found)) await wait(LOOK_MS);
   }
-  return stopped;
+  await rm(path, { force: true });
+  return was;
 }
 
 /** Called in the process itself: announces it, then tells whether it is still wanted. */
-export async function announce(folder: string, attempt: string): Promise<boolean> {
-  const path = announcement(folder, attempt);
+export async function announce(
+  folder: string,
+  attempt: string,
+  index: number | null = null,
+): Promise<boolean> {
+  const path = announcement(folder, attempt, index);
   const self: ProcessIdentity = { pid: process.pid, started: await startOfProcess(process.pid) };
   await writeFile(`${path}.half`, JSON.stringify(self));
   await rename(`${path}.half`, path);
@@ -111,7 +128,8 @@ export async function announce(folder: string, attempt: string): Promise<boolean
   return wanted;
 }
 
-const announcement = (folder: string, attempt: string): string => join(folder, `.process-${attempt}.json`);
+const announcement = (folder: string, attempt: string, index: number | null): string =>
+  join(folder, `.process-${attempt}${index === null ? '' : `-${index}`}.json`);
 
 async function readAnnouncement(path: string): Promise<ProcessIdentity | null> {
   try {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { EXECUTORS } from './executors.js';
 import { JOB_STATES, type JobState } from './lifecycle.js';
 import { progressSchema } from './progress.js';
 
@@ -37,6 +38,10 @@ export const jobRecordSchema = z.object({
   attempts: z.int().min(0),
   /** Of the attempt in work: its processes announce themselves by it. Null when none may be at work. */
   attempt: z.string().nullable(),
+  /** Who makes its parts. Jobs of before there was a choice have none in their file. */
+  executor: z.enum(EXECUTORS).default('local'),
+  /** Its run that may be in the queue; null when none is. */
+  queued_run: z.string().nullable().default(null),
   exit_code: z.int().nullable(),
   /** One line. */
   error: z.string().nullable(),
@@ -55,10 +60,13 @@ export type JobRecord = Readonly<z.infer<typeof jobRecordSchema>>;
 const MAX_TRANSITIONS = 200;
 
 export function newRecord(
-  job: Pick<JobRecord, 'id' | 'name' | 'submitted' | 'stages' | 'parts' | 'reports'>,
+  job: Pick<JobRecord, 'id' | 'name' | 'submitted' | 'stages' | 'parts' | 'reports'> &
+    Partial<Pick<JobRecord, 'executor'>>,
 ): JobRecord {
   return {
     version: 1,
+    executor: 'local',
+    queued_run: null,
     ...job,
     state: 'queued',
     transitions: [{ state: 'queued', at: job.submitted }],

@@ -1,5 +1,14 @@
 import { z } from 'zod';
-import { jobDetail, jobList, jobParameters, listQuery, logPage, logQuery, submission } from '../api.js';
+import {
+  executorList,
+  jobDetail,
+  jobList,
+  jobParameters,
+  listQuery,
+  logPage,
+  logQuery,
+  submission,
+} from '../api.js';
 import { type App, failures } from '../http/app.js';
 import type { Submission } from '../jobs/jobs.js';
 import type { RouteContext } from './context.js';
@@ -8,12 +17,13 @@ import { detailOf, summaryOf } from './views.js';
 /** A submission as the jobs take it. */
 export const submitted = (body: z.output<typeof submission>): Submission => ({
   name: body.name,
+  executor: body.executor,
   pipeline: 'pipeline' in body ? body.pipeline : body.settings,
 });
 
 /** Submitting, listing, looking at, cancelling, retrying and deleting jobs. */
 export function jobRoutes(app: App, context: RouteContext): void {
-  const { jobs, store, planner, submissions } = context;
+  const { jobs, store, planner, submissions, executors } = context;
   const tags = ['jobs'];
   const rateLimit = { max: submissions, timeWindow: 60_000 };
 
@@ -40,6 +50,18 @@ export function jobRoutes(app: App, context: RouteContext): void {
         next: found.length > page.length ? (page.at(-1)?.id ?? null) : null,
       };
     },
+  );
+
+  app.get(
+    '/v1/executors',
+    {
+      schema: {
+        tags,
+        summary: 'Executors that a submission may name, and the one of those that name none',
+        response: { 200: executorList, ...failures() },
+      },
+    },
+    async () => ({ executors: [...executors.names], default: executors.usual }),
   );
 
   app.post(

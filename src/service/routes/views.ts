@@ -10,12 +10,13 @@ import { endedAt, type JobRecord, startedAt } from '../jobs/record.js';
 import type { JobStore } from '../jobs/store.js';
 
 export function summaryOf(jobs: Jobs, record: JobRecord): JobSummary {
-  const { id, name, state, submitted, error } = record;
+  const { id, name, state, executor, submitted, error } = record;
   const progress = jobs.progress(id);
   return {
     id,
     name,
     state,
+    executor,
     submitted,
     started: startedAt(record),
     ended: isFinal(state) ? endedAt(record) : null,

@@ -2,6 +2,7 @@
 import type { z } from 'zod';
 import type {
   ArtifactList,
+  executorList,
   JobDetail,
   jobList,
   logPage,
@@ -16,6 +17,7 @@ export type { JobDetail, JobSummary } from '#tokensieve/service/api.js';
 export type { ModelFacts } from '#tokensieve/service/scoring/schemas.js';
 export type { ArtifactList, PartsPage, ScoredText };
 
+export type Executors = z.output<typeof executorList>;
 export type JobList = z.output<typeof jobList>;
 export type JobState = JobDetail['state'];
 export type Progress = JobDetail['progress'];

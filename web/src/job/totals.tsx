@@ -36,5 +36,6 @@ export function JobTimes({ job }: { readonly job: JobDetail }): JSX.Element {
     words.push(`took ${duration((Date.parse(job.ended) - Date.parse(job.started)) / 1000)}`);
   }
   if (job.attempts > 1) words.push(`attempt ${job.attempts}`);
+  if (job.executor !== 'local') words.push(`executor ${job.executor}`);
   return <p class="note">{words.join(' · ')}</p>;
 }

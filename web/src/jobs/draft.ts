@@ -4,6 +4,8 @@ import { EXAMPLE } from './example.js';
 export interface Draft {
   readonly name: string;
   readonly pipeline: string;
+  /** Empty for the service's own choice. */
+  readonly executor: string;
 }
 
 const KEY = 'tokensieve-draft';
@@ -12,12 +14,13 @@ export function loadDraft(): Draft {
   try {
     const saved = JSON.parse(sessionStorage.getItem(KEY) ?? 'null') as Partial<Draft> | null;
     if (typeof saved?.name === 'string' && typeof saved.pipeline === 'string') {
-      return { name: saved.name, pipeline: saved.pipeline };
+      const { name, pipeline, executor } = saved;
+      return { name, pipeline, executor: typeof executor === 'string' ? executor : '' };
     }
   } catch {
     // A damaged draft is no draft.
   }
-  return { name: '', pipeline: EXAMPLE };
+  return { name: '', pipeline: EXAMPLE, executor: '' };
 }
 
 export const saveDraft = (draft: Draft): void => sessionStorage.setItem(KEY, JSON.stringify(draft));

@@ -1,16 +1,20 @@
 import type { JSX } from 'preact';
 import { useRef, useState } from 'preact/hooks';
-import { ApiError, postJson } from '../api/request.js';
-import type { JobDetail, Planned } from '../api/types.js';
+import { ApiError, getJson, postJson } from '../api/request.js';
+import type { Executors, JobDetail, Planned } from '../api/types.js';
 import { explain, Problem } from '../common/notice.js';
+import { usePolled } from '../common/polled.js';
 import { Listing } from '../common/scrolled.js';
 import { jobHref } from '../route.js';
 import { type Draft, forgetDraft, loadDraft, saveDraft } from './draft.js';
 import { EXAMPLE } from './example.js';
+import { EXECUTOR_WORDS } from './executor-words.js';
 import { fieldOf } from './refusal.js';
 
+type Field = 'name' | 'pipeline';
+
 interface Refusal {
-  readonly field: keyof Draft | null;
+  readonly field: Field | null;
   readonly message: string;
 }
 
@@ -20,6 +24,14 @@ export function SubmitForm(): JSX.Element {
   const [busy, setBusy] = useState<'plan' | 'start' | null>(null);
   const [planned, setPlanned] = useState<Planned | null>(null);
   const [refusal, setRefusal] = useState<Refusal | null>(null);
+  const offered = usePolled<Executors>(
+    'executors',
+    (signal) => getJson('/v1/executors', signal),
+    () => null,
+  );
+  const executors = offered.data?.executors ?? [];
+  /** What is written down may be of another service. */
+  const executor = executors.find((one) => one === draft.executor) ?? offered.data?.default;
   const fields = { name: useRef<HTMLInputElement>(null), pipeline: useRef<HTMLTextAreaElement>(null) };
 
   const change = (part: Partial<Draft>): void => {
@@ -35,7 +47,11 @@ export function SubmitForm(): JSX.Element {
     setRefusal(null);
     try {
       const name = draft.name.trim();
-      return await postJson<T>(path, { ...(name === '' ? {} : { name }), pipeline: draft.pipeline });
+      return await postJson<T>(path, {
+        ...(name === '' ? {} : { name }),
+        ...(executor === undefined ? {} : { executor }),
+        pipeline: draft.pipeline,
+      });
     } catch (error) {
       const aboutInput = error instanceof ApiError && [400, 413, 415, 422].includes(error.status);
       const field = aboutInput ? fieldOf(error.message) : null;
@@ -58,8 +74,7 @@ export function SubmitForm(): JSX.Element {
     forgetDraft();
     location.hash = jobHref(job.id);
   };
-  const problemOf = (field: keyof Draft): string | null =>
-    refusal?.field === field ? refusal.message : null;
+  const problemOf = (field: Field): string | null => (refusal?.field === field ? refusal.message : null);
 
   return (
     <form class="submit" onSubmit={(event) => void start(event)} aria-labelledby="submit-title">
@@ -106,6 +121,23 @@ export function SubmitForm(): JSX.Element {
       <div id="job-pipeline-problem">
         {problemOf('pipeline') !== null && <Problem>{problemOf('pipeline')}</Problem>}
       </div>
+
+      {executors.length > 1 && (
+        <>
+          <label for="job-executor">Executor</label>
+          <select
+            id="job-executor"
+            value={executor}
+            onChange={(event) => change({ executor: event.currentTarget.value })}
+          >
+            {executors.map((one) => (
+              <option key={one} value={one}>
+                {EXECUTOR_WORDS[one]}
+              </option>
+            ))}
+          </select>
+        </>
+      )}
 
       <div class="buttons">
         <button type="button" disabled={busy !== null} onClick={() => void plan()}>
