@@ -103,7 +103,8 @@ describe('a job of an array of two processes', { timeout: 600_000 }, () => {
     const done = await until(askAgain, id, 'quarantined', 'failed', 'done');
     expect(done, second.output()).toMatchObject({ state: 'quarantined', attempts: 2, executor: 'array' });
     expect(outputsOf(id)).toEqual(expected);
-    expect(done.progress).toMatchObject({ parts: manifestsOf(expected).length - 1 });
+    expect(done.progress.parts_done).toBe(done.progress.parts);
+    expect(done.progress.parts).toBeGreaterThan(8);
     expect(readdirSync(folderOf(id)).filter((name) => name.startsWith('.'))).toEqual([]);
 
     // Cancelled, both end; the finished parts stay.
