@@ -99,10 +99,12 @@ export function queuedStage(id: string, data: unknown): QueuedStage {
 /** Names a run by what it does: the same stages twice are one run. */
 export const runId = (stages: readonly JsonObject[]): string => hashJson(stages as never).slice(0, 16);
 export const stageId = (run: string, index: number): string => `${run}.${index}`;
-/** The run of a job, by its id. */
-export const runOfJob = (id: string): string => id.slice(0, id.indexOf('.'));
 export const partId = (stage: string, shard: string, part: number | null): string =>
   `${stage}.${createHash('sha256').update(shard).digest('hex').slice(0, 16)}.${part ?? 'all'}`;
+/** The run of a job, by its id. */
+export const runOfJob = (id: string): string => id.slice(0, id.indexOf('.'));
+/** Whether a job may take hours, by its id: a stage, or a jsonl shard as a whole. */
+export const isLongJob = (id: string): boolean => /^[^.]+\.\d+$|\.all$/.test(id);
 
 /** Attempts and order of a job. Finished parts leave the queue: their manifests say it; failed ones stay, with the reason. */
 export function jobOptions({ attempts, backoff, priority }: QueueRules, kind: 'stage' | 'part'): JobsOptions {

@@ -5,7 +5,7 @@
  */
 import { setTimeout as wait } from 'node:timers/promises';
 import { type JobType, type Queue, UnrecoverableError } from 'bullmq';
-import { runOfJob } from './jobs.js';
+import { isLongJob, runOfJob } from './jobs.js';
 
 /** How long a mark stays; nothing of a run is in work for longer without having seen it. */
 const MARK_SECONDS = 7 * 86_400;
@@ -16,10 +16,13 @@ const AT_ONCE = 100;
 /** Time between two looks at what is still in work. */
 const LOOK_MS = 250;
 
-/** Stages before their parts: a stage whose last part goes is handed out again. */
-const RESTING: readonly (readonly JobType[])[] = [
+/**
+ * Where jobs may lie. Stages go before their parts: a stage whose last part goes is handed out again. Of those in work,
+ * the ones without a lock go, which are of workers that died.
+ */
+const STATES: readonly (readonly JobType[])[] = [
   ['waiting-children'],
-  ['wait', 'prioritized', 'delayed', 'failed', 'completed'],
+  ['wait', 'prioritized', 'delayed', 'failed', 'completed', 'active'],
 ];
 
 /** A job of a run that was removed: it ends, leaves nothing behind, and is not tried again. */
@@ -58,7 +61,7 @@ export async function removeRun(queue: Queue, run: string, patience = 0): Promis
   let jobs = 0;
   for (const until = Date.now() + patience; ; await wait(LOOK_MS)) {
     let taken = 0;
-    for (const states of RESTING) taken += await removeResting(queue, run, states);
+    for (const states of STATES) taken += await removeUnlocked(queue, run, states);
     jobs += taken;
     const { length: at_work } = await inWork(queue, run);
     // Once more after the last one: a stage may have added parts before it saw the mark.
@@ -67,17 +70,17 @@ export async function removeRun(queue: Queue, run: string, patience = 0): Promis
 }
 
 /**
- * Makes room for a run that is put in again after it was removed: waits until no worker is at a stage of it, which would
- * take the new one for the old, and takes the mark away.
+ * Makes room for a run that is put in again after it was removed: waits until no worker is at a long job of it, which
+ * has perhaps seen the mark and would end the new one for the old, and takes the mark away. A part in work is taken over
+ * by the new run, since it ends as it would have ended.
  */
 export async function forgetRemoval(queue: Queue, run: string, signal?: AbortSignal): Promise<void> {
   if (!(await isRemoved(queue, run))) return;
   for (;;) {
     signal?.throwIfAborted();
     await removeRun(queue, run);
-    const stages = (await inWork(queue, run)).filter((id) => /^[0-9a-f]+\.\d+$/.test(id));
-    if (stages.length === 0) break;
-    await wait(LOOK_MS);
+    if (!(await inWork(queue, run)).some(isLongJob)) break;
+    await wait(LOOK_MS, undefined, { ...(signal && { signal }) });
   }
   await (await queue.getBackend().client).del(markOf(queue, run));
 }
@@ -87,7 +90,7 @@ async function inWork(queue: Queue, run: string): Promise<readonly string[]> {
   return (await queue.getRanges(['active'], 0, -1)).filter((id) => runOfJob(id) === run);
 }
 
-async function removeResting(queue: Queue, run: string, states: readonly JobType[]): Promise<number> {
+async function removeUnlocked(queue: Queue, run: string, states: readonly JobType[]): Promise<number> {
   const own: string[] = [];
   for (const state of states) {
     for (let from = 0; ; from += PAGE) {
@@ -99,7 +102,7 @@ async function removeResting(queue: Queue, run: string, states: readonly JobType
   let removed = 0;
   for (let from = 0; from < own.length; from += AT_ONCE) {
     const some = own.slice(from, from + AT_ONCE);
-    // One that a worker has taken meanwhile is locked, and stays.
+    // One that a worker is at is locked, and stays: 0.
     const gone = await Promise.all(some.map((id) => queue.remove(id, { removeChildren: false })));
     removed += gone.reduce((sum, one) => sum + one, 0);
   }

@@ -12,7 +12,7 @@ import {
 import { fatalError, firstLine, TokensieveError, usageError } from '../errors.js';
 import type { EventSink } from '../run/events.js';
 import type { QueuePlace } from './connection.js';
-import { PART_JOB, partData, type QueuedStage, queuedStage, runOfJob, spreadBackoff } from './jobs.js';
+import { isLongJob, PART_JOB, partData, type QueuedStage, queuedStage, runOfJob, spreadBackoff } from './jobs.js';
 import { closeQueue, openQueue } from './open-queue.js';
 import { type Performer, UnfitWorker } from './performer.js';
 import { isRemoved, RunRemoved } from './remove-run.js';
@@ -63,14 +63,13 @@ export async function runQueueWorker(options: QueueWorkerOptions): Promise<void>
 
   const processor = async (job: Job, token = ''): Promise<unknown> => {
     inWork++;
-    const run = runOfJob(job.id ?? '');
+    const { id = '' } = job;
+    const run = runOfJob(id);
     /** A Redis that is away tells nothing, and whoever asks it next says so. */
     const removed = (): Promise<boolean> => isRemoved(queue, run).catch(() => false);
     const dropped = new AbortController();
     const signal = AbortSignal.any([giveUp.signal, dropped.signal]);
-    // A part of a parquet shard ends by itself; a stage, or a jsonl shard as a whole, may take hours.
-    const isLong = job.name !== PART_JOB || (job.data as { readonly part?: unknown }).part === null;
-    const looking = isLong
+    const looking = isLongJob(id)
       ? setInterval(() => void removed().then((gone) => gone && dropped.abort(new RunRemoved())), REMOVED_MS)
       : undefined;
     try {

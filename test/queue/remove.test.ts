@@ -69,12 +69,13 @@ describe.skipIf(redisServerPath === null)('a run that is removed', { timeout: 30
     it('leaves nothing in the queue, gets no further part, and is made to its end when it is put in again', async () => {
       const { file, out } = inputs.pipeline('removed', ['score']);
       const { file: kept, out: keptOut } = inputs.pipeline('kept', ['score']);
-      const worker = start(startWorker(redis));
+      const run = runOfSettings(await readPipelineFile(file), file);
       const following = start(startInQueue(redis, ['enqueue', file, '--follow']));
-      await following.seen('part-done');
+      while ((await queue.getJobCountByTypes('prioritized')) === 0) await wait(50);
       // Another run waits behind it, and stays.
       await queueCommand(redis, 'enqueue', kept, '--priority', '5000');
-      const run = runOfSettings(await readPipelineFile(file), file);
+      const worker = start(startWorker(redis));
+      await worker.seen('part-started');
       const removed = await removeRun(queue, run, 60_000);
       expect(removed).toMatchObject({ run, at_work: 0 });
       expect(removed.jobs).toBeGreaterThan(1);
@@ -98,6 +99,19 @@ describe.skipIf(redisServerPath === null)('a run that is removed', { timeout: 30
       expect(digestFolder(out)).toEqual(expected);
       const planned = again.events.find(({ event }) => event === 'planned');
       expect(planned?.['done']).toBeGreaterThan(0);
+    });
+
+    it('is taken out though its worker was killed and nobody else is there', async () => {
+      const { file } = inputs.pipeline('deserted', ['score']);
+      const worker = start(startWorker(redis));
+      const { stdout } = await queueCommand(redis, 'enqueue', file);
+      const run = /^run (\w+)/.exec(stdout)?.[1] ?? '';
+      await worker.seen('part-started');
+      worker.child.kill('SIGKILL');
+      await worker.outcome;
+      // Its part is its own until the lease is up.
+      expect(await removeRun(queue, run, 60_000)).toMatchObject({ at_work: 0 });
+      expect(await queue.getJobCounts(...STATES)).toEqual(EMPTY);
     });
 
     it('is named by the id that status prints, or by its file; other names are refused', async () => {
@@ -175,6 +189,45 @@ describe.skipIf(redisServerPath === null)('a run that is removed', { timeout: 30
       expect(await removeRun(queue, runId(stages), 30_000)).toMatchObject({ at_work: 0 });
       expect(await counts()).toEqual(EMPTY);
       expect(did).toEqual([expect.stringContaining('its run was removed from the queue')]);
+    });
+
+    it('has its parts in work taken over when it is put in again, and makes none of them twice', async () => {
+      const stages = [{ name: 'score', score: { shards: ['x.parquet'], reference: 'm', out: 'o' } }];
+      const began: number[] = [];
+      const made = new Set<number>();
+      let end = (): void => undefined;
+      const mayEnd = new Promise<void>((resolve) => {
+        end = resolve;
+      });
+      const performer: Partial<Performer> = {
+        plan: async () => ({
+          left: [0, 1, 2]
+            .filter((part) => !made.has(part))
+            .map((part) => ({ shard: 'x.parquet', part, fingerprint: 'f' })),
+          told: none,
+          broken: 0,
+          quarantined: false,
+        }),
+        part: async (_stage, { part }) => {
+          began.push(part ?? -1);
+          await mayEnd;
+          made.add(part ?? -1);
+          return { parts: 1, tokens: 1, text_bytes: 1 };
+        },
+        finish: async () => undefined,
+      };
+      await workerHere(performer);
+      await enqueueRun(queue, stages, rules);
+      while (began.length < 2) await wait(20);
+      expect(await removeRun(queue, runId(stages))).toMatchObject({ jobs: 2, at_work: 2 });
+      await enqueueRun(queue, stages, rules);
+      // Another worker plans it, and is at the third part; then all of them end.
+      await workerHere(performer);
+      while (began.length < 3) await wait(20);
+      end();
+      while ((await queue.getJobCountByTypes('completed')) === 0) await wait(20);
+      expect(await counts()).toEqual({ ...EMPTY, completed: 1 });
+      expect(began.sort()).toEqual([0, 1, 2]);
     });
 
     it('adds no part of a plan that was being made', async () => {
