@@ -1,8 +1,8 @@
 import type { Stage } from '../config/stages.js';
-import { enqueueRun, followRun, stageSettings } from '../queue/enqueue.js';
+import { enqueueRun, followRun } from '../queue/enqueue.js';
 import type { QueueRules } from '../queue/jobs.js';
 import { closeQueue, openQueue } from '../queue/open-queue.js';
-import { stagesOfRun } from '../queue/pipeline-stages.js';
+import { stageSettings, stagesOfRun } from '../queue/pipeline-stages.js';
 import { chooseStages, type StageChoice } from '../run/run-stages.js';
 import type { Command } from './command.js';
 import { EXIT, withInterrupt } from './exit.js';

@@ -1,7 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { Job, type Queue, QueueEvents } from 'bullmq';
 import { z } from 'zod';
-import type { Stage } from '../config/stages.js';
 import type { JsonObject } from '../dataset/canonical-json.js';
 import type { PartPlace } from '../dataset/part-files.js';
 import { fatalError, firstLine } from '../errors.js';
@@ -23,12 +22,6 @@ export interface QueuedRun {
   /** `at-work`: it was in the queue already, and was left alone. */
   readonly state: 'added' | 'at-work';
 }
-
-/** Stages as jobs carry them: a pipeline file's own form. */
-export const stageSettings = (stages: readonly Stage[]): JsonObject[] =>
-  stages.map(
-    ({ name, kind, settings }) => JSON.parse(JSON.stringify({ name, [kind]: settings })) as JsonObject,
-  );
 
 /**
  * Puts a pipeline into the queue. Only its first stage is added: what parts it has, and which of them are left, the
@@ -145,12 +138,14 @@ export async function followRun(options: FollowOptions): Promise<{ readonly quar
     while (index < stages.length) {
       signal.throwIfAborted();
       try {
-        const job = await Job.fromId(queue, stageId(run, index));
+        const id = stageId(run, index);
+        // In this order: what is over by its state has a result when it is read.
+        const state = await queue.getJobState(id);
+        const job = await Job.fromId(queue, id);
         if (job === undefined) {
           // A next stage is added before its predecessor counts as done: this one was there.
           await refuse(queue, run);
-          const { state } = await putIn(queue, stages, rules);
-          if (state === 'added') {
+          if ((await putIn(queue, stages, rules)).state === 'added') {
             sink({ event: 'warning', message: 'the queue has lost the run; it was put in again' });
             index = 0;
             told = '';
@@ -158,7 +153,6 @@ export async function followRun(options: FollowOptions): Promise<{ readonly quar
         } else {
           const planned = progressSchema.safeParse(job.progress);
           const key = `${index} ${JSON.stringify(planned.data?.planned ?? null)}`;
-          const state = await job.getState();
           if (planned.success && key !== told) {
             const { name, kind, ...counts } = planned.data.planned;
             sink({ event: 'stage', name, kind });

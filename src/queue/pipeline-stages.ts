@@ -1,9 +1,15 @@
 import { parsePipeline, type Settings } from '../config/load.js';
 import type { Pipeline } from '../config/pipeline.js';
 import { isStaged, parseStages, type Stage } from '../config/stages.js';
+import type { JsonObject } from '../dataset/canonical-json.js';
 import { weightedFolder } from '../dataset/part-files.js';
-import { stageSettings } from './enqueue.js';
 import { runId } from './jobs.js';
+
+/** Stages as jobs carry them: a pipeline file's own form. */
+export const stageSettings = (stages: readonly Stage[]): JsonObject[] =>
+  stages.map(
+    ({ name, kind, settings }) => JSON.parse(JSON.stringify({ name, [kind]: settings })) as JsonObject,
+  );
 
 /** A single run as the stages that it is. */
 export function stagesOfRun({ select, ...score }: Pipeline): readonly Stage[] {

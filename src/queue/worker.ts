@@ -12,7 +12,15 @@ import {
 import { fatalError, firstLine, TokensieveError, usageError } from '../errors.js';
 import type { EventSink } from '../run/events.js';
 import type { QueuePlace } from './connection.js';
-import { isLongJob, PART_JOB, partData, type QueuedStage, queuedStage, runOfJob, spreadBackoff } from './jobs.js';
+import {
+  isLongJob,
+  PART_JOB,
+  partData,
+  type QueuedStage,
+  queuedStage,
+  runOfJob,
+  spreadBackoff,
+} from './jobs.js';
 import { closeQueue, openQueue } from './open-queue.js';
 import { type Performer, UnfitWorker } from './performer.js';
 import { isRemoved, RunRemoved } from './remove-run.js';

@@ -10,15 +10,22 @@ export interface ProcessIdentity {
 
 /** Whether this very process still runs. */
 export async function isRunning({ pid, started }: ProcessIdentity): Promise<boolean> {
-  try {
-    process.kill(pid, 0);
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
+  if (!isThere(pid)) return false;
   const { state, started: now } = await statOf(pid);
   // A zombie has ended; only its parent has not been told yet.
   if (state === 'Z' || state === 'X') return false;
-  return now === '' || started === '' || now === started;
+  // Not to be read: on this system, or because it has gone since the first look.
+  if (now === '') return isThere(pid);
+  return started === '' || now === started;
+}
+
+/** Whether there is a process of this number. */
+function isThere(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
 }
 
 /** The process's start time, or '' on systems that do not tell. */

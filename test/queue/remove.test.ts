@@ -9,7 +9,6 @@ import { closeQueue, openQueue } from '#tokensieve/queue/open-queue.js';
 import type { Performer } from '#tokensieve/queue/performer.js';
 import { runOfSettings } from '#tokensieve/queue/pipeline-stages.js';
 import { removeRun } from '#tokensieve/queue/remove-run.js';
-import { runQueueWorker } from '#tokensieve/queue/worker.js';
 import { digestFolder, runCli } from '../support/cli.js';
 import { temporaryFolder } from '../support/quickstart.js';
 import { redisServerPath, startRedis, type TestRedis } from '../support/redis.js';
@@ -21,6 +20,7 @@ import {
   startWorker,
   type Worker,
 } from './run-in-queue.js';
+import { workersHere } from './worker-here.js';
 
 const STATES = [
   'active',
@@ -33,7 +33,7 @@ const STATES = [
 ] as const;
 const EMPTY = Object.fromEntries(STATES.map((state) => [state, 0]));
 
-describe.skipIf(redisServerPath === null)('a run that is removed', { timeout: 300_000 }, () => {
+describe.skipIf(redisServerPath === null)('a run that is removed', { timeout: 600_000 }, () => {
   let redis: TestRedis;
   let queue: Queue;
   beforeAll(async () => {
@@ -60,7 +60,7 @@ describe.skipIf(redisServerPath === null)('a run that is removed', { timeout: 30
       const { file, out } = inputs.pipeline('local', ['score']);
       expect((await runCli(['run', file, '--log', 'none'])).code).toBe(3);
       expected = digestFolder(out);
-    });
+    }, 600_000);
     afterEach(async () => {
       for (const { child } of started) child.kill('SIGKILL');
       await Promise.all(started.splice(0).map(({ outcome }) => outcome));
@@ -129,44 +129,8 @@ describe.skipIf(redisServerPath === null)('a run that is removed', { timeout: 30
   describe('from a worker that is at a stage of it', () => {
     const rules = { attempts: 3, backoff: 0, priority: 1000, replace: false };
     const none = { shards: 1, parts: 3, done: 0, text_bytes: 0, done_bytes: 0 };
-    const ends: (() => Promise<void>)[] = [];
-
-    /** A worker in this process. What takes hours in earnest waits here until it is told to stop. */
-    async function workerHere(performer: Partial<Performer>): Promise<string[]> {
-      const did: string[] = [];
-      const unused = async (): Promise<never> => {
-        throw new Error('not expected');
-      };
-      const stop = new AbortController();
-      const ended = runQueueWorker({
-        place: queuePlace(redis.url),
-        performer: {
-          plan: unused,
-          finish: unused,
-          part: unused,
-          single: unused,
-          close: async () => undefined,
-          ...performer,
-        },
-        parts: 2,
-        lease: 5,
-        takeovers: 1,
-        grace: 0,
-        untilEmpty: false,
-        sink: (event) => void ('message' in event && did.push(event.message)),
-        signal: stop.signal,
-      });
-      ends.push(async () => {
-        stop.abort();
-        await ended;
-      });
-      return did;
-    }
+    const workerHere = workersHere(() => queuePlace(redis.url));
     const counts = () => queue.getJobCounts(...STATES);
-
-    afterEach(async () => {
-      for (const end of ends.splice(0)) await end();
-    });
 
     it('stops a stage that runs once, and adds none after it', async () => {
       const stages = [

@@ -69,8 +69,18 @@ describe('a service', () => {
     expect(await refused('array')).toEqual([400, 'no-executor', expect.stringContaining('array: { count')]);
     expect((await refused('cloud')).slice(0, 2)).toEqual([400, 'bad-request']);
     // What launches processes is the operator's alone.
-    const launched = await ask('POST', '/v1/jobs', { pipeline: EMPTY_PIPELINE, launcher: ['sh'] });
-    expect(launched.status).toBe(400);
+    const forbidden = [
+      ...[{ launcher: ['sh'] }, { array: { count: 1, launcher: ['sh'] } }, { queue: 'other' }],
+      ...[{ redis: 'redis://127.0.0.1' }, { pipeline: `${EMPTY_PIPELINE}launcher: [sh]\n` }],
+      ...[{ pipeline: `${EMPTY_PIPELINE}redis: redis://127.0.0.1\n`, executor: 'local' }],
+    ];
+    for (const more of forbidden) {
+      const { status, body } = await ask('POST', '/v1/jobs', { pipeline: EMPTY_PIPELINE, ...more });
+      expect([status, body.error.code], JSON.stringify(more)).toEqual([
+        400,
+        expect.stringMatching(/^bad-(request|settings)$/),
+      ]);
+    }
     await expect(serviceHere({ executor: 'queue' })).rejects.toThrow(/TOKENSIEVE_REDIS_URL/);
     await expect(serviceHere({ executor: 'array' })).rejects.toThrow(/array: \{ count/);
     const other = await serviceHere({ executor: 'array', array: { count: 2 } });
@@ -178,12 +188,9 @@ describe.skipIf(redisServerPath === null)('a job of the queue', { timeout: 600_0
     expect((await ask('POST', `/v1/jobs/${id}/cancel`)).body.state).toBe('cancelling');
     const cancelled = await until(ask, id, 'cancelled', 'quarantined');
     expect(cancelled).toMatchObject({ state: 'cancelled', error: null });
+    // Nothing waits and nothing is in work: what is not made now is not made.
     expect(await left()).toBe(0);
-    const made = begun();
-    const some = manifestsOf(outputsOf(id)).length;
-    expect(some).toBeLessThan(manifestsOf(expected).length);
-    await wait(3_000);
-    expect([begun(), manifestsOf(outputsOf(id)).length]).toEqual([made, some]);
+    expect(manifestsOf(outputsOf(id)).length).toBeLessThan(manifestsOf(expected).length);
 
     expect((await ask('POST', `/v1/jobs/${id}/retry`)).status).toBe(200);
     expect(await until(ask, id, 'quarantined', 'failed')).toMatchObject({ state: 'quarantined' });

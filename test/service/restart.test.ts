@@ -56,7 +56,7 @@ const scoring = smallJob({ select: undefined });
 const scoredOnly = (digests: Record<string, string>) =>
   Object.fromEntries(Object.entries(digests).filter(([name]) => name.startsWith('scored/')));
 
-describe('a service that is killed mid-job', () => {
+describe('a service that is killed mid-job', { timeout: 600_000 }, () => {
   it('finds the process that lives on, stops it, and goes on to the same bytes', async () => {
     const first = await startService(root);
     const id = await submit(asking(first.url));
@@ -109,7 +109,7 @@ describe('a service that is killed mid-job', () => {
   });
 });
 
-describe('a service that is killed again and again', () => {
+describe('a service that is killed again and again', { timeout: 600_000 }, () => {
   it('never has two processes at one job, and comes to the same bytes', async () => {
     let service = await startService(root);
     const id = await submit(asking(service.url), scoring);
@@ -142,7 +142,7 @@ function seededRandom(seed: number): () => number {
   };
 }
 
-describe('a service that is asked to stop mid-job', () => {
+describe('a service that is asked to stop mid-job', { timeout: 600_000 }, () => {
   it('hands the job back, ends streams, and goes on at the next start', async () => {
     const first = await startService(root);
     const ask = asking(first.url);
@@ -173,7 +173,7 @@ describe('a service that is asked to stop mid-job', () => {
   });
 });
 
-describe('a root', () => {
+describe('a root', { timeout: 600_000 }, () => {
   it('has one service', async () => {
     const service = await startService(root);
     const { code, stderr } = await runCli(['serve', '--root', root, '--port', '0']);

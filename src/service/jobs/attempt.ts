@@ -1,20 +1,8 @@
-import { existsSync } from 'node:fs';
 import { appendFile, open, writeFile } from 'node:fs/promises';
 import { setTimeout as wait } from 'node:timers/promises';
-import type { Settings } from '../../config/load.js';
-import type { AuditCall, ResolvedPipeline } from '../pipeline/resolve.js';
-import { type ExecutorName, type Executors, requireExecutor } from './executors.js';
 import type { JobFiles } from './job-files.js';
 import { type Ended, type ProcessPlace, startProcess } from './process.js';
-
-/** One command of an attempt: `run` or what stands for it, then `audit` where there is something to audit. */
-export interface Step {
-  readonly name: 'array' | 'run' | 'audit';
-  /** Command lines of the processes that do it, at once. */
-  readonly calls: readonly (readonly string[])[];
-  /** Command that each of them goes behind; empty for none. */
-  readonly launcher: readonly string[];
-}
+import type { Step } from './steps.js';
 
 export interface AttemptOptions {
   readonly files: JobFiles;
@@ -35,60 +23,6 @@ export interface AttemptEnd extends Ended {
   readonly complete: boolean;
   /** Step that the end is of. */
   readonly step: string;
-}
-
-const AUDIT_COMMAND = new URL('../../cli/audit.js', import.meta.url);
-
-/** Whether there is an audit after the run. */
-export const isAudited = (audit: AuditCall | null): audit is AuditCall =>
-  audit !== null && existsSync(AUDIT_COMMAND);
-
-const LOG = ['--log', 'json', '--log-every', '1'] as const;
-
-/**
- * The commands of a job, in order.
- * @throws TokensieveError (usage) `no-executor` when the service does not offer the job's executor any more
- */
-export function stepsOf(
-  files: JobFiles,
-  { audit, settings }: Pick<ResolvedPipeline, 'audit' | 'settings'>,
-  executor: ExecutorName,
-  executors: Executors,
-): Step[] {
-  requireExecutor(executors, executor);
-  const steps: Step[] = [];
-  const run = ['run', files.resolved, ...LOG];
-  const { queue, array } = executors;
-  if (executor === 'queue' && queue !== null) {
-    const follow = ['enqueue', files.resolved, '--follow', '--queue', queue.queue, ...LOG];
-    steps.push({ name: 'run', calls: [follow], launcher: [] });
-  } else {
-    if (executor === 'array' && array !== null && beginsWithParts(settings)) {
-      const calls = Array.from({ length: array.count }, (_, index) => [
-        ...run,
-        ...['--array-index', String(index), '--array-count', String(array.count)],
-      ]);
-      steps.push({ name: 'array', calls, launcher: array.launcher });
-    }
-    steps.push({ name: 'run', calls: [run], launcher: [] });
-  }
-  if (isAudited(audit)) {
-    const { shards, tokenizer } = audit;
-    const call = [
-      ...['audit', audit.run, '--out', files.audit, '--log', 'json'],
-      ...(shards.length > 0 ? ['--shards', ...shards] : []),
-      ...(tokenizer === null ? [] : ['--tokenizer', tokenizer]),
-    ];
-    steps.push({ name: 'audit', calls: [call], launcher: [] });
-  }
-  return steps;
-}
-
-/** Whether an array has anything to do: it makes the stages of parts at a pipeline's head. */
-function beginsWithParts(settings: Settings): boolean {
-  const { stages } = settings as { readonly stages?: readonly object[] };
-  if (stages === undefined) return true;
-  return stages.slice(0, 1).some((stage) => 'pack' in stage || 'score' in stage);
 }
 
 /** Runs the commands one after another until one does not end well. Exit code 3 (quarantined input) is remembered. */
