@@ -6,9 +6,9 @@ import { stageSettings, stagesOfRun } from '../queue/pipeline-stages.js';
 import { chooseStages, type StageChoice } from '../run/run-stages.js';
 import type { Command } from './command.js';
 import { EXIT, withInterrupt } from './exit.js';
-import { logEveryOption, logOption } from './options.js';
+import { logOption } from './options.js';
 import { type Job, jobFrom, scoringOptions, stageOptions } from './pipeline-options.js';
-import { LOG_EVERY, type LogKind, openProgress } from './progress.js';
+import { LOG_EVERY, type LogKind, logEveryOption, openProgress } from './progress.js';
 import { placeFrom, queueOptions } from './queue-options.js';
 import { replaceOption } from './score.js';
 

@@ -3,7 +3,6 @@ import type { Flag } from '../config/flags.js';
 import { usageError } from '../errors.js';
 import { arrayShare } from '../run/array-share.js';
 import type { Share } from '../run/share.js';
-import { LOG_EVERY } from './progress.js';
 
 /**
  * Flags as yargs options. Defaults are shown in the help but never set by yargs: a flag that was not given must
@@ -30,16 +29,6 @@ export const logOption = {
     choices: ['auto', 'bar', 'json', 'none'] as const,
     default: 'auto' as const,
     description: 'Progress on stderr: a bar on a terminal, JSON lines otherwise',
-    group: 'Output:',
-  },
-};
-
-export const logEveryOption = {
-  'log-every': {
-    type: 'number' as const,
-    requiresArg: true,
-    default: LOG_EVERY,
-    description: 'Seconds between two progress lines of --log json',
     group: 'Output:',
   },
 };

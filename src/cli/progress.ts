@@ -17,6 +17,16 @@ const QUARANTINE_SHOWN = 20;
 /** Time between two progress lines of a log, in seconds. */
 export const LOG_EVERY = 5;
 
+export const logEveryOption = {
+  'log-every': {
+    type: 'number' as const,
+    requiresArg: true,
+    default: LOG_EVERY,
+    description: 'Seconds between two progress lines of --log json',
+    group: 'Output:',
+  },
+};
+
 /**
  * Where a run's events go: a bar on a terminal, one JSON object a line otherwise. Always stderr.
  * @param every seconds between two progress lines of a log
