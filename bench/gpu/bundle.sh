@@ -3,9 +3,9 @@
 # torch and transformers for the rival), but neither Node nor a network: Node, ONNX Runtime with its CUDA provider, the
 # build, and the packages that it loads. In pieces, each far below what is commonly moved in one go.
 #
-#   bench/gpu/bundle.sh OUT [PIECES]     then copy OUT there and run:   bash OUT/run.sh --out RESULTS
+#   bench/gpu/bundle.sh OUT PIECES     then copy OUT there and run:   bash OUT/run.sh --out RESULTS
 #
-# PIECES: a folder with `core/` and `cuda/` as MAKE_BUNDLE makes them: Node and onnxruntime-node packed by xz in `core`, the
+# PIECES: a folder with `core/` and `cuda/` as pieces.sh makes them: Node and onnxruntime-node packed by xz in `core`, the
 # CUDA provider in `cuda`, `unpack.py` in each. Needs npm, node, python3, xz.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)

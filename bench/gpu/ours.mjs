@@ -13,13 +13,13 @@ export const flopsOf = ({ flopsPerToken }, length) =>
   flopsPerToken.matmul + flopsPerToken.attentionPerContextToken * length;
 
 /** The scoring graph of a checkpoint for batches of one shape. */
-export function prepare(folder, { device, precision, rows, length, cache }) {
+export function prepare(folder, { device, precision, rows, length, cache, headProduct }) {
   return prepareModel(folder, {
     device,
     attention: 'across',
     entropy: false,
     cacheFolder: cache,
-    ...(device === 'cuda' && { precision, batch: { rows, length } }),
+    ...(device === 'cuda' && { precision, batch: { rows, length }, headProduct }),
   });
 }
 

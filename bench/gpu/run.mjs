@@ -2,7 +2,7 @@
  * Everything that is asked of a card, in one command: README.md here.
  *
  *   node bench/gpu/run.mjs [--device cuda|cpu] [--python python3] [--sizes 135m,1.1b] [--only score,parity,…] [--out FOLDER]
- *     [--lengths 1024,2048,4096] [--batch-tokens N] [--precision bf16] [--seconds 3] [--budget 480] [--work FOLDER]
+ *     [--lengths 1024,2048,4096] [--batch-tokens N] [--precision bf16] [--head-product float32|mixed] [--seconds 3] [--budget 480] [--work FOLDER]
  *     [--shards FILES --tokenizer FILE] [--losses FOLDER] [--tiny] [--perturb]
  */
 import { fork, spawnSync } from 'node:child_process';
@@ -34,6 +34,7 @@ const { values } = parseArgs({
     lengths: { type: 'string' },
     'batch-tokens': { type: 'string' },
     precision: { type: 'string' },
+    'head-product': { type: 'string', default: 'float32' },
     seconds: { type: 'string' },
     budget: { type: 'string', default: '480' },
     out: { type: 'string', default: 'runs/bench-gpu' },
@@ -142,6 +143,7 @@ function runJob(phase, size, seconds, precision) {
   const job = {
     ...{ phase, size, shape, work, lengths, train, device: values.device, cache: join(work, 'cache') },
     precision: precision ?? values.precision ?? (values.device === 'cuda' ? 'bf16' : 'fp32'),
+    headProduct: values['head-product'],
     batchTokens: Number(values['batch-tokens'] ?? batchTokens),
     parity: { rows: parityRows, length: lengths[Math.floor(lengths.length / 2)] },
     seconds: Number(values.seconds ?? plan.seconds),

@@ -118,6 +118,7 @@ export function tableOf({ machine, records }) {
       [
         'model',
         'objective',
+        'type',
         'tokens a step',
         'step s',
         'whole step',
@@ -134,6 +135,7 @@ export function tableOf({ machine, records }) {
           ...[
             r.size,
             r.objective,
+            r.precision,
             count(r.tokens_a_step),
             two(r.step_s),
             r.measured ? 'measured' : 'predicted',

@@ -1,7 +1,9 @@
 /** Whole optimiser steps over random rows: forward, backward, clipping, AdamW. Needs a built dist/. */
+import { emulated } from '../../dist/onnx/emulate.js';
 import { encodeModel, toModelProto } from '../../dist/onnx/proto.js';
+import { SCALER } from '../../dist/train/graph/loss-scale.js';
 import { buildStepGraph } from '../../dist/train/graph/step.js';
-import { dataInputs } from '../../dist/train/graph/step-settings.js';
+import { dataInputs, floatTypes, SCALING } from '../../dist/train/graph/step-settings.js';
 import { emptyVectors } from '../../dist/train/parameters.js';
 import { openTrainingSession } from '../../dist/train/session.js';
 
@@ -14,23 +16,34 @@ export const OBJECTIVES = {
 /**
  * @param model as `openTrainingModel` gives it
  * @param {{ objective: 'clm' | 'live', rows: number, length: number, accumulate: number }} shape
- * @param {{ device: string, threads: number }} machine
+ * @param {{ device: string, threads: number, precision?: 'fp32' | 'fp16' | 'bf16' }} machine 16 bits are emulated on a CPU
  * @returns `batch` makes random data of one step; `step` takes a step on it and gives its metrics
  */
-export async function openTrainingStep(model, { objective, rows, length, accumulate }, { device, threads }) {
+export async function openTrainingStep(
+  model,
+  { objective, rows, length, accumulate },
+  { device, threads, precision = 'fp32' },
+) {
   const { decoder, parameters, has } = model;
   const settings = {
     ...{ rows, accumulate, length, severalSteps: false, attention: 'across', divisor: 'weight', clip: 1 },
     ...{ objective: OBJECTIVES[objective], adamw: { beta1: 0.9, beta2: 0.95 } },
-    form: device === 'cpu' ? 'fused' : 'plain',
+    ...(precision === 'fp32'
+      ? { form: device === 'cpu' ? 'fused' : 'plain' }
+      : { form: 'grouped', float: floatTypes[precision] }),
+    ...(precision === 'fp16' && { scaling: { ...SCALING, epsilon: 1e-8 } }),
   };
+  const built = buildStepGraph(decoder, parameters, has, settings);
   const session = await openTrainingSession({
-    step: encodeModel(toModelProto(buildStepGraph(decoder, parameters, has, settings))),
+    step: encodeModel(toModelProto(device === 'cpu' ? emulated(built) : built)),
     losses: null,
     state: {
       weights: await model.initialWeights(),
       firstMoment: emptyVectors(parameters),
       secondMoment: emptyVectors(parameters),
+      ...(precision === 'fp16' && {
+        scaler: Float64Array.from(SCALER, (name) => (name === 'loss_scale' ? 2 ** 16 : 0)),
+      }),
     },
     device,
     threads,

@@ -31,12 +31,17 @@ const cast = (from: Value, to: Value, type: keyof typeof typeNumbers): Node => (
 type Half = 'float16' | 'bfloat16';
 const isHalf = (type: TensorType | undefined): type is Half => type === 'float16' || type === 'bfloat16';
 
-/** The graph with float32 in the place of float16 and bfloat16, inputs and outputs included, rounded where they were. */
-export function emulated(graph: Graph): Graph {
-  return rewritten(graph, typesOf(graph));
+/**
+ * The graph with float32 in the place of float16 and bfloat16, inputs and outputs included, rounded where they were.
+ * @param rounds whether a value that a node makes is rounded: to see what it costs, some may be left as they are
+ */
+export function emulated(graph: Graph, rounds: Rounds = () => true): Graph {
+  return rewritten(graph, typesOf(graph), rounds);
 }
 
-function rewritten(graph: Graph, types: ReadonlyMap<Value, TensorType>): Graph {
+type Rounds = (node: Node, output: Value) => boolean;
+
+function rewritten(graph: Graph, types: ReadonlyMap<Value, TensorType>, wanted: Rounds): Graph {
   const halfOf = (value: Value): Half | null => {
     const type = types.get(value);
     return value !== '' && isHalf(type) ? type : null;
@@ -52,16 +57,24 @@ function rewritten(graph: Graph, types: ReadonlyMap<Value, TensorType>): Graph {
     const attributes = Object.fromEntries(
       Object.entries(node.attributes).map(([name, attribute]) => [
         name,
-        attribute.kind === 'graph' ? subgraph(rewritten(attribute.value, types)) : attribute,
+        attribute.kind === 'graph' ? subgraph(rewritten(attribute.value, types, wanted)) : attribute,
       ]),
     );
     const { dtype: _dtype, ...products } = attributes;
     const plain =
       node.op === 'GemmFloat8' ? { op: 'Gemm', domain: '', attributes: products } : { attributes };
     const rounds = !moving.has(node.op) && !hasGraph(node);
-    const made = node.outputs.map((output) => ({ output, half: rounds ? halfOf(output) : null }));
-    if (node.op === 'Cast' && made[0] !== undefined && made[0].half !== null) {
-      const { output, half } = made[0];
+    const made = node.outputs.map((output) => ({
+      output,
+      half: rounds && wanted(node, output) ? halfOf(output) : null,
+    }));
+    const [only] = made;
+    if (node.op === 'Cast' && only !== undefined && halfOf(only.output) !== null) {
+      const { output, half } = only;
+      if (half === null) {
+        nodes.push(cast(node.inputs[0] ?? '', output, 'float32'));
+        continue;
+      }
       nodes.push(cast(node.inputs[0] ?? '', `${output}.rounded`, half));
       nodes.push(cast(`${output}.rounded`, output, 'float32'));
       continue;

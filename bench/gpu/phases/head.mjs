@@ -18,8 +18,8 @@ export async function head(job, { watch, emit, timeLeft }) {
       const folder = join(job.work, `head-${vocabulary}-${layers}`);
       const own = { vocab_size: vocabulary, num_hidden_layers: layers, tie_word_embeddings: true };
       await writeRandomLlama(folder, { ...shape, ...own });
-      const { device, precision, cache } = job;
-      const model = await prepare(folder, { device, precision, rows, length, cache });
+      const { device, precision, cache, headProduct } = job;
+      const model = await prepare(folder, { device, precision, rows, length, cache, headProduct });
       const opened = await openModels([model], device, precision);
       const batch = makeBatch(rows, length, vocabulary);
       const timed = await timeCalls(() => modes.one(opened.sessions, batch), job.seconds / 2, watch);

@@ -52,9 +52,9 @@ async function lossesElsewhere(
 
 const floatsOf = (file) => new Float32Array(Uint8Array.from(readFileSync(file)).buffer);
 
-async function lossesHere(folder, ids, { device, precision, parity: { rows, length }, cache }) {
+async function lossesHere(folder, ids, { device, precision, parity: { rows, length }, cache, headProduct }) {
   const perCall = Math.min(rows, 4);
-  const model = await prepare(folder, { device, precision, rows: perCall, length, cache });
+  const model = await prepare(folder, { device, precision, rows: perCall, length, cache, headProduct });
   const opened = await openModels([model], device, precision);
   try {
     const losses = new Float32Array(rows * (length - 1));

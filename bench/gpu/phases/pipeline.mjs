@@ -14,7 +14,8 @@ export async function pipeline(job, { watch, emit, checkpoints, corpus, timeLeft
   const { shards, tokenizer, kind } = await corpus();
   const length = job.lengths[Math.floor(job.lengths.length / 2)];
   const rows = rowsOf(job.batchTokens, length);
-  const settings = { device: job.device, precision: job.precision, rows, length, cache: job.cache };
+  const { device, precision, cache } = job;
+  const settings = { device, precision, rows, length, cache };
   const models = [await prepare(folders.reference, settings), await prepare(folders.current, settings)];
   const opened = await openModels(models, job.device, job.precision);
   const batch = makeBatch(rows, length, models[0].info.vocabularySize);

@@ -6,7 +6,8 @@ export async function score(job, { watch, emit, timeLeft, checkpoints, shares })
   const folders = await checkpoints(job.size);
   for (const length of job.lengths) {
     const rows = rowsOf(job.batchTokens, length);
-    const settings = { device: job.device, precision: job.precision, rows, length, cache: job.cache };
+    const { device, precision, cache, headProduct } = job;
+    const settings = { device, precision, rows, length, cache, headProduct };
     const began = performance.now();
     const models = [await prepare(folders.reference, settings), await prepare(folders.current, settings)];
     const opened = await openModels(models, job.device, job.precision);

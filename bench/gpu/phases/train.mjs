@@ -28,7 +28,7 @@ export async function train(job, { watch, emit, checkpoints, tokenizer, timeLeft
   emit({ what: 'bus', state_bytes: 3 * 4 * parameters, ...bus });
   for (const objective of Object.keys(OBJECTIVES)) {
     const stepOf = (accumulate) =>
-      openStep(model, { objective, rows, length, accumulate }, job.device).then(async (opened) => {
+      openStep(model, { objective, rows, length, accumulate }, job).then(async (opened) => {
         try {
           return await opened.time(watch);
         } finally {
@@ -44,7 +44,14 @@ export async function train(job, { watch, emit, checkpoints, tokenizer, timeLeft
     const seconds = measured?.seconds ?? predicted;
     const rate = (micros * microTokens) / seconds;
     emit({
-      ...{ objective, rows, length, parameters, tokens_a_step: micros * microTokens },
+      ...{
+        objective,
+        precision: job.precision,
+        rows,
+        length,
+        parameters,
+        tokens_a_step: micros * microTokens,
+      },
       ...{ tokens_per_s: rate, measured: measured !== null, step_s: seconds },
       ...shares(6 * parameters * rate),
       ...{ micro_s: micro, once_a_step_s: once, share_once_a_step: once / seconds },
@@ -54,8 +61,9 @@ export async function train(job, { watch, emit, checkpoints, tokenizer, timeLeft
 }
 
 /** A session that has taken one step; `time` takes another. */
-async function openStep(model, shape, device) {
-  const opened = await openTrainingStep(model, shape, { device, threads: availableParallelism() });
+async function openStep(model, shape, { device, precision }) {
+  const machine = { device, precision, threads: availableParallelism() };
+  const opened = await openTrainingStep(model, shape, machine);
   const step = async () => {
     const data = opened.batch();
     const began = performance.now();
