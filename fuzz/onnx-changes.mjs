@@ -57,6 +57,8 @@ const OPS = [
 ];
 
 function changeMessage(draw, message) {
+  // Of a graph without inputs, say.
+  if (message === undefined || message === null) return;
   const keys = Object.keys(message).filter((key) => key !== '$typeName' && key !== '$unknown');
   if (keys.length === 0) return;
   const key = draw.pick(keys);

@@ -192,7 +192,7 @@ export function make(draw) {
         0,
         draw.pick([
           merge,
-          Array.isArray(merge) ? [...merge].reverse() : merge.split(' ').reverse().join(' '),
+          Array.isArray(merge) ? [...merge].reverse() : String(merge).split(' ').reverse().join(' '),
           'a',
           'a b c',
           ['a'],

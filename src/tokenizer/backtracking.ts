@@ -5,6 +5,8 @@
  * real tokenizers are too (`\s*[\r\n]+`).
  */
 
+import { afterClass, afterEscape, afterGroupHead, quantifierPattern } from './pattern-syntax.js';
+
 /** Repetitions without a small bound that one alternative may hold: patterns in use have at most two. */
 const MAX_REPEATS = 2;
 /** Optional items of one alternative. */
@@ -37,7 +39,7 @@ const opened = (): Group => ({
  */
 export function whyItBacktracks(source: string): string | null {
   const stack: Group[] = [opened()];
-  const quantifier = /[*+?]|\{(\d*)(,?)(\d*)\}/y;
+  const quantifier = quantifierPattern();
   let at = 0;
   while (at < source.length) {
     const group = stack.at(-1);
@@ -111,33 +113,4 @@ function bound(found: RegExpExecArray): number {
   if (text === '*' || text === '+') return Number.POSITIVE_INFINITY;
   if (comma === '') return Number(least);
   return most === '' || most === undefined ? Number.POSITIVE_INFINITY : Number(most);
-}
-
-/** Behind `(?:`, `(?=`, `(?<!`, `(?<name>`, `(?i:` and the like, whose `?` is no quantifier. */
-function afterGroupHead(source: string, at: number): number {
-  const head = /\((?:\?(?:<[^>=!]*>|<?[=!]|[:>~]|[a-zA-Z-]*:?))?/y;
-  head.lastIndex = at;
-  return at + (head.exec(source)?.[0].length ?? 1);
-}
-
-/** Behind a character class, classes within it and `]` as its first member too. */
-function afterClass(source: string, at: number): number {
-  let depth = 0;
-  for (let i = at; i < source.length; i++) {
-    const char = source.charAt(i);
-    if (char === '\\') i++;
-    else if (char === '[') {
-      depth++;
-      if (source.charAt(i + 1) === '^') i++;
-      if (source.charAt(i + 1) === ']') i++;
-    } else if (char === ']' && --depth === 0) return i + 1;
-  }
-  return source.length;
-}
-
-/** Behind an escape; the braces of `\p{L}` and `\x{41}` are no quantifier. */
-function afterEscape(source: string, at: number): number {
-  const escaped = /\\(?:[pPxu]\{[^}]*\}|[\s\S])?/y;
-  escaped.lastIndex = at;
-  return at + (escaped.exec(source)?.[0].length ?? 1);
 }

@@ -58,6 +58,31 @@ function brokenWalk(
   return null;
 }
 
+/**
+ * What may be left of a text after the table: without the characters that begin an entry replaced by nothing.
+ * @param charsmap one that `whyBrokenCharsmap` lets through
+ */
+export function vanishingIn(charsmap: unknown): (text: string) => string {
+  const bytes = Buffer.from(String(charsmap), 'base64');
+  const unitAt = (index: number): number => bytes.readUInt32LE(WORD * (1 + index));
+  const texts = bytes.subarray(WORD + bytes.readUInt32LE(0));
+  const begins = (text: Uint8Array): boolean => {
+    let at = offsetOf(unitAt(0)) >>> 0;
+    for (const byte of text) {
+      at = (at ^ byte) >>> 0;
+      const unit = unitAt(at);
+      if (labelOf(unit) !== byte) return false;
+      at = (at ^ offsetOf(unit)) >>> 0;
+      if (hasLeaf(unit) && (texts[placeIn(unitAt(at))] ?? 0) === 0) return true;
+    }
+    return false;
+  };
+  return (text) => {
+    const chars = [...text];
+    return chars.filter((_, i) => !begins(Buffer.from(chars.slice(i, i + 8).join('')))).join('');
+  };
+}
+
 function isUtf8(bytes: Uint8Array): boolean {
   try {
     new TextDecoder('utf-8', { fatal: true }).decode(bytes);

@@ -13,6 +13,14 @@ export interface Component {
   readonly [setting: string]: unknown;
 }
 
+/** The components of a normalizer or pre-tokenizer, its sequences opened. */
+export function flatten(component: Component | null): readonly Component[] {
+  if (component === null) return [];
+  if (component.type !== 'Sequence') return [component];
+  const members = component['normalizers'] ?? component['pretokenizers'];
+  return Array.isArray(members) ? members.flatMap((member: Component | null) => flatten(member)) : [];
+}
+
 /** A token that is looked for in the text before the model sees it. */
 export interface AddedToken {
   readonly id: number;

@@ -3,12 +3,12 @@ import { fatalError, usageError } from '../errors.js';
 import { type Boundaries, type BoundaryOverride, findBoundaries } from './boundaries.js';
 import { hashPrepared } from './canonical.js';
 import { type ControlTokens, type Prepared, prepare } from './control-tokens.js';
-import { readDefinition, tokenizerFile } from './definition.js';
+import { flatten, readDefinition, tokenizerFile } from './definition.js';
 import { type Binding, loadBinding, openNative } from './native.js';
 import { makeAligner } from './offsets.js';
 import { openPool } from './portable.js';
 import { type Recipe, recipeOf } from './recipe.js';
-import { flatten, refuseUnsound } from './soundness.js';
+import { refuseUnsound } from './soundness.js';
 import type { Encoding, Tokenizer, TokenizerEngine } from './tokenizer.js';
 
 export interface TokenizerSource {

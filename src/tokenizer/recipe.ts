@@ -1,5 +1,4 @@
-import type { AddedToken, Component, Definition } from './definition.js';
-import { flatten } from './soundness.js';
+import { type AddedToken, type Component, type Definition, flatten } from './definition.js';
 import { digitClass } from './unicode.js';
 import { GPT2_WORDS, portablePattern } from './words.js';
 

@@ -2,7 +2,8 @@ import { fatalError, type TokensieveError } from '../errors.js';
 import { whyItBacktracks } from './backtracking.js';
 import { BYTE_ALPHABET, bytePiece } from './bytes.js';
 import { whyBrokenCharsmap } from './charsmap.js';
-import type { Component, Definition } from './definition.js';
+import { type Component, type Definition, flatten } from './definition.js';
+import { whyItAborts } from './native-aborts.js';
 
 /**
  * Refuses definitions that would tokenize, but wrongly: pieces damaged on the way, text that would vanish without a
@@ -15,6 +16,7 @@ export function refuseUnsound(definition: Definition): void {
   refuseStrayAddedTokens(definition);
   refuseBacktracking(definition);
   refuseBrokenCharsmaps(definition);
+  refuseAborting(definition);
 }
 
 /**
@@ -120,6 +122,12 @@ function refuseBrokenCharsmaps({ path, normalizer }: Definition): void {
   }
 }
 
+/** After the tables are known to be whole. */
+function refuseAborting(definition: Definition): void {
+  const why = whyItAborts(definition);
+  if (why !== null) throw bad(definition.path, why);
+}
+
 /** Whether words reach the model in the byte alphabet. */
 export const isByteLevel = (component: Component | null): boolean =>
   flatten(component).some(({ type }) => type === 'ByteLevel');
@@ -130,13 +138,5 @@ const replacesSpaces = ({ type, pattern }: Component): boolean =>
   pattern !== null &&
   'String' in pattern &&
   pattern.String === ' ';
-
-/** The components of a normalizer or pre-tokenizer, its sequences opened. */
-export function flatten(component: Component | null): readonly Component[] {
-  if (component === null) return [];
-  if (component.type !== 'Sequence') return [component];
-  const members = component['normalizers'] ?? component['pretokenizers'];
-  return Array.isArray(members) ? members.flatMap((member: Component | null) => flatten(member)) : [];
-}
 
 const bad = (path: string, what: string): TokensieveError => fatalError('bad-tokenizer', `${path}: ${what}`);
