@@ -16,6 +16,8 @@ export function whyItAborts({ normalizer, preTokenizer, addedTokens }: Definitio
   for (const step of steps) {
     const why = step.type === 'Replace' ? whyEmpty(step) : null;
     if (why !== null) return why;
+    if (step.type === 'Prepend' && step['prepend'] === '')
+      return 'its normalizer puts an empty string before the text';
   }
   const gone = addedTokens.find(({ content, normalized }) => normalized && vanishes(content, steps));
   return gone === undefined

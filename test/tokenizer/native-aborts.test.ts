@@ -71,6 +71,7 @@ describe('definitions that end the process', () => {
     ],
     ['a token of a control character', { normalizer: { type: 'Nmt' }, token: '\u0001' }],
     ['a token that is removed', { normalizer: removes({ String: 'a' }), token: 'aa' }],
+    ['an empty string put before', { normalizer: { type: 'Prepend', prepend: '' } }],
     ['pieces of no length', { pre_tokenizer: { type: 'FixedLength', length: 0 } }],
   ])('%s: the library does, so it is refused', (_, parts) => {
     expect(libraryEnds(parts)).toBe(true);
