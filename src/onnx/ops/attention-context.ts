@@ -53,6 +53,16 @@ export interface AttentionContext {
   readonly masks: Map<number | null, Value>;
 }
 
+/** A form of causal attention. query [B, T, heads·headSize], key and value [B, T, kvHeads·headSize] → [B, T, heads·headSize]. */
+export type Attend = (
+  g: GraphBuilder,
+  query: Value,
+  key: Value,
+  value: Value,
+  shape: AttentionShape,
+  context: AttentionContext,
+) => Value;
+
 /** Added to a forbidden score: far below any score, and finite, so that a tile of nothing else stays defined. */
 export const forbidden = -1e30;
 

@@ -7,7 +7,7 @@
  * separate operators a block of them costs fewer bytes than casts to and fro.
  */
 import { contrib, float, type GraphBuilder, int, type Value } from '../graph.js';
-import type { AttentionContext, AttentionShape } from './attention-context.js';
+import type { Attend, AttentionContext, AttentionShape } from './attention-context.js';
 import { causalMask } from './attention-plain.js';
 import { narrow, widen } from './cast.js';
 import { transpose } from './shape.js';
@@ -212,14 +212,7 @@ class BlockedAttention {
  * Attention by blocks, recorded; it keeps its shares where rows are short. query [B, T, heads·headSize], key and value [B, T, kvHeads·headSize] →
  * [B, T, heads·headSize].
  */
-export function keptAttention(
-  g: GraphBuilder,
-  query: Value,
-  key: Value,
-  value: Value,
-  shape: AttentionShape,
-  context: AttentionContext,
-): Value {
+export const keptAttention: Attend = (g, query, key, value, shape, context) => {
   const attention = new BlockedAttention(g, [query, key, value], shape, context);
   const shares = attention.spans.map((span) => attention.shares(span));
   const output = attention.output(shares);
@@ -227,7 +220,7 @@ export function keptAttention(
     dOutput ? attention.gradients(output, dOutput, keepsShares(context) ? shares : null) : [],
   );
   return output;
-}
+};
 
 /** Records attention that was computed otherwise; its shares are computed again on the way back. */
 export function recordAttention(

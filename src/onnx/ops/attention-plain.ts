@@ -1,6 +1,6 @@
 /** Causal attention in standard operators: the whole square of scores, any head size, any device. */
 import { type GraphBuilder, int, type Value } from '../graph.js';
-import { type AttentionContext, type AttentionShape, forbidden } from './attention-context.js';
+import { type Attend, type AttentionContext, forbidden } from './attention-context.js';
 import { transpose } from './shape.js';
 
 /** Additive [T, T] or [B, 1, 1, T, T] mask: order in time, the window, and the documents. */
@@ -22,14 +22,7 @@ export function causalMask(g: GraphBuilder, window: number | null, context: Atte
 }
 
 /** query [B, T, heads·headSize], key and value [B, T, kvHeads·headSize] → [B, T, heads·headSize]. */
-export function plainAttention(
-  g: GraphBuilder,
-  query: Value,
-  key: Value,
-  value: Value,
-  shape: AttentionShape,
-  context: AttentionContext,
-): Value {
+export const plainAttention: Attend = (g, query, key, value, shape, context) => {
   const { kvHeads, headSize } = shape;
   const group = shape.heads / kvHeads;
   // [B, T, kvHeads, group, headSize], so that each key-value head meets its own queries by broadcasting.
@@ -42,4 +35,4 @@ export function plainAttention(
   const mixed = g.node('MatMul', [shares, heads(value, 1, [0, 2, 3, 1, 4])]);
   const rows = transpose(g, mixed, [0, 3, 1, 2, 4]);
   return g.node('Reshape', [rows, g.int64s([0, 0, shape.heads * headSize])]);
-}
+};

@@ -5,7 +5,13 @@
  */
 import { type GraphBuilder, subgraph, type Value } from '../graph.js';
 import { blockedRows } from './attention-blocks.js';
-import { type AttentionContext, type AttentionShape, fusedAttention, isFused } from './attention-context.js';
+import {
+  type Attend,
+  type AttentionContext,
+  type AttentionShape,
+  fusedAttention,
+  isFused,
+} from './attention-context.js';
 import { grouped, isGrouped } from './attention-cuda.js';
 import { keepsShares, keptAttention, recordAttention } from './attention-gradient.js';
 import { plainAttention } from './attention-plain.js';
@@ -20,14 +26,7 @@ export {
 } from './attention-context.js';
 
 /** query [B, T, heads·headSize], key and value [B, T, kvHeads·headSize] → [B, T, heads·headSize]. */
-export function causalAttention(
-  g: GraphBuilder,
-  query: Value,
-  key: Value,
-  value: Value,
-  shape: AttentionShape,
-  context: AttentionContext,
-): Value {
+export const causalAttention: Attend = (g, query, key, value, shape, context) => {
   if (context.form === 'grouped') return halfForms(g, query, key, value, shape, context);
   if (g.tape !== null && keepsShares(context)) return keptAttention(g, query, key, value, shape, context);
   const output = isFused(context, shape)
@@ -35,17 +34,10 @@ export function causalAttention(
     : plainAttention(g, query, key, value, shape, context);
   recordAttention(g, [query, key, value], output, shape, context);
   return output;
-}
+};
 
 /** In 16 bits where the fused operator fits, else in float32 by blocks. */
-function halfForms(
-  g: GraphBuilder,
-  query: Value,
-  key: Value,
-  value: Value,
-  shape: AttentionShape,
-  context: AttentionContext,
-): Value {
+const halfForms: Attend = (g, query, key, value, shape, context) => {
   if (isGrouped(g, shape, context)) {
     const output = grouped(g, { query, key, value }, shape, context, null);
     recordAttention(g, [query, key, value], output, shape, context);
@@ -53,17 +45,10 @@ function halfForms(
   }
   const [wideQuery, wideKey, wideValue] = [widen(g, query), widen(g, key), widen(g, value)];
   return narrow(g, keptAttention(g, wideQuery, wideKey, wideValue, shape, context));
-}
+};
 
 /** The fused operator, by blocks for long rows. */
-function fusedForms(
-  g: GraphBuilder,
-  query: Value,
-  key: Value,
-  value: Value,
-  shape: AttentionShape,
-  context: AttentionContext,
-): Value {
+const fusedForms: Attend = (g, query, key, value, shape, context) => {
   const outputShape = ['batch', 'length', shape.heads * shape.headSize];
 
   const short = g.child('short_rows');
@@ -82,7 +67,7 @@ function fusedForms(
   return g.node('If', [context.isLong], {
     attributes: { then_branch: subgraph(long.build()), else_branch: subgraph(short.build()) },
   });
-}
+};
 
 /** The same from query, key and value side by side: [B, T, (heads + 2·kvHeads)·headSize]. */
 export function packedCausalAttention(
