@@ -3,11 +3,12 @@ import { join } from 'node:path';
 import { parseJson } from '../json/parse-json.js';
 import { describeOnnxExport } from '../model/onnx-export.js';
 import { isOnnxExport, openExport } from '../model/onnx-export-file.js';
+import type { ModelShape } from '../model/decoder.js';
 import { describeModel } from '../model/prepare.js';
 import type { ModelInfo } from '../model/prepared-model.js';
 import { forwardFlops } from '../run/plan.js';
 import { readText } from '../storage/read-text.js';
-import { type ModelShape, shapeFromConfig } from './model-shape.js';
+import { shapeFromConfig } from './model-shape.js';
 import { inspectOnnx, type OnnxInspection } from './onnx.js';
 
 /** Context at which the cost of attention is told, in tokens. */
@@ -19,7 +20,7 @@ export interface ModelInspection extends ModelInfo {
   readonly kind: 'model';
   readonly path: string;
   readonly form: 'checkpoint' | 'onnx-export';
-  /** What config.json says of the layers; nulls where it does not. */
+  /** What the configuration says of the layers; nulls where an export's does not. */
   readonly shape: ModelShape;
   /** The export's own graph, before anything is cut from it; null for a checkpoint. */
   readonly graph: OnnxInspection | null;
@@ -43,7 +44,7 @@ export async function inspectModel(folder: string, cacheFolder: string | null): 
     path: folder,
     ...info,
     form: isExport ? 'onnx-export' : 'checkpoint',
-    shape: shapeFromConfig(await readConfig(folder)),
+    shape: info.shape ?? shapeFromConfig(await readConfig(folder)),
     graph: isExport ? await inspectOnnx((await openExport(folder)).path) : null,
     flopsAtContext: forwardFlops(info, FLOPS_CONTEXT),
     cpuWeightBytes: 4 * info.parameters,

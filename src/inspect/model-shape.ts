@@ -1,18 +1,5 @@
 import { z } from 'zod';
-
-/** A decoder's numbers by one name each, whatever config.json calls them; null where it does not say. */
-export interface ModelShape {
-  readonly layers: number | null;
-  readonly hiddenSize: number | null;
-  readonly heads: number | null;
-  readonly kvHeads: number | null;
-  readonly headSize: number | null;
-  readonly innerSize: number | null;
-  /** Rotary positions in words (`theta 10000, linear ×2`); null for learned ones, or without a configuration. */
-  readonly rope: string | null;
-  readonly tiedHead: boolean | null;
-  readonly slidingWindow: number | null;
-}
+import type { ModelShape } from '../model/decoder.js';
 
 const number = z.number().nullish().catch(null);
 const scaling = z
@@ -46,7 +33,10 @@ const configSchema = z.looseObject({
   sliding_window: number,
 });
 
-/** @param config the parsed config.json, or null when there is none */
+/**
+ * The shape of an export, which no family reads: by the names of its config.json.
+ * @param config the parsed config.json, or null when there is none
+ */
 export function shapeFromConfig(config: unknown): ModelShape {
   const c = configSchema.safeParse(config).data ?? {};
   const heads = c.num_attention_heads ?? c.n_head ?? null;

@@ -3,11 +3,8 @@ import { existsSync } from 'node:fs';
 import { realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { fatalError, firstLine } from '../errors.js';
-import { parseJson } from '../json/parse-json.js';
-import { readText } from '../storage/read-text.js';
-import { architectures } from './architectures/index.js';
-import type { Decoder } from './decoder.js';
+import { fatalError } from '../errors.js';
+import { type Configuration, readConfiguration, readJson } from './configuration.js';
 import { readSafetensorsHeader, type TensorEntry } from './safetensors.js';
 
 /** A file that defines the model: its name in the folder, and its real path behind any links. */
@@ -16,18 +13,14 @@ export interface CheckpointFile {
   readonly path: string;
 }
 
-export interface Checkpoint {
+export interface Checkpoint extends Configuration {
   readonly folder: string;
-  /** As config.json names it. */
-  readonly architecture: string;
-  readonly decoder: Decoder;
   /** By name; `file` of each is a real path. */
   readonly tensors: ReadonlyMap<string, TensorEntry>;
   /** config.json, weight files and their index, in order of name. */
   readonly files: readonly CheckpointFile[];
 }
 
-const maxConfigBytes = 16 * 2 ** 20;
 const maxIndexBytes = 256 * 2 ** 20;
 
 const weightsName = 'model.safetensors';
@@ -35,8 +28,7 @@ const indexName = 'model.safetensors.index.json';
 
 /**
  * Opens a checkpoint folder and checks it as far as its header goes.
- * @throws fatal `no-checkpoint`, `pickle-checkpoint`, `unknown-architecture`, `unknown-rope-type`,
- * `bad-config`, `bad-weight-index`, `broken-safetensors`, `missing-shard`.
+ * @throws fatal `no-checkpoint`, `pickle-checkpoint`, those of `readConfiguration`, `bad-weight-index`, `broken-safetensors`, `missing-shard`.
  */
 export async function openCheckpoint(folder: string): Promise<Checkpoint> {
   const configPath = join(folder, 'config.json');
@@ -46,62 +38,14 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
       `${folder}: has no config.json; expected a Hugging Face checkpoint (config.json and model.safetensors) or an ONNX export: check the path`,
     );
   }
-  const { architecture, decoder } = await readConfiguration(configPath);
+  const configuration = await readConfiguration(configPath);
   const { names, tensors } = await findTensors(folder);
   const files = await Promise.all(
     ['config.json', ...names]
       .sort()
       .map(async (name) => ({ name, path: await realpath(join(folder, name)) })),
   );
-  return { folder, architecture, decoder, tensors, files };
-}
-
-/** A config.json by itself: enough to build a model from scratch. */
-export interface Configuration {
-  /** As config.json names it. */
-  readonly architecture: string;
-  readonly decoder: Decoder;
-  /** The object as it was read. */
-  readonly config: Readonly<Record<string, unknown>>;
-}
-
-/**
- * Reads a config.json.
- * @throws fatal `bad-config`, `unknown-architecture`, `unknown-rope-type`
- */
-export async function readConfiguration(path: string): Promise<Configuration> {
-  const config = parseHead(await readJson(path, maxConfigBytes, 'bad-config'), path);
-  const [architecture = ''] = config.architectures;
-  const build = architectures[architecture];
-  if (build === undefined || !Object.hasOwn(architectures, architecture)) {
-    throw fatalError(
-      'unknown-architecture',
-      `${path}: architecture ${architecture} is not known; expected one of ${Object.keys(architectures).join(', ')}: export the model to ONNX to use it`,
-    );
-  }
-  return { architecture, decoder: build(config, path), config };
-}
-
-const configHead = z.looseObject({ architectures: z.array(z.string().max(256)).min(1) });
-
-function parseHead(config: unknown, file: string): z.infer<typeof configHead> {
-  const parsed = configHead.safeParse(config);
-  if (parsed.success) return parsed.data;
-  throw fatalError(
-    'bad-config',
-    `${file}: names no architecture; expected "architectures": ["LlamaForCausalLM"] or the like: fetch the checkpoint's config.json again`,
-  );
-}
-
-async function readJson(file: string, maxBytes: number, code: string): Promise<unknown> {
-  const text = await readText(file, maxBytes).catch((error: unknown) => {
-    throw fatalError(code, `${file}: ${firstLine(error)}; fetch the checkpoint again`, { cause: error });
-  });
-  try {
-    return parseJson(text);
-  } catch (error) {
-    throw fatalError(code, `${file}: is not JSON; fetch the checkpoint again`, { cause: error });
-  }
+  return { ...configuration, folder, tensors, files };
 }
 
 async function findTensors(

@@ -24,22 +24,51 @@ export interface TokenFlops {
   readonly attentionPerContextToken: number;
 }
 
+/** A decoder's numbers by one name each, whatever config.json calls them; null where nothing says. */
+export interface ModelShape {
+  readonly layers: number | null;
+  readonly hiddenSize: number | null;
+  readonly heads: number | null;
+  readonly kvHeads: number | null;
+  readonly headSize: number | null;
+  readonly innerSize: number | null;
+  /** Rotary positions in words (`theta 10000, linear ×2`); null for learned ones, or without a configuration. */
+  readonly rope: string | null;
+  readonly tiedHead: boolean | null;
+  /** Tokens that a layer with a sliding window sees, its own included. */
+  readonly slidingWindow: number | null;
+}
+
 export interface Decoder {
   readonly vocabularySize: number;
   readonly hiddenSize: number;
   /** Longest sequence, in tokens. */
   readonly maxPositions: number;
+  /** The same where longrope's switch of frequencies sets it, not max_position_embeddings; else null. */
+  readonly longestRow: number | null;
   readonly flopsPerToken: TokenFlops;
   /** Numbers a token that the widest layer holds at once: residual, norm and branch, and its widest intermediates. */
   readonly activationWidth: number;
+  readonly shape: ModelShape;
   /** Adds the body: ids → the final norm's output, [B, T, hiddenSize] in the graph's float type. */
   body(g: GraphBuilder, weights: Weights, inputs: BodyInputs): Value;
   /** The output embedding, [vocabularySize, hiddenSize], as `Weights.head` gives it. */
   head(weights: Weights): Value;
 }
 
-/** One family of checkpoints: `config.json`'s object (already JSON) and its path, for messages → decoder. */
-export type Architecture = (config: unknown, file: string) => Decoder;
+/** One family of checkpoints: what `model_type` of config.json names. */
+export interface Family {
+  /** The class of transformers that the type stands for. */
+  readonly className: string;
+  /** Fields of config.json that the decoder is built from. */
+  readonly understood: readonly string[];
+  /** Fields beside `inertFields` that configurations of the family have and that change no loss. */
+  readonly inert: readonly string[];
+  /** Whether the output embedding is the input's where `tie_word_embeddings` is absent. */
+  readonly tiedByDefault: boolean;
+  /** config.json's object (already JSON) and its path, for messages → decoder. @throws fatal `bad-config` and others */
+  readonly build: (config: unknown, file: string) => Decoder;
+}
 
 export const size = z
   .number()

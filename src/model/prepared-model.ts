@@ -1,6 +1,7 @@
 import type { BatchShape } from '../onnx/graph.js';
 import type { HeadProduct } from '../onnx/ops/head.js';
 import type { AttentionScope } from '../sequence/packing.js';
+import type { ModelShape } from './decoder.js';
 
 export type Device = 'cpu' | 'cuda' | 'webgpu';
 
@@ -53,12 +54,14 @@ export interface ModelInfo {
   readonly folder: string;
   /** sha256 over the names and bytes of the files that define the model (config, weights or ONNX). */
   readonly hash: string;
-  /** As config.json names it (`LlamaForCausalLM`), or `onnx`. */
+  /** The class that transformers builds from config.json (`LlamaForCausalLM`), or `onnx`. */
   readonly architecture: string;
   /** Rows of the output embedding: logits a token. */
   readonly vocabularySize: number;
   /** Longest sequence the model can take, in tokens; null when nothing bounds it. */
   readonly maxPositions: number | null;
+  /** The same where longrope's switch of frequencies sets it; null or absent elsewhere. */
+  readonly longestRow?: number | null;
   readonly parameters: number;
   /** Multiply-adds ×2 a token of the forward pass at context T: `matmul + attentionPerToken · T`. */
   readonly flopsPerToken: { readonly matmul: number; readonly attentionPerContextToken: number };
@@ -66,6 +69,12 @@ export interface ModelInfo {
   readonly hiddenSize?: number;
   /** Numbers a token that the widest layer holds at once; absent for exports. */
   readonly activationWidth?: number;
+  /** What the configuration says of the layers; absent for exports. */
+  readonly shape?: ModelShape;
+  /** Fields of config.json that change no loss; absent for exports. */
+  readonly ignoredFields?: readonly string[];
+  /** What a reader of config.json should know of: one sentence each; absent for exports. */
+  readonly notes?: readonly string[];
   /** Storage type of the weights: `F32`, `F16`, `BF16`. */
   readonly weightType: string;
   /** Bytes of the weights on disk. */

@@ -97,9 +97,11 @@ export async function openModelInputs(pipeline: ModelRequest, device: Device): P
       const longest = model.info.maxPositions;
       const { length } = pipeline.sequence;
       if (longest !== null && length !== undefined && length > longest) {
+        const switches =
+          model.info.longestRow == null ? '' : ' (longrope takes other frequencies for longer rows)';
         throw usageError(
           'sequence-too-long',
-          `${folder}: the model takes ${longest} positions, sequence.length is ${length}; use --sequence-length ${longest} or less`,
+          `${folder}: the model takes ${longest} positions${switches}, sequence.length is ${length}; use --sequence-length ${longest} or less`,
         );
       }
       models[role] = model;

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Pipeline } from '../config/pipeline.js';
 import { usageError } from '../errors.js';
-import { readConfiguration } from '../model/checkpoint.js';
+import { readConfiguration } from '../model/configuration.js';
 import { parametersOf } from '../train/graph/trainable-weights.js';
 import { forwardFlops, scoredBytes } from './plan.js';
 import type { FleetWork } from './plan-fleet.js';

@@ -4,7 +4,7 @@ import type { StagedPipeline } from '../config/stages.js';
 import { expandShards } from '../corpus/expand.js';
 import { MANIFEST_SUFFIX, readManifest } from '../dataset/manifest.js';
 import { TokensieveError } from '../errors.js';
-import { readConfiguration } from '../model/checkpoint.js';
+import { readConfiguration } from '../model/configuration.js';
 import { normalPath } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import { openTokenizer } from '../tokenizer/open.js';

@@ -122,7 +122,7 @@ export function modelText(found: ModelInspection): string {
       ['architecture', cell(found.architecture)],
       ['parameters', `${count(found.parameters)}, ${found.weightType}, ${bytes(found.weightBytes)}`],
       ['vocabulary', `${found.vocabularySize} logits`],
-      ['positions', found.maxPositions === null ? 'unbounded' : String(found.maxPositions)],
+      ['positions', positionsText(found)],
       ['layers', layers],
       ['heads', heads],
       ['sliding window', shape.slidingWindow === null ? null : `${shape.slidingWindow} tokens`],
@@ -134,10 +134,19 @@ export function modelText(found: ModelInspection): string {
       ['FLOPs a token', flopsText(found)],
       ['memory on CPU', `${bytes(found.cpuWeightBytes)} of weights in fp32, batches on top`],
       ['tokenizer', found.hasTokenizer ? 'tokenizer.json in the folder' : 'none in the folder'],
+      ['fields that change nothing', found.ignoredFields?.map((name) => cell(name, 60)).join(', ') || null],
+      ...(found.notes ?? []).map((note): [string, string] => ['note', cell(note, 400)]),
       ['hash', found.hash],
     ]),
     ...(graph === null ? [] : [onnxFacts(graph), onnxTables(graph)]),
   ]);
+}
+
+function positionsText({ maxPositions, longestRow }: ModelInspection): string {
+  if (maxPositions === null) return 'unbounded';
+  return longestRow == null
+    ? String(maxPositions)
+    : `${maxPositions}: longrope takes other frequencies for longer rows, which is not computed`;
 }
 
 function flopsText({

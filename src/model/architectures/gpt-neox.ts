@@ -16,24 +16,27 @@ import {
   checkConfig,
   type Decoder,
   epsilon,
+  type Family,
   parseConfig,
   size,
   tokenFlops,
 } from '../decoder.js';
-import { type Rope, resolveRope, ropeFields } from '../rope.js';
+import type { Rope } from '../rope.js';
+import { readRope, ropeFields } from '../rope-config.js';
 import type { Weights } from '../weights.js';
 
-const schema = z.looseObject({
-  vocab_size: size,
-  hidden_size: size,
-  intermediate_size: size,
-  num_hidden_layers: size,
-  num_attention_heads: size,
+const schema = z.object({
+  vocab_size: size.default(50_432),
+  hidden_size: size.default(6144),
+  intermediate_size: size.default(24_576),
+  num_hidden_layers: size.default(44),
+  num_attention_heads: size.default(64),
+  head_dim: size.nullish(),
   hidden_act: z.enum(activations.names).default('gelu'),
-  max_position_embeddings: size,
+  max_position_embeddings: size.default(2048),
   layer_norm_eps: epsilon.default(1e-5),
-  rotary_pct: z.number().positive().max(1).nullish(),
-  rotary_emb_base: z.number().positive().nullish(),
+  rotary_pct: z.number().min(0).max(1).nullable().default(0.25),
+  rotary_emb_base: z.number().positive().nullable().default(10_000),
   use_parallel_residual: z.boolean().default(true),
   attention_bias: z.boolean().default(true),
   tie_word_embeddings: z.boolean().default(false),
@@ -153,29 +156,22 @@ function body(g: GraphBuilder, weights: Weights, shape: Shape, inputs: BodyInput
   return withBatch(g, normed, inputs.ids, hidden);
 }
 
-export function gptNeoX(json: unknown, file: string): Decoder {
+function decoder(json: unknown, file: string): Decoder {
   const config = parseConfig(schema, json, file);
   const { hidden_size: hidden, num_attention_heads: heads, num_hidden_layers: layers } = config;
   const headSize = hidden / heads;
   checkConfig(Number.isInteger(headSize), file, `hidden_size ${hidden} does not divide among ${heads} heads`);
-  const parameters = config.rope_parameters ?? config.rope_scaling ?? {};
-  const share = parameters.partial_rotary_factor ?? config.rotary_pct ?? 0.25;
-  const dimensions = Math.trunc(headSize * share);
-  checkConfig(
-    dimensions >= 2 && dimensions % 2 === 0,
+  const { rope, text } = readRope({
+    config,
     file,
-    `${share} of a head of ${headSize} is not an even number of rotary entries`,
-  );
-  const rope = resolveRope({
-    parameters,
-    theta: parameters.rope_theta ?? config.rotary_emb_base ?? config.rope_theta ?? 10_000,
-    dimensions,
+    headSize,
     maxPositions: config.max_position_embeddings,
-    file,
+    outside: { theta: config.rotary_emb_base, share: config.rotary_pct },
+    partial: true,
   });
   const shape = { config, headSize, rope };
-  const elements =
-    layers * (4 * hidden * hidden + 2 * hidden * config.intermediate_size) + config.vocab_size * hidden;
+  const inner = config.intermediate_size;
+  const elements = layers * (4 * hidden * hidden + 2 * hidden * inner) + config.vocab_size * hidden;
   const headName = (weights: Weights): string => {
     if (config.tie_word_embeddings) return 'gpt_neox.embed_in.weight';
     return weights.has('lm_head.weight') ? 'lm_head.weight' : 'embed_out.weight';
@@ -183,10 +179,37 @@ export function gptNeoX(json: unknown, file: string): Decoder {
   return {
     vocabularySize: config.vocab_size,
     hiddenSize: hidden,
-    maxPositions: config.max_position_embeddings,
+    maxPositions: Math.min(config.max_position_embeddings, rope.longestRow ?? Number.POSITIVE_INFINITY),
+    longestRow: rope.longestRow,
     flopsPerToken: tokenFlops(elements, layers, hidden),
-    activationWidth: 4 * hidden + Math.max(6 * hidden, 2 * config.intermediate_size),
+    activationWidth: 4 * hidden + Math.max(6 * hidden, 2 * inner),
+    shape: {
+      layers,
+      hiddenSize: hidden,
+      heads,
+      kvHeads: heads,
+      headSize,
+      innerSize: inner,
+      rope: `${text}, ${2 * rope.frequencies.length} of ${headSize} entries of a head`,
+      tiedHead: config.tie_word_embeddings,
+      slidingWindow: null,
+    },
     body: (g, weights, inputs) => body(g, weights, shape, inputs),
     head: (weights) => weights.head(headName(weights), [config.vocab_size, hidden]),
   };
 }
+
+export const gptNeoX: Family = {
+  className: 'GPTNeoXForCausalLM',
+  understood: Object.keys(schema.shape),
+  inert: [
+    'attention_dropout',
+    'hidden_dropout',
+    'classifier_dropout',
+    // transformers' class has them under names of its own, and reads those alone.
+    'rope_theta',
+    'partial_rotary_factor',
+  ],
+  tiedByDefault: false,
+  build: decoder,
+};

@@ -12,24 +12,25 @@ import {
   checkConfig,
   type Decoder,
   epsilon,
+  type Family,
   parseConfig,
   size,
   tokenFlops,
 } from '../decoder.js';
 import type { Weights } from '../weights.js';
 
-const schema = z.looseObject({
-  vocab_size: size,
-  n_embd: size,
-  n_layer: size,
-  n_head: size,
+const schema = z.object({
+  vocab_size: size.default(50_257),
+  n_embd: size.default(768),
+  n_layer: size.default(12),
+  n_head: size.default(12),
   n_inner: size.nullish(),
-  n_positions: size,
+  n_positions: size.default(1024),
   activation_function: z.enum(activations.names).default('gelu_new'),
   layer_norm_epsilon: epsilon.default(1e-5),
   scale_attn_weights: z.boolean().default(true),
   scale_attn_by_inverse_layer_idx: z.boolean().default(false),
-  add_cross_attention: z.literal(false).optional(),
+  tie_word_embeddings: z.boolean().default(true),
 });
 type Config = z.infer<typeof schema>;
 
@@ -110,8 +111,22 @@ function body(g: GraphBuilder, weights: Weights, config: Config, inputs: BodyInp
   return withBatch(g, normed, inputs.ids, hidden);
 }
 
-export function gpt2(json: unknown, file: string): Decoder {
-  const config = parseConfig(schema, json, file);
+/** The names that other families use; transformers takes them after GPT-2's own, so that they win. */
+const aliases = {
+  hidden_size: 'n_embd',
+  num_hidden_layers: 'n_layer',
+  num_attention_heads: 'n_head',
+  max_position_embeddings: 'n_positions',
+} as const satisfies Record<string, keyof Config>;
+
+function withoutAliases(json: unknown, file: string): Record<string, unknown> {
+  const config = parseConfig(z.record(z.string(), z.unknown()), json, file);
+  const renamed = Object.entries(aliases).filter(([alias]) => alias in config);
+  return { ...config, ...Object.fromEntries(renamed.map(([alias, name]) => [name, config[alias]])) };
+}
+
+function decoder(json: unknown, file: string): Decoder {
+  const config = parseConfig(schema, withoutAliases(json, file), file);
   const { n_embd: hidden, n_head: heads, n_layer: layers, vocab_size: vocabulary } = config;
   checkConfig(hidden % heads === 0, file, `n_embd ${hidden} does not divide among ${heads} heads`);
   const inner = config.n_inner ?? 4 * hidden;
@@ -120,10 +135,43 @@ export function gpt2(json: unknown, file: string): Decoder {
     vocabularySize: vocabulary,
     hiddenSize: hidden,
     maxPositions: config.n_positions,
+    longestRow: null,
     flopsPerToken: tokenFlops(elements, layers, hidden),
     activationWidth: 3 * hidden + Math.max(6 * hidden, 2 * inner),
+    shape: {
+      layers,
+      hiddenSize: hidden,
+      heads,
+      kvHeads: heads,
+      headSize: hidden / heads,
+      innerSize: inner,
+      rope: null,
+      tiedHead: config.tie_word_embeddings,
+      slidingWindow: null,
+    },
     body: (g, weights, inputs) => body(g, weights, config, inputs),
     // Always tied, whatever a stray lm_head.weight in the file says: so does transformers.
     head: (weights) => weights.head(embeddingName(weights), [vocabulary, hidden]),
   };
 }
+
+export const gpt2: Family = {
+  className: 'GPT2LMHeadModel',
+  understood: [...Object.keys(schema.shape), ...Object.keys(aliases)],
+  inert: [
+    'n_ctx',
+    'attn_pdrop',
+    'embd_pdrop',
+    'resid_pdrop',
+    // Another order of the same sum; losses are computed in float32 either way.
+    'reorder_and_upcast_attn',
+    'summary_activation',
+    'summary_first_dropout',
+    'summary_proj_to_labels',
+    'summary_type',
+    'summary_use_proj',
+    'task_specific_params',
+  ],
+  tiedByDefault: true,
+  build: decoder,
+};

@@ -1,15 +1,16 @@
 /** The one place that knows which architectures there are. */
-import type { Architecture } from '../decoder.js';
+import type { Family } from '../decoder.js';
 import { gptNeoX } from './gpt-neox.js';
 import { gpt2 } from './gpt2.js';
-import { llama, mistral, qwen2, qwen3 } from './llama.js';
+import { llama, ministral, mistral, qwen2, qwen3 } from './llama.js';
 
-/** By the name that config.json gives in `architectures`. */
-export const architectures: Readonly<Record<string, Architecture>> = {
-  LlamaForCausalLM: llama,
-  MistralForCausalLM: mistral,
-  Qwen2ForCausalLM: qwen2,
-  Qwen3ForCausalLM: qwen3,
-  GPTNeoXForCausalLM: gptNeoX,
-  GPT2LMHeadModel: gpt2,
+/** By `model_type` of config.json, by which transformers chooses its class. */
+export const families: Readonly<Record<string, Family>> = {
+  llama,
+  mistral,
+  ministral,
+  qwen2,
+  qwen3,
+  gpt_neox: gptNeoX,
+  gpt2,
 };

@@ -2,120 +2,18 @@
  * The Llama family: pre-norm RMS, rotary positions, grouped-query heads, gated MLP. Mistral adds a sliding
  * window, Qwen2 biases on q, k, v, Qwen3 norms on each head of q and k.
  */
-import { z } from 'zod';
 import { type GraphBuilder, int, type Value } from '../../onnx/graph.js';
 import { gatedSilu } from '../../onnx/ops/activation.js';
 import { type AttentionContext, attentionContext, causalAttention } from '../../onnx/ops/attention.js';
 import { cudaAttention } from '../../onnx/ops/attention-cuda.js';
-import { linear } from '../../onnx/ops/dense.js';
+import { linear, multiply } from '../../onnx/ops/dense.js';
 import { rmsNorm, skipRmsNorm } from '../../onnx/ops/norm.js';
 import { type RotaryTables, rotaryTables, rotate } from '../../onnx/ops/rotary.js';
 import { reshape, withBatch } from '../../onnx/ops/shape.js';
-import {
-  type BodyInputs,
-  checkConfig,
-  type Decoder,
-  epsilon,
-  parseConfig,
-  size,
-  tokenFlops,
-} from '../decoder.js';
-import { type Rope, resolveRope, ropeFields } from '../rope.js';
+import { activations } from '../activations.js';
+import { type BodyInputs, type Decoder, type Family, tokenFlops } from '../decoder.js';
 import type { Weights } from '../weights.js';
-
-const schema = z.looseObject({
-  vocab_size: size,
-  hidden_size: size,
-  intermediate_size: size,
-  num_hidden_layers: size,
-  num_attention_heads: size,
-  num_key_value_heads: size.nullish(),
-  head_dim: size.nullish(),
-  hidden_act: z.literal(['silu', 'swish']).default('silu'),
-  max_position_embeddings: size,
-  rms_norm_eps: epsilon.default(1e-6),
-  tie_word_embeddings: z.boolean().optional(),
-  attention_bias: z.boolean().nullish(),
-  mlp_bias: z.boolean().nullish(),
-  sliding_window: size.nullish(),
-  use_sliding_window: z.boolean().nullish(),
-  max_window_layers: z.number().int().min(0).nullish(),
-  layer_types: z.array(z.literal(['full_attention', 'sliding_attention'])).nullish(),
-  ...ropeFields,
-});
-type Config = z.infer<typeof schema>;
-
-type Variant = 'llama' | 'mistral' | 'qwen2' | 'qwen3';
-
-/** The model's numbers, with everything that configurations leave out filled in. */
-interface Shape {
-  readonly vocabularySize: number;
-  readonly hiddenSize: number;
-  readonly intermediateSize: number;
-  readonly heads: number;
-  readonly kvHeads: number;
-  readonly headSize: number;
-  readonly epsilon: number;
-  readonly tied: boolean;
-  readonly qkvBias: boolean;
-  readonly outputBias: boolean;
-  readonly mlpBias: boolean;
-  readonly headNorms: boolean;
-  /** A layer's sliding window, or null for none. */
-  readonly windows: readonly (number | null)[];
-  readonly maxPositions: number;
-  readonly rope: Rope;
-}
-
-function windowsOf(config: Config, variant: Variant, file: string): (number | null)[] {
-  const layers = config.num_hidden_layers;
-  const types = config.layer_types;
-  checkConfig(
-    !types || types.length === layers,
-    file,
-    `layer_types has ${types?.length} entries for ${layers} layers`,
-  );
-  return Array.from({ length: layers }, (_, layer) => {
-    if (variant === 'llama') return null;
-    if (variant === 'mistral') return config.sliding_window ?? null;
-    if (config.use_sliding_window !== true) return null;
-    const sliding = types ? types[layer] === 'sliding_attention' : layer >= (config.max_window_layers ?? 28);
-    return sliding ? (config.sliding_window ?? 4096) : null;
-  });
-}
-
-function shapeOf(config: Config, variant: Variant, file: string): Shape {
-  const heads = config.num_attention_heads;
-  const kvHeads = config.num_key_value_heads ?? heads;
-  const headSize = config.head_dim ?? (variant === 'qwen3' ? 128 : config.hidden_size / heads);
-  checkConfig(Number.isInteger(headSize) && headSize % 2 === 0, file, `a head of ${headSize} is not even`);
-  checkConfig(heads % kvHeads === 0, file, `${heads} heads do not divide among ${kvHeads} key-value heads`);
-  const parameters = config.rope_parameters ?? config.rope_scaling ?? {};
-  const bias = config.attention_bias ?? false;
-  return {
-    vocabularySize: config.vocab_size,
-    hiddenSize: config.hidden_size,
-    intermediateSize: config.intermediate_size,
-    heads,
-    kvHeads,
-    headSize,
-    epsilon: config.rms_norm_eps,
-    tied: config.tie_word_embeddings ?? false,
-    qkvBias: variant === 'qwen2' || (variant !== 'mistral' && bias),
-    outputBias: (variant === 'llama' || variant === 'qwen3') && bias,
-    mlpBias: variant === 'llama' && (config.mlp_bias ?? false),
-    headNorms: variant === 'qwen3',
-    windows: windowsOf(config, variant, file),
-    maxPositions: config.max_position_embeddings,
-    rope: resolveRope({
-      parameters,
-      theta: parameters.rope_theta ?? config.rope_theta ?? 10_000,
-      dimensions: headSize,
-      maxPositions: config.max_position_embeddings,
-      file,
-    }),
-  };
-}
+import { type LlamaShape, type LlamaVariant, llamaSchemas, readLlamaShape } from './llama-config.js';
 
 interface Shared {
   readonly attention: AttentionContext;
@@ -126,7 +24,7 @@ interface Shared {
 function attention(
   g: GraphBuilder,
   weights: Weights,
-  shape: Shape,
+  shape: LlamaShape,
   shared: Shared,
   layer: number,
   x: Value,
@@ -184,7 +82,7 @@ function attention(
 function packedProjection(
   g: GraphBuilder,
   weights: Weights,
-  { hiddenSize, heads, kvHeads, headSize, qkvBias }: Shape,
+  { hiddenSize, heads, kvHeads, headSize, qkvBias }: LlamaShape,
   prefix: string,
   x: Value,
 ): Value {
@@ -202,9 +100,9 @@ function packedProjection(
   return linear(g, x, joined('weight', [hiddenSize]), qkvBias ? joined('bias', []) : null);
 }
 
-/** x [n, hidden] → down(silu(gate(x)) · up(x)) [n, hidden]. */
-function gatedMlp(g: GraphBuilder, weights: Weights, shape: Shape, layer: number, x: Value): Value {
-  const { hiddenSize, intermediateSize } = shape;
+/** x [n, hidden] → down(act(gate(x)) · up(x)) [n, hidden]. */
+function gatedMlp(g: GraphBuilder, weights: Weights, shape: LlamaShape, layer: number, x: Value): Value {
+  const { hiddenSize, intermediateSize, activation } = shape;
   const project = (name: string, input: Value, from: number, to: number): Value =>
     linear(
       g,
@@ -214,10 +112,14 @@ function gatedMlp(g: GraphBuilder, weights: Weights, shape: Shape, layer: number
     );
   const gate = project('gate_proj', x, hiddenSize, intermediateSize);
   const up = project('up_proj', x, hiddenSize, intermediateSize);
-  return project('down_proj', gatedSilu(g, gate, up), intermediateSize, hiddenSize);
+  const gated =
+    activation === 'silu' || activation === 'swish'
+      ? gatedSilu(g, gate, up)
+      : multiply(g, activations.apply(g, activation, gate), up);
+  return project('down_proj', gated, intermediateSize, hiddenSize);
 }
 
-function body(g: GraphBuilder, weights: Weights, shape: Shape, inputs: BodyInputs): Value {
+function body(g: GraphBuilder, weights: Weights, shape: LlamaShape, inputs: BodyInputs): Value {
   const { hiddenSize } = shape;
   const norm = (name: string): Value => weights.tensor(name, [hiddenSize]);
   const shared: Shared = {
@@ -251,8 +153,8 @@ function body(g: GraphBuilder, weights: Weights, shape: Shape, inputs: BodyInput
   return withBatch(g, normed, inputs.ids, hiddenSize);
 }
 
-function decoder(config: unknown, file: string, variant: Variant): Decoder {
-  const shape = shapeOf(parseConfig(schema, config, file), variant, file);
+function decoder(config: unknown, variant: LlamaVariant, file: string): Decoder {
+  const shape = readLlamaShape(config, variant, file);
   const { vocabularySize, hiddenSize, intermediateSize, heads, kvHeads, headSize } = shape;
   const layers = shape.windows.length;
   const layerElements = hiddenSize * headSize * (2 * heads + 2 * kvHeads) + 3 * hiddenSize * intermediateSize;
@@ -260,16 +162,49 @@ function decoder(config: unknown, file: string, variant: Variant): Decoder {
     vocabularySize,
     hiddenSize,
     maxPositions: shape.maxPositions,
+    longestRow: shape.rope.longestRow,
     flopsPerToken: tokenFlops(layers * layerElements + vocabularySize * hiddenSize, layers, heads * headSize),
     // Attention: the packed projection, key and value again, and what is mixed. MLP: gate, up and their product.
     activationWidth: 3 * hiddenSize + Math.max((2 * heads + 4 * kvHeads) * headSize, 3 * intermediateSize),
+    shape: {
+      layers,
+      hiddenSize,
+      heads,
+      kvHeads,
+      headSize,
+      innerSize: intermediateSize,
+      rope: shape.ropeText,
+      tiedHead: shape.tied,
+      slidingWindow: shape.windows.find((window) => window !== null) ?? null,
+    },
     body: (g, weights, inputs) => body(g, weights, shape, inputs),
     head: (weights) =>
       weights.head(shape.tied ? 'model.embed_tokens.weight' : 'lm_head.weight', [vocabularySize, hiddenSize]),
   };
 }
 
-export const llama = (config: unknown, file: string): Decoder => decoder(config, file, 'llama');
-export const mistral = (config: unknown, file: string): Decoder => decoder(config, file, 'mistral');
-export const qwen2 = (config: unknown, file: string): Decoder => decoder(config, file, 'qwen2');
-export const qwen3 = (config: unknown, file: string): Decoder => decoder(config, file, 'qwen3');
+const family = (variant: LlamaVariant, className: string, inert: readonly string[]): Family => ({
+  className,
+  understood: Object.keys(llamaSchemas[variant].shape),
+  inert: ['attention_dropout', ...inert],
+  tiedByDefault: false,
+  build: (config, file) => decoder(config, variant, file),
+});
+
+/** Left over in files that were converted from another class; these classes have no such setting. */
+const windowFields = ['sliding_window', 'use_sliding_window', 'max_window_layers', 'layer_types'];
+const biasFields = ['attention_bias', 'mlp_bias'];
+
+export const llama = family('llama', 'LlamaForCausalLM', [...windowFields, 'pretraining_tp']);
+export const mistral = family('mistral', 'MistralForCausalLM', [
+  ...biasFields,
+  'use_sliding_window',
+  'max_window_layers',
+]);
+export const ministral = family('ministral', 'MinistralForCausalLM', [
+  ...biasFields,
+  'use_sliding_window',
+  'max_window_layers',
+]);
+export const qwen2 = family('qwen2', 'Qwen2ForCausalLM', biasFields);
+export const qwen3 = family('qwen3', 'Qwen3ForCausalLM', ['mlp_bias']);
