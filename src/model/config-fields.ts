@@ -114,7 +114,7 @@ const harmless = new Set(
 );
 
 /** Words of what every family here has: switching it off says as much as switching something on. */
-const always = new Set(words('causal rope rotary rms rmsnorm glu gated residual mlp attention'));
+const always = new Set(words('causal rope rotary rms rmsnorm glu gated residual'));
 
 const wordsOf = (name: string): string[] =>
   name

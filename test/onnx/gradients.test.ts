@@ -1,6 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { GraphBuilder, type Value } from '#tokensieve/onnx/graph.js';
-import { gatedSilu, gelu, geluTanh, relu, silu } from '#tokensieve/onnx/ops/activation.js';
+import {
+  gatedSilu,
+  gelu,
+  geluTanh,
+  quickGelu,
+  relu,
+  reluSquared,
+  silu,
+} from '#tokensieve/onnx/ops/activation.js';
 import { add, addToEach, linear, multiply } from '#tokensieve/onnx/ops/dense.js';
 import { embedding } from '#tokensieve/onnx/ops/embedding.js';
 import { layerNorm, rmsNorm, skipLayerNorm, skipRmsNorm } from '#tokensieve/onnx/ops/norm.js';
@@ -87,6 +95,8 @@ describe('elementwise ops', () => {
     ['gelu', gelu, 'gelu'],
     ['geluTanh', geluTanh, 'gelu_new'],
     ['relu', relu, 'relu'],
+    ['reluSquared', reluSquared, 'relu2'],
+    ['quickGelu', quickGelu, 'quick_gelu'],
   ] as const)('%s', async (_, op, name) => {
     await expectGradients({
       forward: forwards.activation(name),

@@ -133,7 +133,7 @@ function body(g: GraphBuilder, weights: Weights, shape: Shape, inputs: BodyInput
   ];
   const shared: Shared = {
     attention: attentionContext(g, inputs.ids, inputs.documentIds, inputs.attention, inputs.length),
-    rotary: rotaryTables(g, inputs.ids, inputs.positionIds, rope.frequencies, rope.scale),
+    rotary: rotaryTables(g, inputs.ids, inputs.positionIds, rope.frequencies, rope.scale, rope.longestRow),
     ids: inputs.ids,
   };
   const flatIds = reshape(g, inputs.ids, [-1]);

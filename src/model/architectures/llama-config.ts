@@ -3,7 +3,7 @@
  * to those that a file leaves out. A null is taken where transformers takes one.
  */
 import { z } from 'zod';
-import { activations } from '../activations.js';
+import { type ActivationName, activations } from '../activations.js';
 import { checkConfig, epsilon, parseConfig, size } from '../decoder.js';
 import type { Rope } from '../rope.js';
 import { readRope, ropeFields } from '../rope-config.js';
@@ -59,7 +59,8 @@ export const llamaSchemas = {
     mlp_bias: flag(false),
   }),
   mistral: z.object(mistral),
-  ministral: z.object({ ...mistral, head_dim: size, layer_types: layerTypes }),
+  // Its masks are made with a window even where no layer has one.
+  ministral: z.object({ ...mistral, head_dim: size, sliding_window: size.default(4096), layer_types: layerTypes }),
   // transformers' class has no head_dim of its own but takes one from the file.
   qwen2: z.object({ ...qwen, head_dim: size.optional() }),
   qwen3: z.object({ ...qwen, head_dim: size.default(128), attention_bias: flag(false) }),
@@ -90,7 +91,7 @@ export interface LlamaShape {
   readonly heads: number;
   readonly kvHeads: number;
   readonly headSize: number;
-  readonly activation: (typeof activations.names)[number];
+  readonly activation: ActivationName;
   readonly epsilon: number;
   readonly tied: boolean;
   readonly qkvBias: boolean;

@@ -124,7 +124,7 @@ function body(g: GraphBuilder, weights: Weights, shape: LlamaShape, inputs: Body
   const norm = (name: string): Value => weights.tensor(name, [hiddenSize]);
   const shared: Shared = {
     attention: attentionContext(g, inputs.ids, inputs.documentIds, inputs.attention, inputs.length),
-    rotary: rotaryTables(g, inputs.ids, inputs.positionIds, shape.rope.frequencies, shape.rope.scale),
+    rotary: rotaryTables(g, inputs.ids, inputs.positionIds, shape.rope.frequencies, shape.rope.scale, shape.rope.longestRow),
   };
   const flatIds = reshape(g, inputs.ids, [-1]);
   let sum = weights.embed('model.embed_tokens.weight', [shape.vocabularySize, hiddenSize], flatIds);

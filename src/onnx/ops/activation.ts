@@ -8,12 +8,29 @@ import { narrow, widen } from './cast.js';
 const mul = (g: GraphBuilder, a: Value, b: Value): Value => g.node('Mul', [a, b]);
 const plus = (g: GraphBuilder, a: Value, b: Value): Value => g.node('Add', [a, b]);
 
+const swish = (g: GraphBuilder, x: Value, alpha: number): Value =>
+  g.node('QuickGelu', [x], { domain: contrib, attributes: { alpha: float(alpha) } });
+
 /** x·σ(x), as one pass; recorded, σ is kept for the gradient dy·(σ + y − y·σ). */
 export function silu(g: GraphBuilder, x: Value): Value {
-  if (g.tape === null) return g.node('QuickGelu', [x], { domain: contrib, attributes: { alpha: float(1) } });
+  if (g.tape === null) return swish(g, x, 1);
   const gate = g.node('Sigmoid', [x]);
   const y = mul(g, x, gate);
   g.record([x], [y], ([dy]) => (dy ? [mul(g, dy, g.node('Sub', [plus(g, gate, y), mul(g, y, gate)]))] : []));
+  return y;
+}
+
+/** x·σ(1.702·x) (Hendrycks & Gimpel 2016). With α = 1.702, the derivative is σ + α·y·(1 − σ). */
+export function quickGelu(g: GraphBuilder, x: Value): Value {
+  const alpha = 1.702;
+  if (g.tape === null) return swish(g, x, alpha);
+  const gate = g.node('Sigmoid', [mul(g, x, g.scalar(alpha))]);
+  const y = mul(g, x, gate);
+  g.record([x], [y], ([dy]) => {
+    if (!dy) return [];
+    const slope = mul(g, mul(g, y, g.scalar(alpha)), g.node('Sub', [g.scalar(1), gate]));
+    return [mul(g, dy, plus(g, gate, slope))];
+  });
   return y;
 }
 
@@ -80,5 +97,13 @@ export function relu(g: GraphBuilder, x: Value): Value {
     const passes = g.node('Greater', [widen(g, y), g.float32(0)]);
     return [g.node('Where', [passes, dy, g.scalar(0)])];
   });
+  return y;
+}
+
+/** relu(x)² (So et al. 2021). Derivative 2·relu(x). */
+export function reluSquared(g: GraphBuilder, x: Value): Value {
+  const kept = g.node('Relu', [x]);
+  const y = mul(g, kept, kept);
+  g.record([x], [y], ([dy]) => (dy ? [mul(g, dy, plus(g, kept, kept))] : []));
   return y;
 }

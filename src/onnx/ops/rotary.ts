@@ -14,7 +14,8 @@ export interface RotaryTables {
 /**
  * Tables for positions 0..T−1, computed in float64 inside the graph: position times frequency loses up to
  * 1e-4 rad at position 2048 in float32. `frequencies` are radians a position, `scale` multiplies both tables.
- * ids [B, T]; `positionIds` [B, T] int32 where positions restart, else null.
+ * ids [B, T]; `positionIds` [B, T] int32 where positions restart, else null. With `longestRow` the tables end there, so that
+ * a longer row fails when the graph runs instead of turning by frequencies that are not its own.
  */
 export function rotaryTables(
   g: GraphBuilder,
@@ -22,13 +23,16 @@ export function rotaryTables(
   positionIds: Value | null,
   frequencies: Float64Array,
   scale: number,
+  longestRow: number | null = null,
 ): RotaryTables {
   if (g.batch !== null) return fixedTables(g, g.batch.length, positionIds, frequencies, scale);
   const shape = g.node('Shape', [ids]);
   const length = g.node('Gather', [shape, g.int64(1)]);
   const range = g.node('Range', [g.int64(0), length, g.int64(1)]);
+  const rows =
+    longestRow === null ? range : g.node('Range', [g.int64(0), g.int64(longestRow), g.int64(1)]);
   const column = g.node('Unsqueeze', [
-    g.node('Cast', [range], { attributes: { to: int(11) } }),
+    g.node('Cast', [rows], { attributes: { to: int(11) } }),
     g.int64s([1]),
   ]);
   const angles = g.node('Mul', [

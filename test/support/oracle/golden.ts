@@ -66,14 +66,14 @@ export function goldenWeight(name: string, shape: readonly number[], dtype: Gold
 }
 
 /** The finaliser of MurmurHash3 on uint32. */
-function mix(value: number): number {
+export function mix(value: number): number {
   let x = value >>> 0;
   x = Math.imul(x ^ (x >>> 16), 0x85ebca6b);
   x = Math.imul(x ^ (x >>> 13), 0xc2b2ae35);
   return (x ^ (x >>> 16)) >>> 0;
 }
 
-function fnv1a(name: string): number {
+export function fnv1a(name: string): number {
   let hash = 0x811c9dc5;
   for (const byte of Buffer.from(name)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
   return hash;

@@ -56,6 +56,8 @@ const ACTIVATIONS: Readonly<Record<string, (x: number) => number>> = {
   gelu_fast: tanhGelu,
   gelu_pytorch_tanh: tanhGelu,
   relu: (x) => Math.max(0, x),
+  relu2: (x) => Math.max(0, x) ** 2,
+  quick_gelu: (x) => x / (1 + Math.exp(-1.702 * x)),
 };
 
 export function activation(name: string): (x: Row) => Row {
