@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseJson } from '../json/parse-json.js';
+import type { ModelShape } from '../model/decoder.js';
 import { describeOnnxExport } from '../model/onnx-export.js';
 import { isOnnxExport, openExport } from '../model/onnx-export-file.js';
-import type { ModelShape } from '../model/decoder.js';
 import { describeModel } from '../model/prepare.js';
 import type { ModelInfo } from '../model/prepared-model.js';
 import { forwardFlops } from '../run/plan.js';

@@ -27,7 +27,7 @@ const bookkeeping = `
   model_max_length max_sequence_length max_seq_len seq_length tokenizer_model_max_length
   unsloth_version unsloth_fixed generation_config tie_encoder_decoder transformers.js_config
   base_model_tp_plan base_model_pp_plan base_model_fsdp_plan attention_probs_dropout_prob num_logits_to_keep
-  tie_last_hidden_states mamba_ssm_dtype
+  tie_last_hidden_states is_llama_config output_router_logits
 `;
 
 /** Settings of generation that older configurations hold, as GenerationConfig names them. */
@@ -50,7 +50,7 @@ export const inertFields: readonly string[] = [...words(bookkeeping), ...words(g
  * beside null, false, 0 and nothing that leave the computation as it is come after.
  */
 export const refusedFields: Readonly<Record<string, readonly [says: string, ...neutral: unknown[]]>> = {
-  is_causal: ['attention that also looks ahead', true, null],
+  is_causal: ['attention that also looks ahead', true],
   use_bidirectional_attention: ['attention that also looks ahead'],
   is_encoder_decoder: ['an encoder beside the decoder'],
   add_cross_attention: ['attention to an encoder'],
@@ -82,6 +82,8 @@ export const refusedFields: Readonly<Record<string, readonly [says: string, ...n
   use_qk_norm: ['norms of queries and keys'],
   alibi: ['positions by biases of attention'],
   position_embedding_type: ['another kind of positions', 'rotary', 'rope', 'absolute'],
+  rope_interleaved: ['another layout of rotary positions'],
+  use_mrope: ['rotary positions of images'],
   rope_ratio: ['another base of rotary positions', 1],
   no_rope_layers: ['layers without rotary positions'],
   parallel_attn: ['attention and MLP side by side'],
@@ -89,6 +91,8 @@ export const refusedFields: Readonly<Record<string, readonly [says: string, ...n
   num_local_experts: ['experts', 1],
   n_routed_experts: ['experts'],
   moe_intermediate_size: ['experts'],
+  weight_bits: ['weights that are quantised as they are used', 16, 32],
+  input_bits: ['activations that are quantised', 16, 32],
   kv_lora_rank: ['keys and values of low rank'],
   q_lora_rank: ['queries of low rank'],
 };
@@ -110,6 +114,7 @@ const harmless = new Set(
   words(`
     dropout pdrop layerdrop init initializer std lr learning training train trained loss coef checkpointing dtype flash
     fused fuse kernel kernels implementation sdpa backend version seed token tokens id ids cache quant quantization
+    tensor pipeline
   `),
 );
 
@@ -133,7 +138,8 @@ function objection(name: string, value: unknown): string | null {
   if (Object.hasOwn(refusedFields, name)) {
     const [says = '', ...neutral] = refusedFields[name] ?? [];
     if (neutral.includes(value)) return null;
-    return isNothing(value) && !(name === 'is_causal' && value === false) ? null : `says ${says}`;
+    // transformers looks ahead where the field is there and not true: switching it off is what changes the model.
+    return isNothing(value) && name !== 'is_causal' ? null : `says ${says}`;
   }
   const parts = wordsOf(name);
   if (!parts.some((part) => computation.has(part)) || parts.some((part) => harmless.has(part))) return null;

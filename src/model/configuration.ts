@@ -27,7 +27,8 @@ const maxConfigBytes = 16 * 2 ** 20;
  * @throws fatal `bad-config`, `unknown-architecture`, `unknown-rope-type`, `unknown-config-field`
  */
 export async function readConfiguration(path: string): Promise<Configuration> {
-  const config = parseHead(await readJson(path, maxConfigBytes, 'bad-config'), path);
+  const config = await readJson(path, maxConfigBytes, 'bad-config');
+  checkHead(config, path);
   const family = familyOf(config, path);
   const ignored = ignoredFields(config, family, path);
   const decoder = family.build(config, path);
@@ -49,13 +50,13 @@ export async function readJson(file: string, maxBytes: number, code: string): Pr
 const headSchema = z.looseObject({
   model_type: z.string().max(256).nullish(),
   architectures: z.array(z.string().max(256)).nullish(),
-  auto_map: z.record(z.string(), z.unknown()).nullish().catch(null),
+  auto_map: z.record(z.string(), z.unknown()).nullish(),
 });
 type Head = z.infer<typeof headSchema>;
 
-function parseHead(config: unknown, file: string): Head {
-  const parsed = headSchema.safeParse(config);
-  if (parsed.success) return parsed.data;
+/** Checks that the file is an object, and that what names its family can do so. */
+function checkHead(config: unknown, file: string): asserts config is Readonly<Record<string, unknown>> & Head {
+  if (headSchema.safeParse(config).success) return;
   throw fatalError(
     'bad-config',
     `${file}: names no family of models; expected "model_type": "llama" or the like: fetch the checkpoint's config.json again`,
@@ -96,7 +97,9 @@ function notesOn(config: Head, { className }: Family): string[] {
   const code = Object.entries(autoMap ?? {}).filter(([auto]) => /Config|Model/.test(auto));
   return [
     ...(architectures?.length && !architectures.includes(className)
-      ? [`architectures names ${architectures.join(', ')}, model_type makes it ${className}: computed as that`]
+      ? [
+          `architectures names ${architectures.join(', ')}, model_type makes it ${className}: computed as that`,
+        ]
       : []),
     ...(code.length > 0
       ? [

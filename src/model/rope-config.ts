@@ -5,7 +5,14 @@
 import { z } from 'zod';
 import { fatalError } from '../errors.js';
 import { parseConfig } from './decoder.js';
-import { type Rope, type RopeParameters, type RopeType, resolveRope, ropeSchema, ropeTypeOf } from './rope.js';
+import {
+  type Rope,
+  type RopeParameters,
+  type RopeType,
+  resolveRope,
+  ropeSchema,
+  ropeTypeOf,
+} from './rope.js';
 
 /** Fields of config.json that hold rotary positions, whichever family. Read by `readRope`, which checks them. */
 export const ropeFields = {

@@ -47,7 +47,21 @@ describe('describeModel', () => {
       architecture: 'LlamaForCausalLM',
       vocabularySize: 131,
       maxPositions: 256,
+      longestRow: null,
       hiddenSize: 42,
+      shape: {
+        layers: 3,
+        hiddenSize: 42,
+        heads: 6,
+        kvHeads: 2,
+        headSize: 8,
+        innerSize: 77,
+        rope: 'theta 10000',
+        tiedHead: false,
+        slidingWindow: null,
+      },
+      ignoredFields: ['architectures'],
+      notes: [],
       // Residual, norm and branch; gate, up and their product are wider than queries, keys and values.
       activationWidth: 3 * 42 + 3 * 77,
       parameters,
@@ -108,19 +122,32 @@ describe('describeModel', () => {
     await expectRefusal(folder, 'pickle-checkpoint', 'pytorch_model.bin', 'safe_serialization');
   });
 
-  it.each(['BertForMaskedLM', 'constructor', '__proto__'])('refuses the architecture %s', async (name) => {
-    const folder = checkpoint({ overrides: { architectures: [name] } });
-    await expectRefusal(folder, 'unknown-architecture', name, 'GPT2LMHeadModel');
+  it.each(['bert', 'constructor', '__proto__'])('refuses the model type %s', async (name) => {
+    const folder = checkpoint({ overrides: { model_type: name } });
+    await expectRefusal(folder, 'unknown-architecture', name, 'gpt2');
+  });
+
+  it('goes by architectures where there is no model type', async () => {
+    const own = await describeModel(checkpoint({ overrides: { model_type: undefined } }));
+    expect(own.architecture).toBe('LlamaForCausalLM');
+    const folder = checkpoint({ overrides: { model_type: undefined, architectures: ['BertForMaskedLM'] } });
+    await expectRefusal(folder, 'unknown-architecture', 'BertForMaskedLM', 'llama');
+  });
+
+  it('says that code beside a model of an unknown type is not run', async () => {
+    const auto_map = { AutoModelForCausalLM: 'modeling_x.XForCausalLM' };
+    const folder = checkpoint({ overrides: { model_type: 'x', auto_map } });
+    await expectRefusal(folder, 'unknown-architecture', 'model_type x', 'auto_map', 'ONNX');
   });
 
   it.each([
-    ['no architectures', { architectures: undefined }],
-    ['an empty list of architectures', { architectures: [] }],
+    ['a model type that is a number', { model_type: 7 }],
+    ['architectures that are a word', { architectures: 'LlamaForCausalLM' }],
     ['a width of zero', { hidden_size: 0 }],
     ['a width that is text', { hidden_size: '42' }],
     ['heads that do not divide', { num_key_value_heads: 4 }],
     ['an odd head', { head_dim: 7 }],
-    ['an activation of another family', { hidden_act: 'gelu' }],
+    ['an activation that nobody has', { hidden_act: 'step' }],
     ['a negative theta', { rope_theta: -1 }],
     ['a scaling without its factor', { rope_scaling: { rope_type: 'linear' } }],
   ])('refuses a configuration with %s', async (_name, overrides) => {
@@ -138,8 +165,8 @@ describe('describeModel', () => {
   });
 
   it('refuses a rope type it cannot compute', async () => {
-    const folder = checkpoint({ overrides: { rope_scaling: { rope_type: 'longrope', factor: 4 } } });
-    await expectRefusal(folder, 'unknown-rope-type', '"longrope"', 'llama3');
+    const folder = checkpoint({ overrides: { rope_scaling: { rope_type: 'mrope', factor: 4 } } });
+    await expectRefusal(folder, 'unknown-rope-type', '"mrope"', 'llama3');
   });
 
   it('refuses a missing tensor by name', async () => {

@@ -184,7 +184,7 @@ describe('every operator has a CUDA kernel for its types', () => {
 
   // Three that the provider has no kernel for, two of them inside loops: a graph as the CPU gets it, and one made by hand.
   it('notices one that has none', () => {
-    const decoder = llama(tinyLlama, 'tiny');
+    const decoder = llama.build(tinyLlama, 'tiny');
     const has = (): boolean => false;
     const shape = { rows: 2, length: 24, attention: 'across', form: 'fused' } as const;
     const forCpu = buildLossGraph(decoder, parametersOf(decoder, has), has, shape);

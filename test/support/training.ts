@@ -69,7 +69,7 @@ export async function openTiny(
   shape: Shape,
   more: Partial<StepGraphSettings> & { threads?: number; scaler?: Float64Array } = {},
 ): Promise<OpenedTraining> {
-  const decoder = llama(tinyLlama, 'tiny');
+  const decoder = llama.build(tinyLlama, 'tiny');
   const has = () => false;
   const parameters = parametersOf(decoder, has);
   const { threads = 1, scaler, ...rest } = more;

@@ -170,7 +170,6 @@ export const gpt2: Family = {
     'summary_proj_to_labels',
     'summary_type',
     'summary_use_proj',
-    'task_specific_params',
   ],
   tiedByDefault: true,
   build: decoder,

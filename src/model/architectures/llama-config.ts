@@ -60,7 +60,12 @@ export const llamaSchemas = {
   }),
   mistral: z.object(mistral),
   // Its masks are made with a window even where no layer has one.
-  ministral: z.object({ ...mistral, head_dim: size, sliding_window: size.default(4096), layer_types: layerTypes }),
+  ministral: z.object({
+    ...mistral,
+    head_dim: size,
+    sliding_window: size.default(4096),
+    layer_types: layerTypes,
+  }),
   // transformers' class has no head_dim of its own but takes one from the file.
   qwen2: z.object({ ...qwen, head_dim: size.optional() }),
   qwen3: z.object({ ...qwen, head_dim: size.default(128), attention_bias: flag(false) }),

@@ -124,7 +124,14 @@ function body(g: GraphBuilder, weights: Weights, shape: LlamaShape, inputs: Body
   const norm = (name: string): Value => weights.tensor(name, [hiddenSize]);
   const shared: Shared = {
     attention: attentionContext(g, inputs.ids, inputs.documentIds, inputs.attention, inputs.length),
-    rotary: rotaryTables(g, inputs.ids, inputs.positionIds, shape.rope.frequencies, shape.rope.scale, shape.rope.longestRow),
+    rotary: rotaryTables(
+      g,
+      inputs.ids,
+      inputs.positionIds,
+      shape.rope.frequencies,
+      shape.rope.scale,
+      shape.rope.longestRow,
+    ),
   };
   const flatIds = reshape(g, inputs.ids, [-1]);
   let sum = weights.embed('model.embed_tokens.weight', [shape.vocabularySize, hiddenSize], flatIds);
@@ -206,5 +213,8 @@ export const ministral = family('ministral', 'MinistralForCausalLM', [
   'use_sliding_window',
   'max_window_layers',
 ]);
-export const qwen2 = family('qwen2', 'Qwen2ForCausalLM', biasFields);
-export const qwen3 = family('qwen3', 'Qwen3ForCausalLM', ['mlp_bias']);
+/** Of the files for a million tokens: other engines cut longer rows into chunks by it, transformers' classes do not. */
+const chunks = 'dual_chunk_attention_config';
+
+export const qwen2 = family('qwen2', 'Qwen2ForCausalLM', [...biasFields, chunks]);
+export const qwen3 = family('qwen3', 'Qwen3ForCausalLM', ['mlp_bias', chunks]);

@@ -29,8 +29,7 @@ export function rotaryTables(
   const shape = g.node('Shape', [ids]);
   const length = g.node('Gather', [shape, g.int64(1)]);
   const range = g.node('Range', [g.int64(0), length, g.int64(1)]);
-  const rows =
-    longestRow === null ? range : g.node('Range', [g.int64(0), g.int64(longestRow), g.int64(1)]);
+  const rows = longestRow === null ? range : g.node('Range', [g.int64(0), g.int64(longestRow), g.int64(1)]);
   const column = g.node('Unsqueeze', [
     g.node('Cast', [rows], { attributes: { to: int(11) } }),
     g.int64s([1]),
