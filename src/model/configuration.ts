@@ -55,7 +55,10 @@ const headSchema = z.looseObject({
 type Head = z.infer<typeof headSchema>;
 
 /** Checks that the file is an object, and that what names its family can do so. */
-function checkHead(config: unknown, file: string): asserts config is Readonly<Record<string, unknown>> & Head {
+function checkHead(
+  config: unknown,
+  file: string,
+): asserts config is Readonly<Record<string, unknown>> & Head {
   if (headSchema.safeParse(config).success) return;
   throw fatalError(
     'bad-config',
