@@ -1,6 +1,8 @@
 import { isJsonObject } from '../dataset/canonical-json.js';
 import type { DocumentRecord } from '../dataset/documents.js';
 import { usageError } from '../errors.js';
+import { ExactNumber, exactJson } from '../json/exact-number.js';
+import { parseExactJson } from '../json/python-json.js';
 
 /** What documents are grouped by: a kept column, a key within one (`metadata.source`), or the host of a url. */
 export interface DomainAxis {
@@ -72,16 +74,16 @@ function keyOf(text: string | null, keys: readonly string[]): string | null {
   if (text === null) return null;
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = parseExactJson(text);
   } catch {
     return null;
   }
   for (const key of keys) {
-    if (!isJsonObject(value) || !Object.hasOwn(value, key)) return null;
+    if (!isJsonObject(value) || value instanceof ExactNumber || !Object.hasOwn(value, key)) return null;
     value = value[key];
   }
   if (value === null || value === undefined) return null;
-  return typeof value === 'string' ? value : JSON.stringify(value);
+  return typeof value === 'string' ? value : exactJson(value);
 }
 
 /** The host of a URL in lower case, without `www.`; null where there is none. */

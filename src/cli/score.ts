@@ -71,6 +71,7 @@ export function describeParts(report: PartsReport, kind: 'scored' | 'packed'): s
     lines.push(
       `${kind} without a kept column that could not be read: ${lost} documents; see *.quarantine.jsonl`,
     );
+  lines.push(...report.notes);
   for (const { shard, detail } of report.brokenShards) lines.push(`quarantined shard: ${shard}: ${detail}`);
   lines.push(`${kind} files: ${report.folder}`);
   return lines.join('\n');

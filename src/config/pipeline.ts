@@ -26,6 +26,16 @@ const corpusSettings = z.strictObject({
       flag: 'max-text-bytes',
       description: 'A longer document is quarantined (UTF-8 bytes); so is a line of jsonl over 256 MiB',
     }),
+  max_page_bytes: z
+    .int()
+    .min(1 << 20)
+    .max(2 ** 31 - 1)
+    .optional()
+    .meta({
+      flag: 'max-page-bytes',
+      description:
+        'Largest page of a parquet shard, uncompressed; a larger one is quarantined (default: 512 MiB, or 16 times the file if that is more)',
+    }),
   part_bytes: z
     .int()
     .min(1 << 10)

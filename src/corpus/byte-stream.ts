@@ -1,11 +1,10 @@
 /** A whole object as a stream of bytes, decompressed on the way, in bounded memory. */
-import { pipeline } from 'node:stream/promises';
-import zlib from 'node:zlib';
-import { firstLine, TokensieveError } from '../errors.js';
 import type { ObjectStat, Storage } from '../storage/storage.js';
-import { BrokenStream } from './broken-stream.js';
-import type { ShardFormat } from './shard.js';
-import { decompressZstd } from './zstd-stream.js';
+import { BrokenStream, OtherForm } from './broken-stream.js';
+import { type ByteQueue, byteQueue } from './byte-queue.js';
+import { FIRST_BYTES, formOfBytes, type StreamForm } from './first-bytes.js';
+import { gzipStream } from './gzip-stream.js';
+import { zstdStream } from './zstd-stream.js';
 
 /** Bytes of one request; two windows are held. */
 const WINDOW_BYTES = 4 * 2 ** 20;
@@ -16,44 +15,43 @@ const BOMB_RATIO = 256;
 
 /**
  * @param version of the object that is read, from `stat`: no other will do
- * @throws BrokenStream when decompression fails; TokensieveError when storage does.
+ * @param named the form that the object's name says; its first bytes decide
+ * @throws BrokenStream when decompression fails, OtherForm when the object holds no lines; TokensieveError when storage does.
  */
-export function decompressed(
+export async function* decompressed(
   storage: Storage,
   path: string,
   version: ObjectStat,
-  format: Exclude<ShardFormat, 'parquet'>,
-): AsyncIterable<Uint8Array> {
-  if (format === 'jsonl') return readAll(storage, path, version);
-  const taken = { bytes: 0 };
-  const bytes = counted(readAll(storage, path, version), taken);
-  return expanding(
-    format === 'jsonl.gz' ? throughZlib(bytes, zlib.createGunzip()) : decompressZstd(bytes),
-    taken,
-  );
+  named: StreamForm,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const input = byteQueue(readAll(storage, path, version));
+  try {
+    const found = formOfBytes(await input.peek(FIRST_BYTES), named);
+    if (found.kind === 'other') throw new OtherForm(`the file is ${found.what}`);
+    if (found.form === 'jsonl') yield* plain(input);
+    else yield* expanding(found.form === 'jsonl.gz' ? gzipStream(input) : zstdStream(input), input);
+  } finally {
+    await input.close();
+  }
 }
 
-async function* counted(
-  source: AsyncIterable<Uint8Array>,
-  taken: { bytes: number },
-): AsyncGenerator<Uint8Array, void, undefined> {
-  for await (const bytes of source) {
-    taken.bytes += bytes.length;
+async function* plain(input: ByteQueue): AsyncGenerator<Uint8Array, void, undefined> {
+  for (let bytes = await input.some(WINDOW_BYTES); bytes !== null; bytes = await input.some(WINDOW_BYTES))
     yield bytes;
-  }
 }
 
 /** Ends a stream that is no text: reading on would cost time in proportion to what comes out, not to the file. */
 async function* expanding(
   source: AsyncIterable<Uint8Array>,
-  taken: { readonly bytes: number },
+  input: ByteQueue,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   let given = 0;
   for await (const bytes of source) {
     given += bytes.length;
-    if (given > BOMB_BYTES && given > BOMB_RATIO * taken.bytes) {
+    const taken = input.position();
+    if (given > BOMB_BYTES && given > BOMB_RATIO * taken) {
       throw new BrokenStream(
-        `${given} bytes came out of ${taken.bytes}, more than ${BOMB_RATIO} for one, which no text does`,
+        `${given} bytes came out of ${taken}, more than ${BOMB_RATIO} for one, which no text does`,
       );
     }
     yield bytes;
@@ -78,21 +76,5 @@ async function* readAll(
     const bytes = await ahead;
     ahead = read(start);
     yield bytes;
-  }
-}
-
-async function* throughZlib(
-  source: AsyncIterable<Uint8Array>,
-  stream: zlib.Gunzip,
-): AsyncGenerator<Uint8Array, void, undefined> {
-  // A failing source destroys the stream with the source's own error, and leaving the loop ends the source.
-  pipeline(source, stream).catch(() => {});
-  try {
-    for await (const bytes of stream) yield bytes;
-  } catch (error) {
-    if (error instanceof TokensieveError) throw error;
-    throw new BrokenStream(firstLine(error), { cause: error });
-  } finally {
-    stream.destroy();
   }
 }

@@ -16,6 +16,7 @@ export type QuarantineReason =
   | 'null-text'
   | 'empty-text'
   | 'not-a-string'
+  | 'nested-text'
   | 'not-unicode'
   | 'oversized-text'
   | 'bad-json'

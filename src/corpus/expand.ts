@@ -2,9 +2,11 @@
 import { posix } from 'node:path';
 import picomatch from 'picomatch';
 import { TokensieveError, usageError } from '../errors.js';
-import { absolutePath, isUrl, rootOf, schemeOf, withoutQuery } from '../storage/path.js';
+import { absolutePath, isUrl, joinPath, rootOf, schemeOf, withoutQuery } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
+import { isLeftOut, isLeftOutOf, leavingNotes } from './left-out.js';
 import type { Shard, ShardFormat } from './shard.js';
+import { checkTables } from './table-log.js';
 
 const FORMATS: readonly (readonly [RegExp, ShardFormat])[] = [
   [/\.parquet$/i, 'parquet'],
@@ -38,17 +40,22 @@ interface Found {
  *
  * A shard's name is its path relative to the glob's fixed part, to the named folder, or, for files named
  * outright, to the folder that all of these have in common (files of one store): never absolute, never with `..`. A folder stands for
- * the files of known formats below it. Hidden files and quarantine reports are left out unless named outright.
+ * the files of known formats below it. What a step that begins with `.` or `_` leads to is left out unless the step is spelt, and quarantine reports are.
+ * @param tell is told what was left out, once a pattern
  * @throws TokensieveError (usage): nothing matched, unknown extension, two shards with one name, or one file under two names;
- *   `glob-too-wild`.
+ *   `glob-too-wild`; `table-log` where a table's log contradicts its folder.
  */
-export async function expandShards(storage: Storage, patterns: readonly string[]): Promise<readonly Shard[]> {
+export async function expandShards(
+  storage: Storage,
+  patterns: readonly string[],
+  tell: (note: string) => void = () => {},
+): Promise<readonly Shard[]> {
   const files: Found[] = [];
   const plain: string[] = [];
   for (const pattern of patterns) {
     const kind = await kindOf(storage, pattern);
     if (kind === 'file') plain.push(pattern);
-    else files.push(...(kind === 'glob' ? await glob(storage, pattern) : await folder(storage, pattern)));
+    else files.push(...(await (kind === 'glob' ? globShards : folder)(storage, pattern, tell)));
   }
   for (const root of new Set(plain.map(rootOf))) {
     const there = plain.filter((path) => rootOf(path) === root);
@@ -75,10 +82,10 @@ export async function expandFiles(
     const kind = await kindOf(storage, pattern);
     if (kind === 'file') files.push(pattern);
     else if (kind === 'glob')
-      files.push(...(await glob(storage, pattern)).map(({ path }) => path).sort(byNumbers));
+      files.push(...(await glob(storage, pattern)).found.map(({ path }) => path).sort(byNumbers));
     else {
       const found = (await storage.list(pattern)).filter(
-        (path) => isWanted(path) && !/(^|\/)\./.test(below(pattern, path)),
+        (path) => isWanted(path) && !isLeftOut(below(pattern, path)),
       );
       if (found.length === 0) {
         throw usageError(
@@ -134,34 +141,73 @@ function refuseWild(pattern: string): void {
   if (wild !== undefined) refuse(`more than ${MAX_WILDCARDS} wildcards in one name`);
 }
 
-async function glob(storage: Storage, pattern: string): Promise<readonly Found[]> {
+/** Files that a glob matches, and the folder that it lists. */
+async function glob(
+  storage: Storage,
+  pattern: string,
+): Promise<{ readonly found: readonly Found[]; readonly hidden: readonly Found[]; readonly listed: readonly string[] }> {
   refuseWild(pattern);
   const root = rootOf(pattern);
   const { base, glob: rest } = picomatch.scan(pattern.slice(root.length));
   const folder = root + (base === '' && root === '' ? (pattern.startsWith('/') ? '/' : '.') : base);
   const matches = picomatch(rest);
+  const isOut = isLeftOutOf(rest);
   const shallow = !rest.includes('/') && !rest.includes('**');
-  const found = (await storage.list(folder, { shallow }))
+  const listed = await storage.list(folder, { shallow });
+  const matched = listed
     .filter((path) => matches(below(folder, path)) && !isReport(path))
     .map((path) => ({ path, base: folder, pattern }));
-  if (found.length === 0)
-    throw usageError('no-shards', `${pattern}: no file matches. Check the path and the quotes around it.`);
+  const found = matched.filter(({ path }) => !isOut(below(folder, path)));
+  const hidden = matched.filter((file) => !found.includes(file));
+  if (found.length === 0) {
+    const only = hidden.length === 0 ? '' : ` but ${hidden.length} below names that begin with _ or ., which are left out`;
+    throw usageError('no-shards', `${pattern}: no file matches${only}. Check the path and the quotes around it.`);
+  }
+  // A table's log lies beside its files, where a glob of one level does not look.
+  const log = shallow ? await storage.list(joinPath(folder, '_delta_log')) : [];
+  return { found, hidden, listed: [...listed, ...log] };
+}
+
+async function globShards(
+  storage: Storage,
+  pattern: string,
+  tell: (note: string) => void,
+): Promise<readonly Found[]> {
+  const { found, hidden, listed } = await glob(storage, pattern);
+  const shards = found.map(({ path }) => path);
+  for (const note of await checkTables(storage, { listed, shards })) tell(note);
+  const left = { hidden: hidden.filter(({ path }) => formatOf(path) !== null), others: [], taken: shards };
+  for (const note of leavingNotes(pattern, { ...left, hidden: left.hidden.map(belowBase) })) tell(note);
   return found;
 }
 
-async function folder(storage: Storage, path: string): Promise<readonly Found[]> {
+async function folder(
+  storage: Storage,
+  path: string,
+  tell: (note: string) => void,
+): Promise<readonly Found[]> {
   const listed = await storage.list(path);
-  const found = listed
-    .filter((file) => formatOf(file) !== null && !isReport(file) && !/(^|\/)\./.test(below(path, file)))
-    .map((file) => ({ path: file, base: path, pattern: path }));
-  if (found.length > 0) return found;
+  const files = listed.map((file) => ({ path: file, base: path, pattern: path }));
+  const shards = files.filter((file) => formatOf(file.path) !== null && !isReport(file.path));
+  const found = shards.filter((file) => !isLeftOut(belowBase(file)));
+  const hidden = shards.filter((file) => !found.includes(file)).map(belowBase);
+  if (found.length > 0) {
+    const taken = found.map((file) => file.path);
+    for (const note of await checkTables(storage, { listed, shards: taken })) tell(note);
+    const others = files.filter((file) => formatOf(file.path) === null).map(belowBase);
+    for (const note of leavingNotes(path, { hidden, others, taken })) tell(note);
+    return found;
+  }
+  const only = hidden.length === 0 ? '' : ` but ${hidden.length} below names that begin with _ or ., which are left out`;
   throw usageError(
     'no-shards',
     listed.length === 0
       ? `${path}: no such file or folder, or nothing in it. Check the path.`
-      : `${path}: none of its ${listed.length} files has a known extension (${KNOWN}).`,
+      : `${path}: none of its ${listed.length} files has a known extension (${KNOWN})${only}.`,
   );
 }
+
+const belowBase = ({ base, path }: Found): string => below(base, path);
 
 function shardOf({ path, base, pattern }: Found): Shard {
   const format = formatOf(path);

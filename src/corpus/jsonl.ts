@@ -1,8 +1,9 @@
 /** JSON-lines shards, plain or compressed: read once, in order, cut into parts on the way. */
 import { firstLine } from '../errors.js';
-import { isDeeper, parseJson } from '../json/parse-json.js';
+import { isDeeper } from '../json/parse-json.js';
+import { endOfValue, exactMembers, parsePythonJson } from '../json/python-json.js';
 import type { Storage } from '../storage/storage.js';
-import { BrokenStream } from './broken-stream.js';
+import { BrokenStream, breakOf } from './broken-stream.js';
 import { decompressed } from './byte-stream.js';
 import type { CorpusRow, Quarantined, QuarantineReason } from './document.js';
 import { firstRows } from './first-rows.js';
@@ -105,7 +106,7 @@ async function* readRows(
       row,
       rows: null,
       reason: 'broken-shard',
-      detail: `the stream breaks off: ${error.message}`,
+      detail: breakOf(error),
     };
   }
 }
@@ -136,26 +137,87 @@ function rowOf(line: Line, { columns, maxTextBytes }: ReadOptions): CorpusRow | 
   if (json.trim() === '') return null;
   let value: unknown;
   try {
-    value = json.length < SHORT_LINE ? JSON.parse(json) : parseJson(json);
+    value = parseRow(json);
   } catch (error) {
-    return refuse('bad-json', firstLine(error));
+    return refuse('bad-json', firstLine(error) + whyNoRow(json));
   }
   if (!isObject(value)) return refuse('bad-json', `the line is ${kindOf(value)}, expected an object`);
   const text = textFromJson(own(value, columns.text), maxTextBytes);
-  if (!text.ok) return refuse(text.reason, `column ${columns.text}: ${text.detail}`);
-  const lost = columns.keep.filter((name) => isDeeper(own(value, name)));
-  const kept = Object.fromEntries(
-    columns.keep.map((name) => [name, lost.includes(name) ? null : (own(value, name) ?? null)]),
-  );
+  if (!text.ok) {
+    const outer = Object.hasOwn(value, columns.text) ? undefined : outerOf(value, columns.text);
+    if (outer !== undefined) {
+      return refuse(
+        'nested-text',
+        `no column ${columns.text}: ${outer} is ${kindOf(value[outer])}, and text inside of another value is not read; write it as a member of the row itself`,
+      );
+    }
+    return refuse(text.reason, `column ${columns.text}: ${text.detail}${whatThereIs(value, columns.text)}`);
+  }
   const document = { kind: 'document', row: line.number, text: text.text, textBytes: text.bytes } as const;
-  return { ...document, columns: kept, ...(lost.length > 0 && { lost }) };
+  return { ...document, ...keptOf(value, json, columns.keep) };
+}
+
+/** Short lines are parsed unseen, as nearly all are. */
+function parseRow(json: string): unknown {
+  if (json.length < SHORT_LINE) {
+    try {
+      return JSON.parse(json);
+    } catch (error) {
+      if (!/NaN|Infinity/.test(json)) throw error;
+    }
+  }
+  return parsePythonJson(json);
+}
+
+/** Kept values with their numbers as the line spells them; null for what is nested too deep to be stored. */
+function keptOf(
+  row: Readonly<Record<string, unknown>>,
+  json: string,
+  keep: readonly string[],
+): { readonly columns: Readonly<Record<string, unknown>>; readonly lost?: readonly string[] } {
+  const lost = keep.filter((name) => isDeeper(own(row, name)));
+  const numeric = keep.filter((name) => !lost.includes(name) && mayHoldNumbers(own(row, name)));
+  const exact = numeric.length === 0 ? null : exactMembers(json, numeric);
+  const valueOf = (name: string): unknown =>
+    lost.includes(name) ? null : exact?.has(name) ? exact.get(name) : (own(row, name) ?? null);
+  const columns = Object.fromEntries(keep.map((name) => [name, valueOf(name)]));
+  return { columns, ...(lost.length > 0 && { lost }) };
+}
+
+const mayHoldNumbers = (value: unknown): boolean =>
+  typeof value === 'number' || (typeof value === 'object' && value !== null);
+
+/** What a line that is no JSON value is rather, where that can be told; begins with a colon. */
+function whyNoRow(json: string): string {
+  if (/\r\s*[{[]/.test(json)) return ': carriage returns (\\r) alone end its lines, expected \\n';
+  if (!/^\s*[{[]/.test(json)) return '';
+  const end = endOfValue(json, json.search(/\S/));
+  if (/^\s*[{[]/.test(json.slice(end))) {
+    return `: another value begins behind character ${end} of the line; write each object on a line of its own`;
+  }
+  const level = end === json.length && !/[}\]]\s*$/.test(json);
+  return level ? ': the line ends within a value; write each object on one line' : '';
+}
+
+const MOST_NAMED = 8;
+
+/** The member of a row within which a dotted column would lie. */
+const outerOf = (row: Readonly<Record<string, unknown>>, column: string): string | undefined =>
+  Object.keys(row).find((name) => column.startsWith(`${name}.`) && typeof row[name] === 'object' && row[name] !== null);
+
+/** What the row has in place of the column, if it has not got it. */
+function whatThereIs(row: Readonly<Record<string, unknown>>, column: string): string {
+  if (Object.hasOwn(row, column)) return '';
+  const names = Object.keys(row).map((name) => name.slice(0, 64));
+  const more = names.length > MOST_NAMED ? ` and ${names.length - MOST_NAMED} more` : '';
+  return `; the row has ${names.slice(0, MOST_NAMED).join(', ') || 'no members'}${more}`;
 }
 
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
 const kindOf = (value: unknown): string =>
-  value === null ? 'null' : Array.isArray(value) ? 'an array' : `a ${typeof value}`;
+  value === null ? 'null' : Array.isArray(value) ? 'an array' : typeof value === 'object' ? 'an object' : `a ${typeof value}`;
 
 const own = (row: Readonly<Record<string, unknown>>, name: string): unknown =>
   Object.hasOwn(row, name) ? row[name] : undefined;

@@ -1,4 +1,5 @@
 /** Lines of a byte stream in bounded memory: a line over the limit is skipped to its end, not held. */
+import { BrokenStream } from './broken-stream.js';
 
 export type Line =
   | { readonly kind: 'line'; readonly number: number; readonly bytes: Uint8Array }
@@ -6,7 +7,10 @@ export type Line =
 
 const NEWLINE = 0x0a;
 
-/** Lines by number from 0, without their newline; a last line need not have one. Empty ones count, and are not given out. */
+/**
+ * Lines by number from 0, without their newline; a last line need not have one, unless the stream breaks off within it. Empty
+ * ones count, and are not given out.
+ */
 export async function* readLines(
   source: AsyncIterable<Uint8Array>,
   maxBytes: number,
@@ -23,18 +27,23 @@ export async function* readLines(
       bytes: pieces.length === 0 ? last : Buffer.concat([...pieces, last], total),
     };
   };
-  for await (const chunk of source) {
-    let from = 0;
-    for (let end = chunk.indexOf(NEWLINE); end >= 0; end = chunk.indexOf(NEWLINE, from)) {
-      if (end > from || length > 0) yield line(chunk.subarray(from, end));
-      number++;
-      pieces = [];
-      length = 0;
-      from = end + 1;
+  try {
+    for await (const chunk of source) {
+      let from = 0;
+      for (let end = chunk.indexOf(NEWLINE); end >= 0; end = chunk.indexOf(NEWLINE, from)) {
+        if (end > from || length > 0) yield line(chunk.subarray(from, end));
+        number++;
+        pieces = [];
+        length = 0;
+        from = end + 1;
+      }
+      length += chunk.length - from;
+      if (length > maxBytes) pieces = [];
+      else if (from < chunk.length) pieces.push(chunk.subarray(from));
     }
-    length += chunk.length - from;
-    if (length > maxBytes) pieces = [];
-    else if (from < chunk.length) pieces.push(chunk.subarray(from));
+  } catch (error) {
+    if (error instanceof BrokenStream && error.whole && length > 0) yield line(new Uint8Array(0));
+    throw error;
   }
   if (length > 0) yield line(new Uint8Array(0));
 }

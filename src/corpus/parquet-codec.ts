@@ -5,21 +5,37 @@
  * zstd frame is taken at its word for the size. Those two are decoded here and by zstddec (libzstd as WebAssembly).
  */
 import zlib from 'node:zlib';
-import { compressors } from 'hyparquet-compressors';
+import { compressors, decompressSnappy } from 'hyparquet-compressors';
 import { ZSTDDecoder } from 'zstddec';
 
-/** Largest page, uncompressed, that is read. Writers aim at 1 MB; a page holds at least one whole value. */
-export const MAX_PAGE_BYTES = 256 * 2 ** 20;
+const LARGE_PAGE_BYTES = 2 ** 26;
+/** A page's size is a signed integer of 32 bits. */
+const MAX_PAGE_BYTES = 2 ** 31 - 1;
+/** Pages up to this size are read from any file, larger ones where the file has a share of it. */
+const PAGE_BYTES = 2 ** 29;
+const PAGE_RATIO = 16;
 
+/**
+ * Largest page, uncompressed, that is read of a file. Writers aim at 1 MB, but parquet-mr and Arrow look at it only after every hundredth or
+ * 1024th value, so that books of 300 kB make pages of 300 MB; a small file that claims more is a bomb.
+ * @param setting takes the place of the rule
+ */
+export const pageLimit = (fileBytes: number, setting?: number): number =>
+  setting ?? Math.min(MAX_PAGE_BYTES, Math.max(PAGE_BYTES, PAGE_RATIO * fileBytes));
+
+/** The decoder's memory ends at 2 GiB, and it does not ask whether it got what it wants. */
+const ZSTD_HEAP_BYTES = 2 ** 31 - 2 ** 26;
 const zstd = new ZSTDDecoder();
 
 /** To be awaited once before `decompress` is called. */
 export const codecsReady = (): Promise<void> => zstd.init();
 
-/** @throws Error when the bytes do not decompress to exactly `size` bytes. */
-export function decompress(codec: string, input: Uint8Array, size: number): Uint8Array {
-  if (!(size >= 0 && size <= MAX_PAGE_BYTES)) {
-    throw new Error(`page of ${size} bytes uncompressed, at most ${MAX_PAGE_BYTES} are read`);
+/** @throws Error when the bytes do not decompress to exactly `size` bytes, or these are more than `most`. */
+export function decompress(codec: string, input: Uint8Array, size: number, most: number): Uint8Array {
+  if (!(size >= 0 && size <= most)) {
+    throw new Error(
+      `page of ${size} bytes uncompressed, at most ${most} are read of this file (corpus.max_page_bytes)`,
+    );
   }
   // Pages of nulls alone carry no bytes, whatever the codec.
   if (size === 0) return new Uint8Array(0);
@@ -44,6 +60,7 @@ const DECODERS: Readonly<Record<string, Decoder | undefined>> = {
     zlib.brotliDecompressSync(input, { maxOutputLength: size, chunkSize: chunkSize(size) }),
   ZSTD: (input, size) => {
     atMost(input, size, 2 ** 15);
+    if (input.length + size > ZSTD_HEAP_BYTES) throw new Error(`zstd page of ${size} bytes, more than its decoder holds`);
     return zstd.decode(input, size);
   },
   LZ4: (input, size) => hadoopLz4(input, size) ?? lz4Block(input, size),
@@ -71,7 +88,8 @@ function snappy(input: Uint8Array, size: number): Uint8Array {
   }
   // The WebAssembly decoder writes as much as the block itself claims.
   if (claimed !== size) throw new Error(`snappy block of ${claimed} bytes, the page header says ${size}`);
-  const decode = compressors.SNAPPY;
+  // The usual decoder keeps the memory that its largest page took; one made for a large page is let go with it.
+  const decode = size > LARGE_PAGE_BYTES ? decompressSnappy : compressors.SNAPPY;
   if (!decode) throw new Error('no snappy decoder');
   return decode(input, size);
 }

@@ -2,6 +2,7 @@
 import { firstLine } from '../errors.js';
 import type { Storage } from '../storage/storage.js';
 import { type Assemble, assembler, type LeafCursor } from './parquet-assemble.js';
+import { pageLimit } from './parquet-codec.js';
 import type { DecodedPage } from './parquet-decode.js';
 import type { ParquetFooter, RowGroup } from './parquet-footer.js';
 import { type LeafRun, readLeaf } from './parquet-leaf.js';
@@ -31,11 +32,12 @@ export function openColumn(
   footer: ParquetFooter,
   group: RowGroup,
   field: Field,
+  maxPageBytes = pageLimit(footer.size),
 ): ColumnRows {
   const runsOf = (leafField: Field) => {
     const { leaf: type, definition, repetition } = leafField;
     if (!type) throw new Error('not a leaf');
-    const column = { type, definition, repetition };
+    const column = { type, definition, repetition, maxPageBytes };
     const convert = jsonConverter(type);
     return readLeaf({ storage, footer, group, leaf: leafField.leaves[0], column, convert });
   };
@@ -59,6 +61,7 @@ function flatColumn(runs: AsyncGenerator<LeafRun<unknown>>, definition: number):
       let lost: (string | null)[] | null = null;
       while (values.length < rows) {
         if (run === null || entry === run.entries) {
+          if (run?.kind === 'page') run.page.release();
           const next = await runs.next();
           run = next.done
             ? {

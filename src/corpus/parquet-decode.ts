@@ -6,7 +6,7 @@
 import type { ParquetType } from 'hyparquet';
 import { byteStreamSplit } from 'hyparquet/src/encoding.js';
 import { readPlain } from 'hyparquet/src/plain.js';
-import { decompress, MAX_PAGE_BYTES } from './parquet-codec.js';
+import { decompress } from './parquet-codec.js';
 import { decodeDeltaIntegers, decodeDeltaLengths, decodeDeltaStrings } from './parquet-delta.js';
 import type { PageHeader, RawPage } from './parquet-pages.js';
 import { bitWidth, decodeBigEndianBits, decodeHybrid } from './parquet-rle.js';
@@ -20,6 +20,8 @@ export interface LeafColumn {
   /** Definition level of a present value, and repetition level; 0 where the column has none. */
   readonly definition: number;
   readonly repetition: number;
+  /** Most bytes of a page, uncompressed: `pageLimit`. */
+  readonly maxPageBytes: number;
 }
 
 /** From a column's physical values to what its reader wants; throws where a value does not fit. */
@@ -34,7 +36,18 @@ export interface DecodedPage<T> {
   readonly repetitions: Uint8Array | null;
   /** The i-th present value, converted; undefined past the last. */
   readonly value: (i: number) => T | undefined;
+  /** Lets go of the page's bytes, which may be hundreds of megabytes, before the next page's come. */
+  readonly release: () => void;
 }
+
+/** A dictionary page's values, converted. */
+export interface Dictionary<T> {
+  readonly length: number;
+  at(i: number): T;
+}
+
+/** Values of a larger dictionary stay bytes until they are asked for: as strings they would take its size once or twice more. */
+const EAGER_DICTIONARY_BYTES = 16 * 2 ** 20;
 
 /** Values the page claims, nulls included; null when the header has no such count or an absurd one. */
 export function claimedEntries({ data_page_header, data_page_header_v2 }: PageHeader): number | null {
@@ -46,15 +59,17 @@ export function claimedEntries({ data_page_header, data_page_header_v2 }: PageHe
 export function decodeDictionary<T>(
   { header, bytes, broken }: RawPage,
   codec: string,
-  { type }: LeafColumn,
+  { type, maxPageBytes }: LeafColumn,
   convert: Convert<T>,
-): readonly T[] {
+): Dictionary<T> {
   if (broken) throw new Error(broken);
-  const page = decompress(codec, bytes, header.uncompressed_page_size);
+  const page = decompress(codec, bytes, header.uncompressed_page_size, maxPageBytes);
   const count = header.dictionary_page_header?.num_values ?? -1;
   if (count < 0 || count > MAX_PAGE_VALUES) throw new Error(`dictionary of ${count} values`);
   const physical = plain(page, type, count);
-  return Array.from({ length: count }, (_, i) => convert(physical[i]));
+  if (page.length > EAGER_DICTIONARY_BYTES) return { length: count, at: (i) => convert(physical[i]) };
+  const values = Array.from({ length: count }, (_, i) => convert(physical[i]));
+  return { length: count, at: (i) => values[i] as T };
 }
 
 /** A data page of either version. @throws Error when anything about it does not hold. */
@@ -62,7 +77,7 @@ export function decodePage<T>(
   { header, bytes, broken }: RawPage,
   codec: string,
   column: LeafColumn,
-  dictionary: readonly T[] | null,
+  dictionary: Dictionary<T> | null,
   convert: Convert<T>,
 ): DecodedPage<T> {
   if (broken) throw new Error(broken);
@@ -74,11 +89,15 @@ export function decodePage<T>(
       : splitV2(header, bytes, codec, column, entries);
   const present = split.definitions ? countPresent(split.definitions, column.definition) : entries;
   if (split.repetitions) checkLevels(split.repetitions, column.repetition);
+  let value = valuesOf(split, column, present, dictionary, convert);
   return {
     entries,
     definitions: present === entries ? null : split.definitions,
     repetitions: split.repetitions,
-    value: valuesOf(split.encoding, split.values, column.type, present, dictionary, convert),
+    value: (i) => value(i),
+    release: () => {
+      value = () => undefined;
+    },
   };
 }
 
@@ -99,7 +118,7 @@ function splitV1(
 ): Split {
   const head = header.data_page_header;
   if (!head) throw new Error('data page without its header');
-  const page = decompress(codec, bytes, header.uncompressed_page_size);
+  const page = decompress(codec, bytes, header.uncompressed_page_size, column.maxPageBytes);
   let at = 0;
   const levels = (max: number, encoding: string | undefined): Uint8Array | null => {
     if (max === 0) return null;
@@ -143,7 +162,7 @@ function splitV2(
   return {
     repetitions: levels(column.repetition, 0, r),
     definitions: levels(column.definition, r, d),
-    values: decompress(head.is_compressed === false ? 'UNCOMPRESSED' : codec, stored, size),
+    values: decompress(head.is_compressed === false ? 'UNCOMPRESSED' : codec, stored, size, column.maxPageBytes),
     encoding: head.encoding,
   };
 }
@@ -165,11 +184,10 @@ function checkLevels(levels: Uint8Array, max: number): void {
 }
 
 function valuesOf<T>(
-  encoding: string | undefined,
-  bytes: Uint8Array,
-  type: LeafType,
+  { encoding, values: bytes }: Split,
+  { type, maxPageBytes }: LeafColumn,
   count: number,
-  dictionary: readonly T[] | null,
+  dictionary: Dictionary<T> | null,
   convert: Convert<T>,
 ): (i: number) => T | undefined {
   if (encoding === 'PLAIN_DICTIONARY' || encoding === 'RLE_DICTIONARY') {
@@ -183,9 +201,9 @@ function valuesOf<T>(
       if (index < 0 || index >= dictionary.length)
         throw new Error(`index ${index} into a dictionary of ${dictionary.length}`);
     }
-    return (i) => dictionary[indices[i] ?? 0];
+    return (i) => (i < count ? dictionary.at(indices[i] ?? 0) : undefined);
   }
-  const physical = count === 0 ? [] : direct(encoding, bytes, type, count);
+  const physical = count === 0 ? [] : direct(encoding, bytes, type, count, maxPageBytes);
   return (i) => convert(physical[i]);
 }
 
@@ -194,6 +212,7 @@ function direct(
   bytes: Uint8Array,
   type: LeafType,
   count: number,
+  maxPageBytes: number,
 ): ArrayLike<unknown> {
   const { physical, typeLength } = type;
   switch (encoding) {
@@ -215,7 +234,7 @@ function direct(
     case 'DELTA_BYTE_ARRAY':
       if (physical !== 'BYTE_ARRAY' && physical !== 'FIXED_LEN_BYTE_ARRAY')
         throw new Error(`delta strings of type ${physical}`);
-      return decodeDeltaStrings(bytes, count, MAX_PAGE_BYTES);
+      return decodeDeltaStrings(bytes, count, maxPageBytes);
     case 'BYTE_STREAM_SPLIT': {
       needs(bytes, count * widthOf(type));
       return byteStreamSplit(readerOf(bytes), count, parquetType(physical), typeLength);

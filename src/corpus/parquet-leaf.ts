@@ -7,6 +7,7 @@ import {
   type DecodedPage,
   decodeDictionary,
   decodePage,
+  type Dictionary,
   type LeafColumn,
 } from './parquet-decode.js';
 import type { ParquetFooter, RowGroup } from './parquet-footer.js';
@@ -56,7 +57,7 @@ export async function* readLeaf<T>(request: LeafRequest<T>): AsyncGenerator<Leaf
   if (chunk === undefined || typeof chunk === 'string')
     return yield rest(chunk ?? 'the column chunk is missing');
 
-  let dictionary: readonly T[] | null = null;
+  let dictionary: Dictionary<T> | null = null;
   let dictionaryTrouble = '';
   try {
     for await (const raw of readPages(storage, footer, chunk)) {

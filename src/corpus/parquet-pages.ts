@@ -6,7 +6,6 @@ import zlib from 'node:zlib';
 import { parquetHeader } from 'hyparquet/src/column.js';
 import { firstLine } from '../errors.js';
 import type { ObjectStat, Storage } from '../storage/storage.js';
-import { MAX_PAGE_BYTES } from './parquet-codec.js';
 import type { Chunk, ParquetFooter } from './parquet-footer.js';
 import { ThriftIncomplete, thriftStructEnd } from './thrift.js';
 
@@ -58,7 +57,7 @@ async function nextHeader(input: Windows): Promise<PageHeader> {
       const end = thriftStructEnd(bytes, 0, MAX_HEADER_VALUES);
       const header = parquetHeader({ view: new DataView(bytes.buffer, bytes.byteOffset, end), offset: 0 });
       const size: unknown = header.compressed_page_size;
-      if (header.type === undefined || !(typeof size === 'number' && size >= 0 && size <= MAX_PAGE_BYTES)) {
+      if (header.type === undefined || !(typeof size === 'number' && size >= 0)) {
         throw new LostPages(`page header of type ${header.type} claims ${size} bytes`);
       }
       await input.take(end);
@@ -98,16 +97,25 @@ function windows(storage: Storage, path: string, version: ObjectStat, { start, e
   };
   const fill = async (length: number): Promise<void> => {
     if (held.length - at >= length) return;
-    const pieces = [held.subarray(at)];
-    let have = held.length - at;
-    while (have < length) {
-      const piece: Uint8Array = await (ahead ?? fetchNext(Math.max(WINDOW_BYTES, length - have)));
-      ahead = null;
-      pieces.push(piece);
-      have += piece.length;
+    const rest = held.subarray(at);
+    const next = await (ahead ?? fetchNext(WINDOW_BYTES));
+    ahead = null;
+    let have = rest.length + next.length;
+    if (have >= length) held = rest.length === 0 ? next : Buffer.concat([rest, next], have);
+    else {
+      // Of a page of hundreds of megabytes no second copy is made.
+      const whole = new Uint8Array(length);
+      whole.set(rest);
+      whole.set(next, rest.length);
+      while (have < length) {
+        const piece: Uint8Array = await (ahead ?? fetchNext(Math.min(WINDOW_BYTES, length - have)));
+        const left = length - have - piece.length;
+        ahead = left > 0 ? fetchNext(Math.min(WINDOW_BYTES, left)) : null;
+        whole.set(piece, have);
+        have += piece.length;
+      }
+      held = whole;
     }
-    held =
-      pieces[0]?.length === 0 && pieces[1] && pieces.length === 2 ? pieces[1] : Buffer.concat(pieces, have);
     at = 0;
     if (fetched < end) ahead = fetchNext(WINDOW_BYTES);
   };

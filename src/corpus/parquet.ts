@@ -4,7 +4,7 @@ import type { Storage } from '../storage/storage.js';
 import type { CorpusRow } from './document.js';
 import { firstRows } from './first-rows.js';
 import { joinedReads } from './joined-reads.js';
-import { codecsReady } from './parquet-codec.js';
+import { codecsReady, pageLimit } from './parquet-codec.js';
 import { type ColumnSlice, openColumn } from './parquet-column.js';
 import { ENCRYPTED, type ParquetFooter, type RowGroup, readFooter } from './parquet-footer.js';
 import { readLeaf } from './parquet-leaf.js';
@@ -125,16 +125,17 @@ async function* readGroup(
   group: RowGroup,
   rowStart: number,
   text: Field,
-  { columns, maxTextBytes }: ReadOptions,
+  { columns, maxTextBytes, maxPageBytes: setting }: ReadOptions,
 ): AsyncGenerator<CorpusRow, void, undefined> {
   const { leaf: type, definition, repetition } = text;
   if (!type) throw new Error('not a leaf');
+  const maxPageBytes = pageLimit(footer.size, setting);
   const fields = columns.keep.map((name) => footer.fields.find((field) => field.name === name));
   const chunks = [text, ...fields]
     .flatMap((field) => group.chunks.slice(...(field?.leaves ?? [0, 0])))
     .filter((chunk) => typeof chunk === 'object');
   const joined = joinedReads(storage, chunks);
-  const kept = fields.map((field) => (field ? openColumn(joined, footer, group, field) : null));
+  const kept = fields.map((field) => (field ? openColumn(joined, footer, group, field, maxPageBytes) : null));
   const convert = (value: unknown): TextValue =>
     value instanceof Uint8Array ? textFromBytes(value, maxTextBytes) : NULL_TEXT;
   const runs = readLeaf({
@@ -142,7 +143,7 @@ async function* readGroup(
     footer,
     group,
     leaf: text.leaves[0],
-    column: { type, definition, repetition },
+    column: { type, definition, repetition, maxPageBytes },
     convert,
   });
   let row = rowStart;
@@ -187,6 +188,7 @@ async function* readGroup(
             };
       }
     }
+    run.page.release();
   }
 }
 

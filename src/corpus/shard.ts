@@ -12,6 +12,8 @@ export interface ReadOptions {
   readonly columns: ColumnMapping;
   /** Longest text accepted, in UTF-8 bytes; a longer one is quarantined as `oversized-text`. */
   readonly maxTextBytes: number;
+  /** Largest page of a parquet shard, uncompressed, in bytes; by the file's size when absent. */
+  readonly maxPageBytes?: number;
   /** Target of uncompressed text bytes a part. */
   readonly partBytes: number;
   /** Rows read of a shard, from its first; all of them when absent. */

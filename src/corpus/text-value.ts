@@ -30,16 +30,29 @@ export function textFromBytes(bytes: Uint8Array, maxTextBytes: number): TextValu
 export function textFromJson(value: unknown, maxTextBytes: number): TextValue {
   if (value === null || value === undefined) return NULL_TEXT;
   if (typeof value !== 'string') {
-    return refuse(
-      'not-a-string',
-      `the text is ${Array.isArray(value) ? 'an array' : `a JSON ${typeof value}`}, expected a string`,
-    );
+    const { kind, holds } = describe(value);
+    return refuse(holds ? 'nested-text' : 'not-a-string', `the text is ${kind}, expected a string`);
   }
   const bytes = Buffer.byteLength(value);
   const refused = refuseLength(bytes, maxTextBytes);
   if (refused) return refused;
   if (!value.isWellFormed()) return refuse('not-unicode', 'the text holds half a surrogate pair');
   return { ok: true, text: value, bytes };
+}
+
+/** What stands where a string should, and whether text may lie inside. */
+function describe(value: unknown): { readonly kind: string; readonly holds: boolean } {
+  if (typeof value !== 'object' || value === null) return { kind: `a JSON ${typeof value}`, holds: false };
+  if (!Array.isArray(value)) return { kind: `a JSON object with ${membersOf(value)}`, holds: true };
+  const [first] = value;
+  return typeof first === 'object' && first !== null
+    ? { kind: `an array of objects with ${membersOf(first)}`, holds: true }
+    : { kind: 'an array', holds: false };
+}
+
+function membersOf(value: object): string {
+  const names = Object.keys(value).slice(0, 4);
+  return names.map((name) => JSON.stringify(name.slice(0, 64))).join(', ') || 'no members';
 }
 
 function refuseLength(bytes: number, maxTextBytes: number): TextValue | null {

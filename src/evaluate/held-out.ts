@@ -58,6 +58,7 @@ export function heldOutReading({ corpus, by }: EvaluateSettings): ReadOptions {
     columns: { text: corpus.text, keep: [by ?? URL_COLUMN] },
     maxTextBytes: corpus.max_text_bytes,
     partBytes: corpus.part_bytes,
+    ...(corpus.max_page_bytes !== undefined && { maxPageBytes: corpus.max_page_bytes }),
   };
 }
 

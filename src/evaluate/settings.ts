@@ -102,7 +102,7 @@ export const evaluateSettings = z
     }),
     corpus: pipeline.corpus
       .unwrap()
-      .pick({ text: true, max_text_bytes: true, part_bytes: true })
+      .pick({ text: true, max_text_bytes: true, max_page_bytes: true, part_bytes: true })
       .prefault({}),
     tokenizer: pipeline.tokenizer,
     sequence: evaluateSequence.prefault({}),

@@ -33,6 +33,7 @@ const corpusSchema = z.object({
   text: z.string(),
   max_text_bytes: z.int(),
   part_bytes: z.int(),
+  max_page_bytes: z.int().optional(),
   limit: z.int().optional(),
 });
 
@@ -62,6 +63,7 @@ export async function openTexts({ storage, settings, source }: ExportContext): P
     columns: { text: corpus.text, keep: [] },
     maxTextBytes: corpus.max_text_bytes,
     partBytes: corpus.part_bytes,
+    ...(corpus.max_page_bytes !== undefined && { maxPageBytes: corpus.max_page_bytes }),
     ...(corpus.limit !== undefined && { limit: corpus.limit }),
   };
   const folders = [source.folder, scoredFolder(run), scoredFolder(folderOf(source.folder))];

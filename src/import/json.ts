@@ -4,7 +4,7 @@ import { decompressed } from '../corpus/byte-stream.js';
 import type { ShardFormat } from '../corpus/shard.js';
 import { isJsonObject } from '../dataset/canonical-json.js';
 import { firstLine } from '../errors.js';
-import { parseJson } from '../json/parse-json.js';
+import { parsePythonJson } from '../json/python-json.js';
 import { withoutQuery } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import { jsonObjects } from './json-values.js';
@@ -39,7 +39,7 @@ export async function* jsonRecords(
       const place = `${path}: line ${object.line}`;
       let value: unknown;
       try {
-        value = parseJson(strict.decode(object.bytes), { values: MAX_VALUES });
+        value = parsePythonJson(strict.decode(object.bytes), { values: MAX_VALUES });
       } catch (error) {
         throw badSource(place, `not JSON: ${firstLine(error)}`);
       }

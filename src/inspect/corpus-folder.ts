@@ -1,5 +1,7 @@
 import { formatOf } from '../corpus/expand.js';
+import { isLeftOut } from '../corpus/left-out.js';
 import type { ShardFormat } from '../corpus/shard.js';
+import { pathBelow } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 
 export interface CorpusInspection {
@@ -28,7 +30,7 @@ export async function inspectCorpus(
   const first: { path: string; bytes: number }[] = [];
   for (const file of files) {
     const format = formatOf(file);
-    if (format === null) continue;
+    if (format === null || isLeftOut(pathBelow(path, file) ?? file)) continue;
     const { size } = await storage.stat(file);
     const sum = formats.get(format) ?? { shards: 0, bytes: 0 };
     formats.set(format, { shards: sum.shards + 1, bytes: sum.bytes + size });

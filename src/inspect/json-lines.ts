@@ -1,9 +1,9 @@
-import { BrokenStream } from '../corpus/broken-stream.js';
+import { BrokenStream, breakOf } from '../corpus/broken-stream.js';
 import { decompressed } from '../corpus/byte-stream.js';
 import { readLines } from '../corpus/lines.js';
 import type { ShardFormat } from '../corpus/shard.js';
 import { inputError } from '../errors.js';
-import { parseJson } from '../json/parse-json.js';
+import { parsePythonJson } from '../json/python-json.js';
 import type { Storage } from '../storage/storage.js';
 import { guessTextColumn } from './parquet.js';
 
@@ -69,7 +69,7 @@ export async function inspectJsonLines(
   } catch (error) {
     if (!(error instanceof BrokenStream)) throw error;
     if (sampledLines === 0) {
-      throw inputError('broken-shard', `${path}: the stream breaks off: ${error.message}`, { cause: error });
+      throw inputError('broken-shard', `${path}: ${breakOf(error)}`, { cause: error });
     }
     whole = false;
   }
@@ -98,7 +98,7 @@ export async function inspectJsonLines(
 
 function parseRow(bytes: Uint8Array): Readonly<Record<string, unknown>> | null {
   try {
-    const row: unknown = parseJson(new TextDecoder().decode(bytes));
+    const row: unknown = parsePythonJson(new TextDecoder().decode(bytes));
     return typeof row === 'object' && row !== null && !Array.isArray(row) ? { ...row } : null;
   } catch {
     return null;

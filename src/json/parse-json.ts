@@ -23,10 +23,16 @@ const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 
 /** @throws SyntaxError when the text is no JSON, or more than the limits allow; its message may quote the text */
-export function parseJson(
+export function parseJson(text: string, limits?: JsonLimits): unknown {
+  checkJsonLimits(text, limits);
+  return JSON.parse(text) as unknown;
+}
+
+/** @throws SyntaxError when a text may become more than the limits allow */
+export function checkJsonLimits(
   text: string,
   { values = MAX_VALUES, depth = MAX_DEPTH }: JsonLimits = {},
-): unknown {
+): void {
   let marks = 0;
   let level = 0;
   for (let at = 0; at < text.length; at++) {
@@ -50,11 +56,10 @@ export function parseJson(
     }
     if (marks > values) throw new SyntaxError(`more than ${values} values`);
   }
-  return JSON.parse(text) as unknown;
 }
 
 /** Index of the quote that ends a string; the text's length where none does. */
-function endOfString(text: string, start: number): number {
+export function endOfString(text: string, start: number): number {
   for (let end = text.indexOf('"', start); end >= 0; end = text.indexOf('"', end + 1)) {
     let escapes = 0;
     while (text.charCodeAt(end - 1 - escapes) === BACKSLASH) escapes++;

@@ -34,7 +34,8 @@ export async function openPacking(
   settings: PackSettings,
   { storage }: Pick<PartsOptions, 'storage'>,
 ): Promise<OpenParts> {
-  const shards = await expandShards(storage, settings.shards);
+  const notes: string[] = [];
+  const shards = await expandShards(storage, settings.shards, (note) => notes.push(note));
   const tokenizer = await openTokenizer({
     path: settings.tokenizer.path,
     engine: settings.run.tokenizer_engine,
@@ -46,6 +47,7 @@ export async function openPacking(
       folder: packedFolder(settings.out),
       settings,
       shards,
+      notes,
       tokenizer,
       recipe: packingRecipe(settings, tokenizer),
       conventions: packingConventions(settings),

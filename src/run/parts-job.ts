@@ -14,6 +14,8 @@ export interface PartsJob
   > {
   readonly settings: Pick<Pipeline, 'out' | 'corpus' | 'sequence'>;
   readonly shards: readonly Shard[];
+  /** What finding them left out, a line each. */
+  readonly notes: readonly string[];
   /** Everything but the input that determines the bytes written. */
   readonly recipe: JsonObject;
   /** Parts in work at once. */

@@ -41,6 +41,8 @@ export interface PartsReport extends Totals {
   /** Finished parts found damaged, which this run made again. */
   readonly damaged: number;
   readonly brokenShards: readonly BrokenShard[];
+  /** What finding the shards left out, a line each. */
+  readonly notes: readonly string[];
   readonly seconds: number;
 }
 
@@ -73,6 +75,7 @@ export async function runParts(job: PartsJob, options: PartsOptions): Promise<Pa
         damaged: work.damaged.length,
         ...totalsOf([...work.done, ...made]),
         brokenShards: broken,
+        notes: job.notes,
         seconds: (Date.now() - started) / 1000,
       };
     } catch (error) {

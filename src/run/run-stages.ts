@@ -12,6 +12,7 @@ import type { TrainReport } from '../train/train-run.js';
 import type { EventSink } from './events.js';
 import type { ImportReport } from './import-run.js';
 import type { PackReport } from './pack-run.js';
+import type { PartsReport } from './parts-run.js';
 import type { ScoreReport } from './score-run.js';
 import type { SelectReport } from './select-run.js';
 import type { Share } from './share.js';
@@ -68,7 +69,7 @@ const RUNNERS: {
   };
 } = {
   pack: {
-    run: async (...args) => (await import('./pack-run.js')).packCorpus(...args),
+    run: async (...args) => tellNotes(await (await import('./pack-run.js')).packCorpus(...args), args[1]),
     what: 'token files',
     path: ({ out }) => packedFolder(out),
   },
@@ -79,7 +80,7 @@ const RUNNERS: {
     path: ({ out }) => out,
   },
   score: {
-    run: async (...args) => (await import('./score-run.js')).scoreCorpus(...args),
+    run: async (...args) => tellNotes(await (await import('./score-run.js')).scoreCorpus(...args), args[1]),
     what: 'losses of every token',
     path: ({ out }) => scoredFolder(out),
   },
@@ -115,6 +116,11 @@ const RUNNERS: {
     path: ({ out }) => scoredFolder(out),
   },
 };
+
+function tellNotes<R extends PartsReport>(report: R, { sink }: Pick<Context, 'sink'>): R {
+  for (const message of report.notes) sink({ event: 'note', message });
+  return report;
+}
 
 /** What each stage leaves, for the list at a report's end. */
 export const stageFiles = (stages: readonly Stage[]): NamedPath[] => stages.map((stage) => fileOf(stage));

@@ -48,7 +48,8 @@ export async function openScoring(
   pipeline: Pipeline,
   { storage, sink }: Pick<ScoreOptions, 'storage' | 'sink'>,
 ): Promise<OpenParts> {
-  const shards = await expandShards(storage, pipeline.shards);
+  const notes: string[] = [];
+  const shards = await expandShards(storage, pipeline.shards, (note) => notes.push(note));
   const { device, why } = chooseDevice(pipeline.score.device);
   sink({ event: 'note', message: why });
   const inputs = await openModelInputs(pipeline, device);
@@ -63,6 +64,7 @@ export async function openScoring(
       folder: scoredFolder(pipeline.out),
       settings: pipeline,
       shards,
+      notes,
       tokenizer,
       recipe: recipeOf(pipeline, tokenizer, infosOf(inputs), compute),
       conventions: scoringConventions(pipeline),

@@ -49,6 +49,7 @@ export function readOptions({ corpus }: Pick<Pipeline, 'corpus'>): ReadOptions {
     columns: { text: corpus.text, keep: corpus.keep },
     maxTextBytes: corpus.max_text_bytes,
     partBytes: corpus.part_bytes,
+    ...(corpus.max_page_bytes !== undefined && { maxPageBytes: corpus.max_page_bytes }),
     ...(corpus.limit !== undefined && { limit: corpus.limit }),
   };
 }

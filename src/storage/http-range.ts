@@ -60,6 +60,9 @@ export async function statByRange(asked: RangeRequest): Promise<ObjectStat> {
   const { status, headers } = response;
   const size = status === 200 ? wholeLength(headers) : totalOf(headers);
   await discard(response);
+  // Told now: a shard that cannot be read is set aside when it is planned, and the run goes on.
+  const encoded = encodedAnswer(asked.path, headers);
+  if (encoded !== null) throw encoded;
   if (size === null) {
     throw inputError(
       'bad-answer',
@@ -110,14 +113,8 @@ export async function readByRange(
       ),
     );
   }
-  if (!/^(identity)?$/.test(headers.get('content-encoding') ?? '')) {
-    return refuse(
-      inputError(
-        'bad-answer',
-        `${path}: the server sends the file encoded (${headers.get('content-encoding')}), expected its own bytes. Have it serve the file as it is.`,
-      ),
-    );
-  }
+  const encoded = encodedAnswer(path, headers);
+  if (encoded !== null) return refuse(encoded);
   if (status === 200) {
     if (total === null || total > WHOLE_FILE_BYTES) {
       return refuse(
@@ -152,6 +149,19 @@ export async function readByRange(
     );
   }
   return readBody(response.body, end - start);
+}
+
+/**
+ * Of an encoded answer nobody can tell which bytes of which form a range is. `aws-chunked` is how uploads were sent, which some stores keep
+ * beside bytes that are the file's own.
+ */
+function encodedAnswer(path: string, headers: Headers): Error | null {
+  const encoding = headers.get('content-encoding') ?? '';
+  if (/^(identity|aws-chunked)?$/i.test(encoding)) return null;
+  return inputError(
+    'bad-answer',
+    `${path}: the server sends the file encoded (${encoding}), expected its own bytes. Have it serve the file as it is, or download the file first.`,
+  );
 }
 
 /** @throws PassingFailure when the body has fewer or more bytes than it should */

@@ -28,11 +28,16 @@ const scoredRecipe = ({ manifest: { kind, recipe } }: FinishedPart) =>
   kind === 'weighted' ? objectAt(recipe, 'scored') : recipe;
 
 /** How its text was read. */
-export function textSettings(part: FinishedPart): { textColumn: string; maxTextBytes: number } {
-  const { text, max_text_bytes: most } = objectAt(scoredRecipe(part), 'corpus');
+export function textSettings(part: FinishedPart): {
+  textColumn: string;
+  maxTextBytes: number;
+  maxPageBytes?: number;
+} {
+  const { text, max_text_bytes: most, max_page_bytes: page } = objectAt(scoredRecipe(part), 'corpus');
   return {
     textColumn: typeof text === 'string' ? text : 'text',
     maxTextBytes: typeof most === 'number' ? most : 64 << 20,
+    ...(typeof page === 'number' && { maxPageBytes: page }),
   };
 }
 

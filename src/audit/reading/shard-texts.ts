@@ -31,7 +31,7 @@ export async function shardTexts(
   storage: Storage,
   shard: Shard,
   rows: ReadonlySet<number>,
-  options: Pick<ReadOptions, 'columns' | 'maxTextBytes'>,
+  options: Pick<ReadOptions, 'columns' | 'maxTextBytes' | 'maxPageBytes'>,
   budget: StreamBudget,
 ): Promise<Map<number, ShardText>> {
   const found = new Map<number, ShardText>();

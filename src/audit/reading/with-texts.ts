@@ -14,7 +14,7 @@ export interface ScoredDocument
   /** Of the text that was scored; null where no documents file says it. */
   readonly textDigest: Uint8Array | null;
   readonly rules: RowRules;
-  readonly reading: { readonly textColumn: string; readonly maxTextBytes: number };
+  readonly reading: { readonly textColumn: string; readonly maxTextBytes: number; readonly maxPageBytes?: number };
   readonly tokens: DocumentTokens;
 }
 
@@ -66,8 +66,8 @@ async function readTexts(
     else if (shards === null) found = 'it is not known where the shards are';
     else if (shard === undefined || first === undefined) found = 'its shard is not among those named';
     else {
-      const { textColumn, maxTextBytes } = first.reading;
-      const options = { columns: { text: textColumn, keep: [] }, maxTextBytes };
+      const { textColumn, ...limits } = first.reading;
+      const options = { columns: { text: textColumn, keep: [] }, ...limits };
       const rows = new Set(here.map(({ row }) => row));
       try {
         found = await shardTexts(storage, shard, rows, options, budget);
