@@ -55,7 +55,8 @@ export async function deltaState(
   const isGapless = commits.every(({ version }, i) => version === i);
   if (!isGapless || !begun) {
     const checkpoint = newestCheckpoint(files);
-    if (checkpoint === null) trouble = 'its first commits are gone, and no checkpoint of a known form is there';
+    if (checkpoint === null)
+      trouble = 'its first commits are gone, and no checkpoint of a known form is there';
     else {
       try {
         for (const file of checkpoint.files) await readCheckpoint(storage, `${folder}/${file}`, act);
@@ -89,7 +90,9 @@ export async function deltaState(
 }
 
 /** A file, or the parts of one. Checkpoints of the second version name further files and are not read. */
-function newestCheckpoint(files: readonly string[]): { readonly version: number; readonly files: readonly string[] } | null {
+function newestCheckpoint(
+  files: readonly string[],
+): { readonly version: number; readonly files: readonly string[] } | null {
   const byVersion = new Map<number, string[]>();
   for (const file of files) {
     const found = /^(\d{20})\.checkpoint(\.\d{10}\.\d{10})?\.parquet$/.exec(file);
@@ -101,7 +104,11 @@ function newestCheckpoint(files: readonly string[]): { readonly version: number;
   return newest === undefined ? null : { version: newest[0], files: newest[1] };
 }
 
-async function readCheckpoint(storage: Storage, path: string, act: (actions: unknown) => void): Promise<void> {
+async function readCheckpoint(
+  storage: Storage,
+  path: string,
+  act: (actions: unknown) => void,
+): Promise<void> {
   await codecsReady();
   const footer = await readFooter(storage, path);
   for (const group of footer.rowGroups) {

@@ -145,7 +145,11 @@ function refuseWild(pattern: string): void {
 async function glob(
   storage: Storage,
   pattern: string,
-): Promise<{ readonly found: readonly Found[]; readonly hidden: readonly Found[]; readonly listed: readonly string[] }> {
+): Promise<{
+  readonly found: readonly Found[];
+  readonly hidden: readonly Found[];
+  readonly listed: readonly string[];
+}> {
   refuseWild(pattern);
   const root = rootOf(pattern);
   const { base, glob: rest } = picomatch.scan(pattern.slice(root.length));
@@ -160,8 +164,14 @@ async function glob(
   const found = matched.filter(({ path }) => !isOut(below(folder, path)));
   const hidden = matched.filter((file) => !found.includes(file));
   if (found.length === 0) {
-    const only = hidden.length === 0 ? '' : ` but ${hidden.length} below names that begin with _ or ., which are left out`;
-    throw usageError('no-shards', `${pattern}: no file matches${only}. Check the path and the quotes around it.`);
+    const only =
+      hidden.length === 0
+        ? ''
+        : ` but ${hidden.length} below names that begin with _ or ., which are left out`;
+    throw usageError(
+      'no-shards',
+      `${pattern}: no file matches${only}. Check the path and the quotes around it.`,
+    );
   }
   // A table's log lies beside its files, where a glob of one level does not look.
   const log = shallow ? await storage.list(joinPath(folder, '_delta_log')) : [];
@@ -198,7 +208,8 @@ async function folder(
     for (const note of leavingNotes(path, { hidden, others, taken })) tell(note);
     return found;
   }
-  const only = hidden.length === 0 ? '' : ` but ${hidden.length} below names that begin with _ or ., which are left out`;
+  const only =
+    hidden.length === 0 ? '' : ` but ${hidden.length} below names that begin with _ or ., which are left out`;
   throw usageError(
     'no-shards',
     listed.length === 0

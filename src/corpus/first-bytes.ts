@@ -9,7 +9,10 @@ export const FIRST_BYTES = 64;
 /** Forms that are not read: how they begin, in latin1, and what to do about them. */
 const OTHERS: readonly (readonly [RegExp, string])[] = [
   [/^(\xff\xfe\0\0|\0\0\xfe\xff)/, 'UTF-32 text; convert it to UTF-8 (iconv -f UTF-32 -t UTF-8)'],
-  [/^(\xff\xfe|\xfe\xff|[{\n\r ]\0[^\0]\0|\0[{\n\r ]\0[^\0])/, 'UTF-16 text; convert it to UTF-8 (iconv -f UTF-16 -t UTF-8)'],
+  [
+    /^(\xff\xfe|\xfe\xff|[{\n\r ]\0[^\0]\0|\0[{\n\r ]\0[^\0])/,
+    'UTF-16 text; convert it to UTF-8 (iconv -f UTF-16 -t UTF-8)',
+  ],
   [/^BZh[1-9]/, 'compressed with bzip2; decompress it, or compress it with gzip or zstd'],
   [/^\xfd7zXZ\0/, 'compressed with xz; decompress it, or compress it with gzip or zstd'],
   [/^\x04\x22\x4d\x18/, 'compressed with lz4; decompress it, or compress it with gzip or zstd'],
@@ -21,7 +24,10 @@ const OTHERS: readonly (readonly [RegExp, string])[] = [
   [/^ARROW1\0\0/, 'an Arrow file; write its rows as parquet or JSON lines'],
   [/^Obj\x01/, 'an Avro file; write its rows as parquet or JSON lines'],
   [/^version https:\/\/git-lfs/, 'the pointer of Git LFS, not the file itself; fetch it (git lfs pull)'],
-  [/^\s*<(!doctype|html|\?xml|!--)/i, 'a page of markup, as servers send in place of a file; fetch the file again'],
+  [
+    /^\s*<(!doctype|html|\?xml|!--)/i,
+    'a page of markup, as servers send in place of a file; fetch the file again',
+  ],
 ];
 
 export type FirstBytes =
@@ -33,7 +39,9 @@ export type FirstBytes =
  * fetched them without being called otherwise; text cannot begin as a compressed file does.
  */
 export function formOfBytes(bytes: Uint8Array, named: StreamForm): FirstBytes {
-  const start = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, FIRST_BYTES)).toString('latin1');
+  const start = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, FIRST_BYTES)).toString(
+    'latin1',
+  );
   if (start.startsWith('\x1f\x8b')) return { kind: 'lines', form: 'jsonl.gz' };
   if (/^(\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18)/.test(start)) return { kind: 'lines', form: 'jsonl.zst' };
   const other = OTHERS.find(([pattern]) => pattern.test(start));

@@ -31,9 +31,12 @@ export async function* gzipStream(input: ByteQueue): AsyncGenerator<Uint8Array, 
       const found = Buffer.from(await input.peek(8)).toString('hex');
       throw members === 0
         ? new BrokenStream(`no gzip member at byte ${start} (${found || 'the file is empty'})`)
-        : new BrokenStream(`bytes that are no gzip member follow the last one, from byte ${start} on (${found})`, {
-            whole: true,
-          });
+        : new BrokenStream(
+            `bytes that are no gzip member follow the last one, from byte ${start} on (${found})`,
+            {
+              whole: true,
+            },
+          );
     }
     await skipHeader(input);
     let crc = 0;
@@ -65,7 +68,8 @@ async function skipZeros(input: ByteQueue): Promise<void> {
 async function skipHeader(input: ByteQueue): Promise<void> {
   const start = input.position();
   const [, , method, flags = 0] = await input.take(10);
-  if (method !== DEFLATE) throw new BrokenStream(`the gzip member at byte ${start} has method ${method}, expected 8`);
+  if (method !== DEFLATE)
+    throw new BrokenStream(`the gzip member at byte ${start} has method ${method}, expected 8`);
   if (flags & FEXTRA) await input.skip(Buffer.from(await input.take(2)).readUInt16LE(0));
   if (flags & FNAME) await skipPastZero(input);
   if (flags & FCOMMENT) await skipPastZero(input);
@@ -133,7 +137,11 @@ async function* inflated(input: ByteQueue): AsyncGenerator<Uint8Array, void, und
 function smallMember(bytes: Uint8Array): { readonly output: Uint8Array; readonly used: number } | null {
   try {
     // @types/node does not know `info`: https://nodejs.org/docs/latest-v20.x/api/zlib.html#class-options
-    const options = { finishFlush: zlib.constants.Z_SYNC_FLUSH, maxOutputLength: SMALL_OUTPUT_BYTES, info: true };
+    const options = {
+      finishFlush: zlib.constants.Z_SYNC_FLUSH,
+      maxOutputLength: SMALL_OUTPUT_BYTES,
+      info: true,
+    };
     const { buffer, engine } = zlib.inflateRawSync(bytes, options) as unknown as {
       readonly buffer: Buffer;
       readonly engine: zlib.InflateRaw;

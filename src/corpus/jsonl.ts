@@ -203,7 +203,9 @@ const MOST_NAMED = 8;
 
 /** The member of a row within which a dotted column would lie. */
 const outerOf = (row: Readonly<Record<string, unknown>>, column: string): string | undefined =>
-  Object.keys(row).find((name) => column.startsWith(`${name}.`) && typeof row[name] === 'object' && row[name] !== null);
+  Object.keys(row).find(
+    (name) => column.startsWith(`${name}.`) && typeof row[name] === 'object' && row[name] !== null,
+  );
 
 /** What the row has in place of the column, if it has not got it. */
 function whatThereIs(row: Readonly<Record<string, unknown>>, column: string): string {
@@ -217,7 +219,13 @@ const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
 const kindOf = (value: unknown): string =>
-  value === null ? 'null' : Array.isArray(value) ? 'an array' : typeof value === 'object' ? 'an object' : `a ${typeof value}`;
+  value === null
+    ? 'null'
+    : Array.isArray(value)
+      ? 'an array'
+      : typeof value === 'object'
+        ? 'an object'
+        : `a ${typeof value}`;
 
 const own = (row: Readonly<Record<string, unknown>>, name: string): unknown =>
   Object.hasOwn(row, name) ? row[name] : undefined;

@@ -16,14 +16,16 @@ export function isLeftOutOf(glob: string): (below: string) => boolean {
     .split('/')
     .filter((step) => /^(\{[^}]*)?[_.[]/.test(step))
     .map((step) => picomatch(step, { dot: true }));
-  return (below) => below.split('/').some((step) => isHidden(step) && !spelt.some((matches) => matches(step)));
+  return (below) =>
+    below.split('/').some((step) => isHidden(step) && !spelt.some((matches) => matches(step)));
 }
 
 /** Names of corpora in forms that are not read, and of files that were not finished. */
 const LIKE_A_SHARD =
   /\.(jsonl|ndjson|json|parquet|pq|arrow|feather|avro|orc|csv|tsv)(\.\w+)?$|\.(part|tmp|crdownload|incomplete|download|inprogress|_COPYING_)$/i;
 /** What lies in repositories of data beside the shards. */
-const BESIDE = /(^|\/)(package|config|dataset_infos|dataset_info|state|generation_config|tokenizer|tokenizer_config|[\w.-]*manifest|run|export)\.json$/i;
+const BESIDE =
+  /(^|\/)(package|config|dataset_infos|dataset_info|state|generation_config|tokenizer|tokenizer_config|[\w.-]*manifest|run|export)\.json$/i;
 
 const MOST_NAMED = 3;
 
@@ -40,7 +42,8 @@ export interface Leaving {
 /** What is to be told of a folder's or glob's files, a line each. */
 export function leavingNotes(pattern: string, { hidden, others, taken }: Leaving): string[] {
   const notes: string[] = [];
-  const count = (files: readonly string[]): string => `${files.length} ${files.length === 1 ? 'file' : 'files'}`;
+  const count = (files: readonly string[]): string =>
+    `${files.length} ${files.length === 1 ? 'file' : 'files'}`;
   if (hidden.length > 0) {
     notes.push(
       `${pattern}: left out ${count(hidden)} below names that begin with _ or . (${named(hidden)}); name them outright to read them`,
@@ -50,7 +53,9 @@ export function leavingNotes(pattern: string, { hidden, others, taken }: Leaving
   if (alike.length > 0) {
     notes.push(`${pattern}: left out ${count(alike)} of forms that are not read (${named(alike)})`);
   }
-  const twins = taken.filter((file) => /\.(gz|zst)$/i.test(file) && taken.includes(file.replace(/\.\w+$/, '')));
+  const twins = taken.filter(
+    (file) => /\.(gz|zst)$/i.test(file) && taken.includes(file.replace(/\.\w+$/, '')),
+  );
   if (twins.length > 0) {
     notes.push(
       `${pattern}: ${count(twins)} beside one of the same name without the compression (${named(twins)}): if they hold the same rows, these count twice`,

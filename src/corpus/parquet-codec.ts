@@ -60,7 +60,8 @@ const DECODERS: Readonly<Record<string, Decoder | undefined>> = {
     zlib.brotliDecompressSync(input, { maxOutputLength: size, chunkSize: chunkSize(size) }),
   ZSTD: (input, size) => {
     atMost(input, size, 2 ** 15);
-    if (input.length + size > ZSTD_HEAP_BYTES) throw new Error(`zstd page of ${size} bytes, more than its decoder holds`);
+    if (input.length + size > ZSTD_HEAP_BYTES)
+      throw new Error(`zstd page of ${size} bytes, more than its decoder holds`);
     return zstd.decode(input, size);
   },
   LZ4: (input, size) => hadoopLz4(input, size) ?? lz4Block(input, size),

@@ -162,7 +162,12 @@ function splitV2(
   return {
     repetitions: levels(column.repetition, 0, r),
     definitions: levels(column.definition, r, d),
-    values: decompress(head.is_compressed === false ? 'UNCOMPRESSED' : codec, stored, size, column.maxPageBytes),
+    values: decompress(
+      head.is_compressed === false ? 'UNCOMPRESSED' : codec,
+      stored,
+      size,
+      column.maxPageBytes,
+    ),
     encoding: head.encoding,
   };
 }

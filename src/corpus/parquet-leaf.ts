@@ -5,9 +5,9 @@ import {
   type Convert,
   claimedEntries,
   type DecodedPage,
+  type Dictionary,
   decodeDictionary,
   decodePage,
-  type Dictionary,
   type LeafColumn,
 } from './parquet-decode.js';
 import type { ParquetFooter, RowGroup } from './parquet-footer.js';

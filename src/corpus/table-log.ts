@@ -3,8 +3,9 @@
  * all would count rows twice, or rows that were deleted. No table is read by its log here: what the log contradicts is refused by name.
  * Sources: https://github.com/delta-io/delta/blob/master/PROTOCOL.md, https://iceberg.apache.org/spec/, https://hudi.apache.org/tech-specs/
  */
-import { usageError } from '../errors.js';
+
 import { isJsonObject, type JsonObject } from '../dataset/canonical-json.js';
+import { usageError } from '../errors.js';
 import { parseJson } from '../json/parse-json.js';
 import type { Storage } from '../storage/storage.js';
 import { deltaState } from './delta-log.js';
@@ -57,7 +58,8 @@ async function checkDelta(
   if (shards.length === 0) return [];
   const log = within(`${root}/_delta_log`, listed);
   const { live, removed, withDeletions, trouble } = await deltaState(storage, `${root}/_delta_log`, log);
-  const remedy = "Delete them (VACUUM), or name the table's own files, as deltalake's DeltaTable(…).file_uris() lists them.";
+  const remedy =
+    "Delete them (VACUUM), or name the table's own files, as deltalake's DeltaTable(…).file_uris() lists them.";
   const isOfLog = live !== null && shards.some((shard) => live.has(shard));
   const stale = shards.filter((shard) => (isOfLog ? !live.has(shard) : removed.has(shard)));
   if (stale.length > 0) {
@@ -73,7 +75,8 @@ async function checkDelta(
       `a Delta table whose log deletes rows within ${partly.length} of its files (${some(partly)}) by deletion vectors, which are not read. Rewrite them (REORG TABLE … APPLY (PURGE)), or write the table's rows as parquet.`,
     );
   }
-  if (trouble !== null) return [`${root}: a Delta table whose log cannot be read whole (${trouble}); all its files are read`];
+  if (trouble !== null)
+    return [`${root}: a Delta table whose log cannot be read whole (${trouble}); all its files are read`];
   return isOfLog ? [] : [`${root}: a Delta log that names none of the files here; all of them are read`];
 }
 
@@ -98,16 +101,21 @@ async function checkIceberg(
   const summary = isJsonObject(current?.['summary']) ? current['summary'] : {};
   const deletes = Number(summary['total-delete-files'] ?? 0);
   const files = current === undefined ? 0 : Number(summary['total-data-files'] ?? Number.NaN);
-  const remedy = "Name the table's own files, as pyiceberg's table.inspect.files() lists them, or write its rows as parquet.";
-  if (deletes > 0) refuse(root, `an Iceberg table with ${deletes} files of deleted rows, which are not read. ${remedy}`);
+  const remedy =
+    "Name the table's own files, as pyiceberg's table.inspect.files() lists them, or write its rows as parquet.";
+  if (deletes > 0)
+    refuse(root, `an Iceberg table with ${deletes} files of deleted rows, which are not read. ${remedy}`);
   if (shards.length > files) {
     refuse(
       root,
       `an Iceberg table whose current snapshot has ${files} data files, and ${shards.length} are here: the others were replaced, and their rows would be read beside those of the table. ${remedy}`,
     );
   }
-  if (Number.isNaN(files)) return [`${root}: an Iceberg table that does not tell its number of files; all of them are read`];
-  return shards.length < files ? [`${root}: an Iceberg table of ${files} data files, of which ${shards.length} are here`] : [];
+  if (Number.isNaN(files))
+    return [`${root}: an Iceberg table that does not tell its number of files; all of them are read`];
+  return shards.length < files
+    ? [`${root}: an Iceberg table of ${files} data files, of which ${shards.length} are here`]
+    : [];
 }
 
 /** Hudi keeps versions of a file side by side: FILE-ID_TOKEN_INSTANT.parquet, and changes in .FILE-ID_INSTANT.log.N_TOKEN. */
@@ -115,16 +123,23 @@ function checkHudi(root: string, files: readonly string[]): void {
   const remedy = "Write the table's rows as parquet, or name the newest file of each group.";
   const logs = files.filter((file) => /(^|\/)\.[^/]+\.log\.\d+_/.test(file) && !file.startsWith('.hoodie/'));
   if (logs.length > 0) {
-    refuse(root, `a Hudi table with ${logs.length} files of changed rows (${some(logs)}), which are not read. ${remedy}`);
+    refuse(
+      root,
+      `a Hudi table with ${logs.length} files of changed rows (${some(logs)}), which are not read. ${remedy}`,
+    );
   }
   const groups = new Map<string, number>();
   for (const file of files) {
     const group = /^(.*\/)?([^/_.][^/_]*)_[^/_]+_\d+\.parquet$/.exec(file);
-    if (group) groups.set(`${group[1] ?? ''}${group[2]}`, (groups.get(`${group[1] ?? ''}${group[2]}`) ?? 0) + 1);
+    if (group)
+      groups.set(`${group[1] ?? ''}${group[2]}`, (groups.get(`${group[1] ?? ''}${group[2]}`) ?? 0) + 1);
   }
   const twice = [...groups].filter(([, versions]) => versions > 1).map(([group]) => group);
   if (twice.length > 0) {
-    refuse(root, `a Hudi table with several versions of ${twice.length} of its files (${some(twice)}), whose rows would count twice. ${remedy}`);
+    refuse(
+      root,
+      `a Hudi table with several versions of ${twice.length} of its files (${some(twice)}), whose rows would count twice. ${remedy}`,
+    );
   }
 }
 

@@ -37,8 +37,9 @@ const OUTPUT_PIECES = 4096;
 const SMALL_FRAME_BYTES = 1 << 20;
 
 /** @throws BrokenStream as `zstdStream` */
-export const decompressZstd = (source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> =>
-  zstdStream(byteQueue(source));
+export const decompressZstd = (
+  source: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array, void, undefined> => zstdStream(byteQueue(source));
 
 /** @throws BrokenStream with the byte of the file at which it is cut off, corrupt, or no zstd any more. */
 export async function* zstdStream(input: ByteQueue): AsyncGenerator<Uint8Array, void, undefined> {
@@ -73,9 +74,12 @@ async function* blocksOf(input: ByteQueue): AsyncGenerator<Uint8Array, void, und
     const magic = littleEndian(await input.peek(4));
     if (frames > 0 && !isFrame(magic)) {
       const found = Buffer.from(await input.peek(8)).toString('hex');
-      throw new BrokenStream(`bytes that are no zstd frame follow the last one, from byte ${start} on (${found})`, {
-        whole: true,
-      });
+      throw new BrokenStream(
+        `bytes that are no zstd frame follow the last one, from byte ${start} on (${found})`,
+        {
+          whole: true,
+        },
+      );
     }
     await input.take(4);
     if (isSkippable(magic)) {
@@ -111,9 +115,7 @@ async function* decodeFrame(
   const dictionaryBytes = [0, 1, 2, 4][descriptor & 3] ?? 0;
   if (dictionaryBytes > 0) throw new BrokenStream(`the zstd frame at byte ${start} needs a dictionary`);
   const rest = await input.take((singleSegment ? 0 : 1) + contentSizeBytes);
-  const window = singleSegment
-    ? (contentSize(rest) ?? 0)
-    : windowBytes(rest[0] ?? 0);
+  const window = singleSegment ? (contentSize(rest) ?? 0) : windowBytes(rest[0] ?? 0);
   if (window > ZSTD_WINDOW_BYTES) {
     throw new BrokenStream(
       `the zstd frame at byte ${start} needs a window of ${window} bytes, at most ${ZSTD_WINDOW_BYTES} are given`,
@@ -165,7 +167,9 @@ async function* decodeFrame(
       const type = (bits >> 1) & 3;
       const size = bits >> 3;
       if (type === 3 || size > MAX_BLOCK_BYTES)
-        throw new BrokenStream(`zstd block of type ${type} and ${size} bytes before byte ${input.position()}`);
+        throw new BrokenStream(
+          `zstd block of type ${type} and ${size} bytes before byte ${input.position()}`,
+        );
       const block = Buffer.concat([header, await input.take(type === 1 ? 1 : size)]);
       if (waiting === null) pushBlock(block);
       else waiting.push(block);

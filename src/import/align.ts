@@ -5,6 +5,7 @@
 import { rowsOf, type SequenceBatch } from '../dataset/sequence-batch.js';
 import { fatalError, type TokensieveError } from '../errors.js';
 import type { LossRecord } from './record.js';
+import type { ShiftWatch } from './shift.js';
 import type { RecordReader } from './sources.js';
 import { UNKNOWN_ID } from './vllm.js';
 
@@ -55,11 +56,17 @@ export interface Aligner {
 
 /**
  * Aligns one part; the reader stands at the part's first record.
+ * @param watch sees the records of all parts
  * @param part names it, for messages
  * @throws TokensieveError (fatal) from `batch` and `finish`: `ids-differ`, `lengths-differ`, `no-loss`, `negative-loss`,
- *   `sources-end`
+ *   `sources-end`, `shifted`
  */
-export function createAligner(reader: RecordReader, part: string, rules: AlignRules): Aligner {
+export function createAligner(
+  reader: RecordReader,
+  part: string,
+  rules: AlignRules,
+  watch: ShiftWatch,
+): Aligner {
   const counts: AlignCounts = { excluded: 0, negative: 0 };
   let excluded: ExcludedRun[] = [];
   let unit: OpenUnit | null = null;
@@ -90,7 +97,7 @@ export function createAligner(reader: RecordReader, part: string, rules: AlignRu
     }
     const lead =
       firstId === rules.bosId && ids !== null && ids[0] !== firstId && ids[0] !== UNKNOWN_ID ? 1 : 0;
-    return { name, row, record, lead, at: 0 };
+    return { name, row, record, lead, at: 0, ids: [], targets: [] };
   };
 
   const take = (own: OpenUnit, id: number, isTarget: boolean): number => {
@@ -104,6 +111,8 @@ export function createAligner(reader: RecordReader, part: string, rules: AlignRu
     }
     if (ids === null && index >= length)
       throw lengthsDiffer(own, `${length} values`, `more than ${index} tokens`);
+    own.ids[position] = id;
+    own.targets[position] = isTarget || own.targets[position] === true;
     if (!isTarget) return Number.NaN;
     const value = typeof losses === 'number' ? losses : valueAt(losses, index);
     const loss = Math.fround(value) + 0;
@@ -128,6 +137,15 @@ export function createAligner(reader: RecordReader, part: string, rules: AlignRu
     return Number.NaN;
   };
 
+  const done = (own: OpenUnit): void => {
+    close(own);
+    const { losses, place } = own.record;
+    if (typeof losses === 'number') return;
+    const values = own.ids.map((_, position) => losses[position - own.lead] ?? Number.NaN);
+    const given = [own.lead, Math.min(own.ids.length, losses.length + own.lead)] as const;
+    watch.record({ place, name: own.name, ids: own.ids, values, targets: own.targets, given });
+  };
+
   return {
     counts,
     async batch(batch, isTarget) {
@@ -141,7 +159,7 @@ export function createAligner(reader: RecordReader, part: string, rules: AlignRu
           for (let token = start; unit !== null && token < end; token++) {
             losses[token] = take(unit, inputIds[token] ?? 0, isTarget(token));
           }
-          if (unit !== null) close(unit);
+          if (unit !== null) done(unit);
           unit = null;
           continue;
         }
@@ -155,7 +173,7 @@ export function createAligner(reader: RecordReader, part: string, rules: AlignRu
             // A row begins with ids that the one before ended with.
             if (s === first) unit.at = Math.max(0, unit.at - rules.overlap);
           } else {
-            if (unit !== null) close(unit);
+            if (unit !== null) done(unit);
             unit = await open(document, inputIds[from] ?? 0);
           }
           for (let token = from; token < to; token++) {
@@ -166,8 +184,9 @@ export function createAligner(reader: RecordReader, part: string, rules: AlignRu
       return losses;
     },
     finish() {
-      if (unit !== null) close(unit);
+      if (unit !== null) done(unit);
       unit = null;
+      watch.check();
     },
     takeExcluded() {
       const taken = excluded;
@@ -186,6 +205,9 @@ interface OpenUnit {
   readonly lead: 0 | 1;
   /** Position of the next token. */
   at: number;
+  /** [tokens] what the run has there, for the watch. */
+  readonly ids: number[];
+  readonly targets: boolean[];
 }
 
 /** A record may say nothing of the last tokens, but nothing of tokens that are not there. */

@@ -15,6 +15,7 @@ import type { SequenceFile } from '../dataset/reader.js';
 import type { SequenceBatch, TokenColumn } from '../dataset/sequence-batch.js';
 import { createSequenceWriter } from '../dataset/writer.js';
 import { createAligner } from '../import/align.js';
+import type { ShiftWatch } from '../import/shift.js';
 import type { RecordReader } from '../import/sources.js';
 import { nameOf } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
@@ -31,6 +32,7 @@ export interface Importing {
   readonly recipe: JsonObject;
   readonly folder: string;
   readonly reader: RecordReader;
+  readonly watch: ShiftWatch;
   readonly storage: Storage;
   readonly sink: EventSink;
   readonly signal: AbortSignal;
@@ -39,7 +41,7 @@ export interface Importing {
 /** Writes one part with the next records' losses. @throws TokensieveError (fatal) as `createAligner` */
 export async function importPart(
   part: FinishedPart,
-  { target, settings, recipe, folder, reader, storage, sink, signal }: Importing,
+  { target, settings, recipe, folder, reader, watch, storage, sink, signal }: Importing,
 ): Promise<{ readonly manifest: Manifest; readonly excluded: number; readonly negative: number }> {
   const { shard, part: number, input, counts } = part.manifest;
   const started = performance.now();
@@ -65,12 +67,17 @@ export async function importPart(
   try {
     documents = await copiedDocuments(storage, part, files, { compression, metadata });
     const name = `${shard} part ${number}`;
-    const aligner = createAligner(reader, name, {
-      per: settings.per,
-      missing: settings.missing,
-      means: settings.means,
-      ...target.rows,
-    });
+    const aligner = createAligner(
+      reader,
+      name,
+      {
+        per: settings.per,
+        missing: settings.missing,
+        means: settings.means,
+        ...target.rows,
+      },
+      watch,
+    );
     const tell = async (): Promise<void> => {
       for (const { reason, row, position, tokens, place } of aligner.takeExcluded()) {
         await report.write(

@@ -5,6 +5,7 @@ import type { Manifest } from '../dataset/manifest.js';
 import { scoredFolder } from '../dataset/part-files.js';
 import { readRunNotes, writeRunNotes } from '../dataset/run-notes.js';
 import { usageError } from '../errors.js';
+import { createShiftWatch } from '../import/shift.js';
 import { openSources, type RecordReader, readSources } from '../import/sources.js';
 import { claimedSignal, claimFolder } from '../storage/folder-claim.js';
 import { absolutePath } from '../storage/path.js';
@@ -86,6 +87,7 @@ export async function importScores(settings: ImportSettings, given: ImportOption
     const made: Manifest[] = [];
     const counts = { excluded: 0, negative: 0 };
     let leftOver = 0;
+    const watch = createShiftWatch();
     const reader = readSources(storage, sources, settings);
     try {
       for (const part of target.parts) {
@@ -95,7 +97,15 @@ export async function importScores(settings: ImportSettings, given: ImportOption
           await passOver(storage, part, settings.per, reader, options.signal);
           continue;
         }
-        const imported = await importPart(part, { target, settings, recipe, folder, reader, ...options });
+        const imported = await importPart(part, {
+          target,
+          settings,
+          recipe,
+          folder,
+          reader,
+          watch,
+          ...options,
+        });
         made.push(imported.manifest);
         counts.excluded += imported.excluded;
         counts.negative += imported.negative;

@@ -14,7 +14,11 @@ export interface ScoredDocument
   /** Of the text that was scored; null where no documents file says it. */
   readonly textDigest: Uint8Array | null;
   readonly rules: RowRules;
-  readonly reading: { readonly textColumn: string; readonly maxTextBytes: number; readonly maxPageBytes?: number };
+  readonly reading: {
+    readonly textColumn: string;
+    readonly maxTextBytes: number;
+    readonly maxPageBytes?: number;
+  };
   readonly tokens: DocumentTokens;
 }
 
