@@ -7,6 +7,7 @@ export type StreamForm = Exclude<ShardFormat, 'parquet'>;
 export const FIRST_BYTES = 64;
 
 /** Forms that are not read: how they begin, in latin1, and what to do about them. */
+// biome-ignore-start lint/suspicious/noControlCharactersInRegex: these are what files begin with
 const OTHERS: readonly (readonly [RegExp, string])[] = [
   [/^(\xff\xfe\0\0|\0\0\xfe\xff)/, 'UTF-32 text; convert it to UTF-8 (iconv -f UTF-32 -t UTF-8)'],
   [
@@ -29,6 +30,8 @@ const OTHERS: readonly (readonly [RegExp, string])[] = [
     'a page of markup, as servers send in place of a file; fetch the file again',
   ],
 ];
+const ZSTD = /^(\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18)/;
+// biome-ignore-end lint/suspicious/noControlCharactersInRegex: these are what files begin with
 
 export type FirstBytes =
   | { readonly kind: 'lines'; readonly form: StreamForm }
@@ -43,7 +46,7 @@ export function formOfBytes(bytes: Uint8Array, named: StreamForm): FirstBytes {
     'latin1',
   );
   if (start.startsWith('\x1f\x8b')) return { kind: 'lines', form: 'jsonl.gz' };
-  if (/^(\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18)/.test(start)) return { kind: 'lines', form: 'jsonl.zst' };
+  if (ZSTD.test(start)) return { kind: 'lines', form: 'jsonl.zst' };
   const other = OTHERS.find(([pattern]) => pattern.test(start));
   if (other) return { kind: 'other', what: other[1] };
   if (/^(\xef\xbb\xbf)?\s*[{[]/.test(start)) return { kind: 'lines', form: 'jsonl' };

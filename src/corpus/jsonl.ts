@@ -178,9 +178,9 @@ function keptOf(
   const lost = keep.filter((name) => isDeeper(own(row, name)));
   const numeric = keep.filter((name) => !lost.includes(name) && mayHoldNumbers(own(row, name)));
   const exact = numeric.length === 0 ? null : exactMembers(json, numeric);
-  const valueOf = (name: string): unknown =>
+  const keptValue = (name: string): unknown =>
     lost.includes(name) ? null : exact?.has(name) ? exact.get(name) : (own(row, name) ?? null);
-  const columns = Object.fromEntries(keep.map((name) => [name, valueOf(name)]));
+  const columns = Object.fromEntries(keep.map((name) => [name, keptValue(name)]));
   return { columns, ...(lost.length > 0 && { lost }) };
 }
 

@@ -6,11 +6,15 @@ import { memoryStorage } from './memory-storage.js';
 import { plan, readOptions, readRows } from './read.js';
 
 const shard = (texts: readonly string[]): Buffer =>
-  handmade([
-    {
-      rows: texts.length,
-      columns: [{ name: 'text', pages: [page(texts.length, plainTexts([...texts]))], values: texts.length }],
-    },
+  Buffer.concat([
+    ...handmade([
+      {
+        rows: texts.length,
+        columns: [
+          { name: 'text', pages: [page(texts.length, plainTexts([...texts]))], values: texts.length },
+        ],
+      },
+    ]),
   ]);
 
 describe('a page of books', () => {

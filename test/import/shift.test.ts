@@ -2,7 +2,13 @@ import { describe, expect, it } from 'vitest';
 import { createShiftWatch, type LaidRecord } from '#tokensieve/import/shift.js';
 
 /** Numbers in [0, 1) from a seed (Lehmer). */
-const random = (seed: number) => () => (seed = (seed * 48271) % 2147483647) / 2147483647;
+function random(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state * 48271) % 2147483647;
+    return state / 2147483647;
+  };
+}
 
 /** Records of a source whose losses have something to do with their ids, as all losses have. */
 function records(count: number, length: number, seed = 1): { ids: number[]; losses: number[] }[] {
