@@ -7,6 +7,7 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/support/report-skips.ts'],
     pool: 'forks',
+    server: { deps: { external: [/\/dist\//] } },
     maxWorkers: 2,
     // Generous: a loaded machine is slow, not wrong.
     testTimeout: 240_000,
