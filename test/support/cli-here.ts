@@ -1,11 +1,5 @@
 import { pathToFileURL } from 'node:url';
-import { cliPath } from './cli.js';
-
-export interface Ended {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
+import { cliPath, type Outcome } from './cli.js';
 
 let runs = 0;
 
@@ -14,7 +8,7 @@ let runs = 0;
  * nearly all of what a short command costs. One at a time. For what a command says and answers; how a process starts
  * and ends is asked of a real one (cli.ts).
  */
-export async function cliHere(args: readonly string[]): Promise<Ended> {
+export async function cliHere(args: readonly string[]): Promise<Outcome> {
   const { argv } = process;
   const listeners = process.stdout.listeners('error');
   const said = { stdout: '', stderr: '' };
@@ -32,7 +26,7 @@ export async function cliHere(args: readonly string[]): Promise<Ended> {
   process.exitCode = undefined;
   try {
     await import(/* @vite-ignore */ `${pathToFileURL(cliPath)}?run=${++runs}`);
-    return { code: Number(process.exitCode ?? 0), ...said };
+    return { code: Number(process.exitCode ?? 0), signal: null, ...said };
   } finally {
     process.exitCode = undefined;
     process.argv = argv;

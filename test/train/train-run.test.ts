@@ -7,7 +7,7 @@ import type { TrainEvent } from '#tokensieve/train/events.js';
 import { checkMemory } from '#tokensieve/train/memory.js';
 import { type TrainInput, trainSchema } from '#tokensieve/train/settings.js';
 import { type TrainReport, trainRun } from '#tokensieve/train/train-run.js';
-import { runCli } from '../support/cli.js';
+import { cliHere } from '../support/cli-here.js';
 import {
   manySmallParts,
   type QuickstartInputs,
@@ -27,11 +27,11 @@ beforeAll(async () => {
   const shards = await manySmallParts(join(folder, 'corpus'));
   const score = ['score', '--shards', shards, '--sequence-length', '64', '--device', 'cpu', '--log', 'none'];
   const both = ['--reference', inputs.reference, '--current', inputs.current];
-  expect((await runCli([...score, ...both, '--out', scored])).code).toBe(3);
-  expect((await runCli([...score, '--current', inputs.current, '--out', join(folder, 'current')])).code).toBe(
-    3,
-  );
-  expect((await runCli(['select', scored, '--method', 'slm', '--log', 'none'])).code).toBe(0);
+  expect((await cliHere([...score, ...both, '--out', scored])).code).toBe(3);
+  expect(
+    (await cliHere([...score, '--current', inputs.current, '--out', join(folder, 'current')])).code,
+  ).toBe(3);
+  expect((await cliHere(['select', scored, '--method', 'slm', '--log', 'none'])).code).toBe(0);
   writeFileSync(config, JSON.stringify({ ...tinyLlama, vocab_size: 512 }));
   mkdirSync(join(folder, 'gpt2'));
   writeFileSync(
@@ -363,10 +363,10 @@ describe('refusals', () => {
   });
 
   it('settings that say nothing, or two things', async () => {
-    const cli = await runCli(['train', '--out', join(folder, 'x'), '--data', scored, '--steps', '3']);
+    const cli = await cliHere(['train', '--out', join(folder, 'x'), '--data', scored, '--steps', '3']);
     expect(cli.code).toBe(2);
     expect(cli.stderr).toContain('model.start');
-    const both = await runCli([
+    const both = await cliHere([
       ...[
         'train',
         '--out',
