@@ -10,7 +10,7 @@ const COMPUTING =
   /^test\/(audit|config|corpus|dataset|evaluate|export|flow|import|inspect|json|model|onnx|plot|quickstart|random|report|score|select|sequence|tokenizer|train)\//;
 /** Unless a file changes its process's environment or modules, measures its memory, or may end it. */
 const OF_THE_PROCESS =
-  /\bvi\.|process\.env\[[^\]]+\] *=|Object\.assign\(process\.env|memoryUsage|heapUsed|\bgc\b|process\.(on|once)\(|node:child_process|playwright|s3-server/;
+  /\bvi\.|process\.env\[[^\]]+\] *=|Object\.assign\(process\.env|memoryUsage|resourceUsage|heapUsed|\bgc\b|process\.(on|once)\(|node:child_process|playwright|s3-server/;
 
 const tests = readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8' })
   .filter((name) => name.endsWith('.test.ts'))
@@ -20,12 +20,16 @@ const together = tests.filter(
 );
 const apart = tests.filter((path) => !together.includes(path));
 
+const literally = (text: string): string => text.replaceAll(/[.+*?^$()[\]{}|\\]/g, '\\$&');
+
 const shared: NonNullable<TestProjectInlineConfiguration['test']> = {
   pool: 'forks',
   // Tests import the compiled package (#tokensieve/* is dist/*): what ships is what is tested, and worker threads,
   // which Node 20 cannot start from TypeScript, are the real ones. Node loads it, not Vite, which would transform it
   // for every file anew.
-  server: { deps: { external: [new RegExp(`^${join(root, 'dist')}/`)] } },
+  server: {
+    deps: { external: [new RegExp(`^${literally(join(root, 'dist', '/'))}`)] },
+  },
   // Generous: a loaded machine is slow, not wrong.
   testTimeout: 240_000,
   hookTimeout: 240_000,
