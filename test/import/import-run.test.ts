@@ -66,10 +66,11 @@ const importArgs = (run: string, losses: string, out: string, ...more: string[])
 beforeAll(async () => {
   inputs = await quickstartInputs(at('inputs'));
   const shards = await manySmallParts(at('corpus'));
+  const run = { threads: 1 };
   const rows = { shards: [shards], corpus: { part_bytes: 4096, limit: 6 }, sequence: { length: 64 } };
   const options = { storage, sink: () => undefined, signal: new AbortController().signal, replace: false };
   const { reference, current } = inputs;
-  const score = { ...rows, current, score: { device: 'cpu' } } as const;
+  const score = { ...rows, current, score: { device: 'cpu' }, run } as const;
   await scoreCorpus(parsePipeline({ ...score, reference, out: at('both') }, 'test'), options);
   await scoreCorpus(parsePipeline({ ...score, out: at('current') }, 'test'), options);
   await packCorpus(

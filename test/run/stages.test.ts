@@ -51,12 +51,12 @@ stages:
     train: { <<: *train, out: ${out('base')}, model: { config: ${out('config.json')}, tokenizer: ${reference} }, data: { sources: [${out('pages/packed')}] } }
   - name: reference
     train: { <<: *train, out: ${out('reference')}, model: { start: ${out('base/model')} }, data: { sources: [${out('clean/packed')}] } }
-  - score: { <<: *rows, shards: [${out('web.parquet')}], reference: ${out('reference/model')}, current: ${out('base/model')}, out: ${out('scored')}, score: { device: cpu }, run: { cache: ${out('cache')} } }
+  - score: { <<: *rows, shards: [${out('web.parquet')}], reference: ${out('reference/model')}, current: ${out('base/model')}, out: ${out('scored')}, score: { device: cpu }, run: { threads: 1, cache: ${out('cache')} } }
   - select: { run: ${out('scored')} }
   - name: clm
     train: &clm { <<: *train, out: ${out('clm')}, model: { start: ${out('base/model')} }, data: { sources: [${out('scored/scored')}] } }
   - { name: slm, train: { <<: *clm, out: ${out('slm')}, loss: { kind: slm } } }
-  - eval: { model: ${out('slm/model')}, held_out: { clean: [${out('clean.parquet')}] }, out: ${out('eval.json')}, score: { device: cpu }, run: { cache: ${out('cache')} } }
+  - eval: { model: ${out('slm/model')}, held_out: { clean: [${out('clean.parquet')}] }, out: ${out('eval.json')}, score: { device: cpu }, run: { threads: 1, cache: ${out('cache')} } }
   - report:
       out: ${out('report.html')}
       arms: { CLM: [${out('clm')}], SLM: [${out('slm')}] }

@@ -19,7 +19,8 @@ it(`${KILLS} kills at random moments, and the weights of an uninterrupted run`, 
   const inputs = await quickstartInputs(join(folder, 'inputs'));
   const scored = await runCli([
     ...['score', '--shards', await manySmallParts(join(folder, 'corpus')), '--reference', inputs.reference],
-    ...['--out', join(folder, 'scored'), '--sequence-length', '64', '--device', 'cpu', '--log', 'none'],
+    ...['--out', join(folder, 'scored'), '--sequence-length', '64', '--device', 'cpu', '--threads', '1'],
+    ...['--log', 'none'],
   ]);
   expect(scored.code, scored.stderr).toBe(3);
   const config = join(folder, 'config.json');
@@ -36,7 +37,7 @@ it(`${KILLS} kills at random moments, and the weights of an uninterrupted run`, 
       '10',
     ],
     ...['--held-out-tokens', '1000', '--warmup-steps', '5', '--learning-rate', '0.01', '--device', 'cpu'],
-    ...['--log', 'json'],
+    ...['--threads', '1', '--log', 'json'],
   ];
   const clean = join(folder, 'clean');
   const started = performance.now();

@@ -25,11 +25,21 @@ let inputs: QuickstartInputs;
 beforeAll(async () => {
   inputs = await quickstartInputs(join(folder, 'inputs'));
   const shards = await manySmallParts(join(folder, 'corpus'));
-  const score = ['score', '--shards', shards, '--sequence-length', '64', '--device', 'cpu', '--log', 'none'];
+  const score = ['score', '--shards', shards, '--sequence-length', '64', '--device', 'cpu', '--threads', '1'];
   const both = ['--reference', inputs.reference, '--current', inputs.current];
-  expect((await cliHere([...score, ...both, '--out', scored])).code).toBe(3);
+  expect((await cliHere([...score, ...both, '--log', 'none', '--out', scored])).code).toBe(3);
   expect(
-    (await cliHere([...score, '--current', inputs.current, '--out', join(folder, 'current')])).code,
+    (
+      await cliHere([
+        ...score,
+        '--log',
+        'none',
+        '--current',
+        inputs.current,
+        '--out',
+        join(folder, 'current'),
+      ])
+    ).code,
   ).toBe(3);
   expect((await cliHere(['select', scored, '--method', 'slm', '--log', 'none'])).code).toBe(0);
   writeFileSync(config, JSON.stringify({ ...tinyLlama, vocab_size: 512 }));
@@ -63,7 +73,7 @@ async function train(
       model: { config, tokenizer: inputs.reference },
       data: { sources: [join(scored, 'scored')] },
       batch: { rows: 4, steps: 6 },
-      run: { device: 'cpu', checkpoint_every: 2 },
+      run: { device: 'cpu', threads: 1, checkpoint_every: 2 },
       ...sections,
     },
     'test',
