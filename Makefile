@@ -32,10 +32,16 @@ test: $(built)
 	npx vitest run
 	python/test.sh
 
+# While at work: FILES are tests or parts of their names, or sources, for the tests that import them (CONTRIBUTING.md).
+.PHONY: test-fast
+test-fast: $(built)
+	node scripts/test-fast.mjs $(FILES)
+
 # Kills, frozen and cut-off processes, a Redis that dies: minutes to an hour, with redis-server and, for networks, root.
+# FAULTS adds flags, as in FAULTS='--kills 30 --only kills,redis'.
 .PHONY: test-faults
 test-faults: $(built)
-	node bench/faults/main.mjs
+	node bench/faults/main.mjs $(FAULTS)
 
 # Everything that is asked of a card, in one command: bench/gpu/README.md. PYTHON names an interpreter with torch and
 # transformers; GPU_ARGS adds flags, as in GPU_ARGS='--device cpu --tiny'.

@@ -10,7 +10,7 @@ import { parsePipeline } from '#tokensieve/config/load.js';
 import { scoreCorpus } from '#tokensieve/run/score-run.js';
 import { selectRun } from '#tokensieve/run/select-run.js';
 import { selectionSettings } from '#tokensieve/select/settings.js';
-import { runCli } from '../support/cli.js';
+import { cliHere } from '../support/cli-here.js';
 import { type AuditRun, auditRun, storage } from './audit-run.js';
 import { makeDocs, writeRun } from './scan-run.js';
 
@@ -53,7 +53,7 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 const audit = (...flags: string[]) =>
-  runCli(['audit', run.out, '--out', at('audit'), '--log', 'json', ...flags]);
+  cliHere(['audit', run.out, '--out', at('audit'), '--log', 'json', ...flags]);
 
 it('writes dynamics, overlap and the comparison into the numbers and the page', async () => {
   const { code, stdout, stderr } = await audit(

@@ -5,13 +5,14 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { auditSchema } from '#tokensieve/audit/report.js';
 import { hashTokenizer } from '#tokensieve/tokenizer/open.js';
 import { runCli } from '../support/cli.js';
+import { cliHere } from '../support/cli-here.js';
 import { temporaryFolder } from '../support/quickstart.js';
 import { makeDocs, writeRun } from './scan-run.js';
 
 const TOKENIZER = 'fixtures/tokenizers/byte-level.json';
 const folder = temporaryFolder();
 const run = join(folder, 'run');
-const audit = (...args: string[]) => runCli(['audit', ...args, '--log', 'none']);
+const audit = (...args: string[]) => cliHere(['audit', ...args, '--log', 'none']);
 
 beforeAll(async () => {
   await writeRun(run, makeDocs(120), { tokenizerHash: await hashTokenizer(TOKENIZER) });
@@ -20,7 +21,8 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 
 describe('tokensieve audit', () => {
   it('writes the page and the numbers, and says in a screen what they are', async () => {
-    const { code, stdout, stderr } = await audit(run, '--tokenizer', TOKENIZER, '--documents', '4');
+    const args = ['audit', run, '--tokenizer', TOKENIZER, '--documents', '4', '--log', 'none'];
+    const { code, stdout, stderr } = await runCli(args);
     expect(code, stderr).toBe(0);
     const json = auditSchema.parse(JSON.parse(readFileSync(join(run, 'audit/audit.json'), 'utf8')));
     const kept = json.totals.kept! / json.totals.eligible;

@@ -5,6 +5,7 @@ import { pipelineSchema } from '#tokensieve/config/pipeline.js';
 import { evaluateSettings } from '#tokensieve/evaluate/settings.js';
 import { METHODS } from '#tokensieve/select/methods.js';
 import { selectionSettings } from '#tokensieve/select/settings.js';
+import { cliHere } from '../support/cli-here.js';
 import { tokensieve } from './cli.js';
 
 const scoring = flagsOf(pipelineSchema)
@@ -38,8 +39,8 @@ const commands: readonly (readonly [readonly string[], readonly string[]])[] = [
 ];
 
 describe('--help', () => {
-  it.each(commands)('of %s shows its flags and an example', (command, flags) => {
-    const { code, out, err } = tokensieve([...command, '--help']);
+  it.each(commands)('of %s shows its flags and an example', async (command, flags) => {
+    const { code, stdout: out, stderr: err } = await cliHere([...command, '--help']);
     expect(err).toBe('');
     expect(code).toBe(0);
     for (const flag of flags) expect(out, flag).toMatch(new RegExp(`--${flag}\\b`));
@@ -55,8 +56,8 @@ describe('--help', () => {
     );
   });
 
-  it('of select names every method', () => {
-    const { out } = tokensieve(['select', '--help']);
+  it('of select names every method', async () => {
+    const { stdout: out } = await cliHere(['select', '--help']);
     for (const { name } of METHODS) expect(out).toMatch(new RegExp(`^  ${name}\\s`, 'm'));
   });
 

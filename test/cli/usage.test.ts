@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { closest } from '#tokensieve/cli/usage.js';
+import { cliHere } from '../support/cli-here.js';
 import { tokensieve } from './cli.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'tokensieve-usage-'));
@@ -15,8 +16,8 @@ function file(name: string, text: string): string {
 }
 
 /** The command must end with exit 2 and one line that matches, before it touches anything. */
-function refused(args: readonly string[], line: RegExp): void {
-  const { code, out, err } = tokensieve(args);
+async function refused(args: readonly string[], line: RegExp): Promise<void> {
+  const { code, stdout: out, stderr: err } = await cliHere(args);
   expect(err.split('\n')[0]).toMatch(line);
   const rest = err
     .split('\n')
@@ -44,8 +45,8 @@ describe('a wrong command line', () => {
     ['a choice that is none', ['score', ...job, '--device', 'gpu'], /Given: "gpu", Choices: "auto", "cpu"/],
   ])('%s', (_, args, line) => refused(args, line));
 
-  it('shows no control characters of its own input', () => {
-    const { err } = tokensieve(['score', '--\u001b[31mred']);
+  it('shows no control characters of its own input', async () => {
+    const { stderr: err } = await cliHere(['score', '--\u001b[31mred']);
     expect(err).toContain('\\u{1b}[31mred');
     expect(err).not.toContain('\u001b');
   });
@@ -91,9 +92,9 @@ describe('--set', () => {
   it('refuses a value that is no YAML', () =>
     refused(['score', ...job, '--set', 'sequence.length=[1'], /the value is not YAML/));
 
-  it('takes numbers, lists and the last of two', () => {
+  it('takes numbers, lists and the last of two', async () => {
     // Good settings get as far as the shard that is not there.
-    refused(
+    await refused(
       [
         'score',
         ...job,
@@ -106,7 +107,7 @@ describe('--set', () => {
       ],
       /none\.parquet: no such file or folder/,
     );
-    refused(
+    await refused(
       ['score', ...job, '--set', 'sequence.length=16', '--set', 'sequence.length=1'],
       /sequence\.length/,
     );
@@ -143,7 +144,7 @@ describe('a wrong pipeline file', () => {
     ['a file beyond 1 MiB', `# ${'x'.repeat(1 << 20)}\n`, /longer than 1 MiB/],
   ])('%s', (name, text, line) => {
     const path = file(`${name.replaceAll(' ', '-')}.yaml`, text);
-    refused(['run', path], line);
+    return refused(['run', path], line);
   });
 
   it('that is not there', () =>
@@ -157,11 +158,27 @@ describe('missing files', () => {
   it('shards', () => refused(['plan', ...job], /none\.parquet: no such file or folder/));
   it('runs', () => refused(['select', join(folder, 'absent')], /no finished parts/));
 
-  it.each([['inspect'], ['model', 'info']])('%s ends with exit 1 and one line', (...command) => {
+  it.each([['inspect'], ['model', 'info']])('%s ends with exit 1 and one line', async (...command) => {
     const path = join(folder, 'absent');
-    const { code, err } = tokensieve([...command, path]);
+    const { code, stderr: err } = await cliHere([...command, path]);
     expect(err).toMatch(/^tokensieve: .*absent: .*check the path\n$/);
     expect(code).toBe(1);
+  });
+});
+
+// All of the above in this process: each kind of refusal once more in a process of its own.
+describe('a process', () => {
+  it.each<[string[]]>([
+    [[]],
+    [['score', '--shrads', 'x']],
+    [['score', ...job, '--sequence-length', 'long']],
+    [['run', '/dev/null']],
+    [['plan', ...job]],
+    [['inspect', join(folder, 'absent')]],
+  ])('ends as the command does here: %j', async (args) => {
+    const { code, stdout, stderr } = await cliHere(args);
+    expect(code).not.toBe(0);
+    expect(tokensieve(args)).toEqual({ code, out: stdout, err: stderr });
   });
 });
 

@@ -13,6 +13,7 @@ import { evaluateSequence } from '#tokensieve/evaluate/settings.js';
 import { strippedContext } from '#tokensieve/evaluate/stripped-context.js';
 import { localStorage } from '#tokensieve/storage/local.js';
 import { runCli } from '../support/cli.js';
+import { cliHere } from '../support/cli-here.js';
 import { type QuickstartInputs, quickstartInputs, temporaryFolder } from '../support/quickstart.js';
 import { hasSharedData, sharedData } from '../support/report-skips.js';
 
@@ -270,7 +271,7 @@ describe('forms and faults', () => {
       'bad-item',
       undefined,
     ]);
-    const missing = await runCli([...args.slice(0, 1), join(folder, 'none'), ...args.slice(2)]);
+    const missing = await cliHere([...args.slice(0, 1), join(folder, 'none'), ...args.slice(2)]);
     expect(missing.code).toBe(2);
   });
 });

@@ -8,6 +8,7 @@ import { type EvaluateInput, evaluateSettings } from '#tokensieve/evaluate/setti
 import type { RunEvent } from '#tokensieve/run/events.js';
 import { writeRandomCheckpoint } from '../support/checkpoints.js';
 import { runCli } from '../support/cli.js';
+import { cliHere } from '../support/cli-here.js';
 import { temporaryFolder } from '../support/quickstart.js';
 import {
   alphabetLoss,
@@ -195,7 +196,7 @@ describe('the command', () => {
     expect(first.code).toBe(0);
     expect(first.stdout).toMatch(/^aqua\s+0\s+4\s+acc\s+0\.5000\s+0\.2887$/m);
     expect(first.stdout).toMatch(/^ {2}a\.example\s+1\s+4\s/m);
-    expect((await runCli(args('two.json'))).code).toBe(0);
+    expect((await cliHere(args('two.json'))).code).toBe(0);
     const [one, two] = [readFileSync(out('one.json'), 'utf8'), readFileSync(out('two.json'), 'utf8')];
     expect(two).toBe(one);
     const report = JSON.parse(one) as EvaluationReport;
@@ -216,7 +217,7 @@ describe('the command', () => {
   it('goes on past bad lines, names them, and exits with 3', async () => {
     const own = join(folder, 'damaged');
     writeLines(taskPath(own, 'aqua'), [questions[0]!, '{"question": 1}', questions[1]!]);
-    const { code, stdout, stderr } = await runCli(flags('--tasks', 'aqua', '--task-data', own));
+    const { code, stdout, stderr } = await cliHere(flags('--tasks', 'aqua', '--task-data', own));
     expect(code).toBe(3);
     expect(stdout).toContain('quarantined in aqua: bad-item 1');
     expect(stderr).toMatch(/"event":"quarantined","shard":"aqua","row":1,.*aqua\/test\.jsonl: question:/);
@@ -239,7 +240,7 @@ describe('the command', () => {
       [flags('--held-out', '*.jsonl'), /expected NAME=GLOB/],
       [flags('--tsaks', 'aqua'), /Did you mean --tasks/],
     ] as const) {
-      const { code, stdout, stderr } = await runCli([...args, '--log', 'none', '--out', out]);
+      const { code, stdout, stderr } = await cliHere([...args, '--log', 'none', '--out', out]);
       expect(stderr).toMatch(message);
       expect(
         stderr

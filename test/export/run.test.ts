@@ -9,6 +9,7 @@ import type { ExportInput } from '#tokensieve/config/export.js';
 import { verifyExport } from '#tokensieve/export/verify.js';
 import { writeLargeRun } from '../../fixtures/export/large-run.mjs';
 import { digestFolder, filesBelow, runCli } from '../support/cli.js';
+import { cliHere } from '../support/cli-here.js';
 import { temporaryFolder } from '../support/quickstart.js';
 import { BOS, type CorpusSpec, EOS, exportTo, joined, storage, uint16s, writeCorpus } from './support.js';
 
@@ -234,7 +235,7 @@ it('the command line: exit codes, what it says', async () => {
   const done = await runCli(['export', run, '--to', 'nanogpt', '--out', out, '--log', 'none']);
   expect(done).toMatchObject({ code: 0, stderr: '' });
   expect(done.stdout).toMatch(/^exported .* ids in .* rows to nanogpt: .* 1 shards/);
-  const refused = await runCli(['export', softRun, '--to', 'olmo', '--out', `${out}-2`, '--log', 'none']);
+  const refused = await cliHere(['export', softRun, '--to', 'olmo', '--out', `${out}-2`, '--log', 'none']);
   expect(refused).toMatchObject({ code: 2, stdout: '' });
   expect(refused.stderr).toMatch(/^tokensieve: .*its weights are fractions, and .*--threshold/);
 });

@@ -5,6 +5,7 @@ import { inspectionText } from '#tokensieve/cli/views/inspection.js';
 import { verifyExport } from '#tokensieve/export/verify.js';
 import { inspect } from '#tokensieve/inspect/inspect.js';
 import { digestFolder, filesBelow, runCli } from '../support/cli.js';
+import { cliHere } from '../support/cli-here.js';
 import { temporaryFolder } from '../support/quickstart.js';
 import { BOS, EOS, exportTo, storage, writeCorpus } from './support.js';
 
@@ -59,7 +60,7 @@ describe('verify of an export', () => {
       [first, second, join(out, 'README.md'), join(out, 'train/other.arrow')].sort(),
     );
     expect(damaged).toHaveLength(2);
-    const told = await runCli(['verify', out, '--repair']);
+    const told = await cliHere(['verify', out, '--repair']);
     expect(told.code).toBe(1);
     expect(told.stdout).toContain(`${first}: has sha256`);
     await exportTo({ run, to: 'hf', out, shard_bytes: 8000 });

@@ -29,6 +29,7 @@ import { trainRun } from '#tokensieve/train/train-run.js';
 import type { Row } from '../dataset/batches.js';
 import { idOf, writeCorpus } from '../export/support.js';
 import { digestFolder, filesBelow, runCli, startCli } from '../support/cli.js';
+import { cliHere } from '../support/cli-here.js';
 import {
   manySmallParts,
   type QuickstartInputs,
@@ -65,10 +66,11 @@ const importArgs = (run: string, losses: string, out: string, ...more: string[])
 beforeAll(async () => {
   inputs = await quickstartInputs(at('inputs'));
   const shards = await manySmallParts(at('corpus'));
+  const run = { threads: 1 };
   const rows = { shards: [shards], corpus: { part_bytes: 4096, limit: 6 }, sequence: { length: 64 } };
   const options = { storage, sink: () => undefined, signal: new AbortController().signal, replace: false };
   const { reference, current } = inputs;
-  const score = { ...rows, current, score: { device: 'cpu' } } as const;
+  const score = { ...rows, current, score: { device: 'cpu' }, run } as const;
   await scoreCorpus(parsePipeline({ ...score, reference, out: at('both') }, 'test'), options);
   await scoreCorpus(parsePipeline({ ...score, out: at('current') }, 'test'), options);
   await packCorpus(
@@ -108,7 +110,7 @@ describe('losses of a model that scored the same rows elsewhere', () => {
     await importFrom(at('current'), write(truth.map(recordOf)), out);
     expect(await rowsOf(out)).toEqual(truth);
     for (const run of [out, at('both')]) {
-      const { code, stderr } = await runCli([
+      const { code, stderr } = await cliHere([
         'select',
         run,
         '--method',
@@ -192,7 +194,7 @@ describe('what does not fit', () => {
       (records[last] as Record).input_ids[1] = right + 1;
     });
     const out = at('other-id');
-    const { code, stderr } = await runCli(importArgs(at('packed'), source, out));
+    const { code, stderr } = await cliHere(importArgs(at('packed'), source, out));
     expect(code).toBe(1);
     expect(stderr).toContain(`line ${last + 1}: position 1: id ${right + 1}, but `);
     expect(stderr).toMatch(new RegExp(`part \\d+, row \\d+ has id ${right} there; records are to be`));
@@ -236,7 +238,7 @@ describe('what does not fit', () => {
       message: expect.stringMatching(/65 ids, but .*row 0 has 64 tokens/),
     });
     const extra = changed((records) => records.push({ input_ids: [1], losses: [null] }));
-    const { code, stdout } = await runCli(importArgs(at('packed'), extra, at('x4')));
+    const { code, stdout } = await cliHere(importArgs(at('packed'), extra, at('x4')));
     expect(code).toBe(3);
     expect(stdout).toContain("1 records of the sources lie beyond the run's last");
   });
@@ -276,7 +278,7 @@ describe('what does not fit', () => {
       message: expect.stringMatching(/position 4 .*--missing exclude/),
     });
     const out = at('x9');
-    const { code, stdout } = await runCli(importArgs(at('current'), source, out, '--missing', 'exclude'));
+    const { code, stdout } = await cliHere(importArgs(at('current'), source, out, '--missing', 'exclude'));
     expect(code).toBe(3);
     expect(stdout).toContain('targets without a loss were excluded in 2 parts (3 of the parts made now)');
     const rows = await rowsOf(out);
@@ -393,7 +395,7 @@ describe('what does not fit', () => {
       code: 'nothing-to-import-into',
     });
     expect(await refusal(importFrom(at('both'), source, at('both')))).toMatchObject({ code: 'out-is-input' });
-    const { code, stderr } = await runCli(importArgs(at('packed'), at('*.none'), at('x11')));
+    const { code, stderr } = await cliHere(importArgs(at('packed'), at('*.none'), at('x11')));
     expect(code, stderr).toBe(2);
   });
 });

@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Outcome, type RunningCli, runCli, startCli } from '../support/cli.js';
+import { cliHere } from '../support/cli-here.js';
 import { manySmallParts, quickstartInputs } from '../support/quickstart.js';
 import type { TestRedis } from '../support/redis.js';
 
@@ -75,8 +76,15 @@ export function startInQueue(redis: TestRedis, args: readonly string[]): Worker 
 export const startWorker = (redis: TestRedis, ...more: readonly string[]): Worker =>
   startInQueue(redis, ['worker', '--lease', '2', '--grace', '30', ...more]);
 
-export const queueCommand = (redis: TestRedis, ...args: readonly string[]): Promise<Outcome> =>
-  startCli(args, { env: environmentOf(redis) }).outcome;
+/** A short command, in this process (cli-here.ts). */
+export async function queueCommand(redis: TestRedis, ...args: readonly string[]): Promise<Outcome> {
+  process.env['TOKENSIEVE_REDIS_URL'] = redis.url;
+  try {
+    return await cliHere(args);
+  } finally {
+    delete process.env['TOKENSIEVE_REDIS_URL'];
+  }
+}
 
 /** How often each part was made, over the logs of several processes. */
 export function timesMade(workers: readonly Worker[]): Map<string, number> {

@@ -12,8 +12,9 @@ import {
 
 /** Kills a worker count must survive before its run counts as tested; 30 have been run (docs/reliability.md has more). */
 const KILLS_EACH = Number(process.env['KILLS_EACH'] ?? 12);
-/** Of all kills, those that must land between the data's commit and the manifest's. */
+/** Of all kills, those that must land between the data's commit and the manifest's, and with a part in work. */
 const BETWEEN_COMMITS = 5;
+const IN_WORK = 3;
 
 type Landing = 'before any part' | 'in work' | 'between data and manifest' | 'after a part';
 
@@ -27,8 +28,16 @@ describe('SIGKILL at any moment', () => {
     const shards = await manySmallParts(join(folder, 'corpus'));
     const inputs = { ...(await quickstartInputs(join(folder, 'inputs'))), shards };
     const started = Date.now();
-    const clean = await startCli(scoreArgs(inputs, join(folder, 'clean'), 1)).outcome;
-    const runMs = Date.now() - started;
+    let startMs = 0;
+    let parts = 0;
+    const undisturbed = startCli(scoreArgs(inputs, join(folder, 'clean'), 1), {
+      onLine: (line) => {
+        if (line.includes('"planned"')) startMs = Date.now() - started;
+        if (line.includes('"part-started"')) parts++;
+      },
+    });
+    const clean = await undisturbed.outcome;
+    const partMs = (Date.now() - started - startMs) / parts;
     expect(clean.stderr + clean.stdout).toContain('scored');
     // The jsonl shard has rows without text, which are set aside: exit code 3.
     expect(clean.code).toBe(3);
@@ -41,27 +50,37 @@ describe('SIGKILL at any moment', () => {
       while (kills < KILLS_EACH) {
         const out = join(folder, `killed-${workers}`);
         rmSync(out, { recursive: true, force: true });
-        kills += await killUntilDone(scoreArgs(inputs, out, workers), out, runMs, random);
+        const args = scoreArgs(inputs, out, workers);
+        kills += await killUntilDone(args, out, KILLS_EACH - kills, { startMs, partMs, random });
         expect(digestFolder(out)).toEqual(expected);
       }
     }
     console.log(`kills landed: ${JSON.stringify(Object.fromEntries(landings))}`);
     expect(landings.get('between data and manifest') ?? 0).toBeGreaterThanOrEqual(BETWEEN_COMMITS);
+    expect(landings.get('in work') ?? 0).toBeGreaterThanOrEqual(IN_WORK);
   });
 
-  /** Starts the same command again after every kill, until it ends by itself. Returns the kills. */
+  /**
+   * Starts the same command again after every kill, until it ends by itself; after so many kills it is let through.
+   * Returns the kills.
+   */
   async function killUntilDone(
     args: readonly string[],
     out: string,
-    runMs: number,
-    random: () => number,
+    most: number,
+    { startMs, partMs, random }: { startMs: number; partMs: number; random: () => number },
   ): Promise<number> {
     for (let kills = 0; ; kills++) {
       const before = new Set(orphansIn(out));
-      // Every third kill waits for a data commit, whose window is too short to be hit by the clock; the others
-      // come at a random time, from before the first part to beyond the end.
-      const outcome =
-        kills % 3 === 2 ? await killAtCommit(args, random) : await killAfter(args, random() * runMs);
+      const outcome = await (kills === most
+        ? startCli(args).outcome
+        : kills % 4 === 0
+          ? killAt(args, null, 0, random() * startMs)
+          : kills % 4 === 1
+            ? killAt(args, 'part-started', drawn(random), random() * partMs)
+            : kills % 4 === 2
+              ? killAt(args, 'data-committed', drawn(random), 0)
+              : killAt(args, 'part-done', drawn(random), (random() * partMs) / 2));
       if (outcome.signal === null) {
         expect(outcome.code, outcome.stderr).toBe(3);
         return kills;
@@ -89,22 +108,26 @@ function scoreArgs(inputs: QuickstartInputs, out: string, workers: number): stri
   ];
 }
 
-async function killAfter(args: readonly string[], ms: number): Promise<Outcome> {
-  const { child, outcome } = startCli(args);
-  const killer = wait(ms).then(() => child.kill('SIGKILL'));
-  const result = await outcome;
-  await killer;
-  return result;
-}
+/** Which event of a kind: the first or the second. */
+const drawn = (random: () => number): number => 1 + Math.floor(random() * 2);
 
-/** Kills as soon as the log says that a part's data is committed; which part is drawn at random. */
-async function killAtCommit(args: readonly string[], random: () => number): Promise<Outcome> {
-  let left = 1 + Math.floor(random() * 4);
+/** Kills so long after an event of the log, or after the process's start. */
+async function killAt(
+  args: readonly string[],
+  event: string | null,
+  nth: number,
+  ms: number,
+): Promise<Outcome> {
+  let left = nth;
+  const kill = (): boolean => running.child.kill('SIGKILL');
+  // A window as short as the one between two commits is missed by any timer.
+  const killing = (): void => void (ms === 0 ? kill() : wait(ms).then(kill));
   const running = startCli(args, {
     onLine: (line) => {
-      if (line.includes('"data-committed"') && --left === 0) running.child.kill('SIGKILL');
+      if (event !== null && line.includes(`"${event}"`) && --left === 0) killing();
     },
   });
+  if (event === null) killing();
   return running.outcome;
 }
 

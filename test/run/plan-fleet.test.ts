@@ -4,6 +4,7 @@ import { pipelineSchema } from '#tokensieve/config/pipeline.js';
 import { type FleetRates, type FleetWork, planFleet } from '#tokensieve/run/plan-fleet.js';
 import { paperWork } from '#tokensieve/run/plan-paper.js';
 import { runCli } from '../support/cli.js';
+import { cliHere } from '../support/cli-here.js';
 
 const SHAPE = 'pipelines/shapes/tinyllama-1.1b.json';
 const HOUR = 3600;
@@ -99,7 +100,7 @@ describe('a fleet on paper', () => {
 
   it('is planned for the scoring stages of a pipeline by what it assumes', async () => {
     const args = ['plan', 'pipelines/general-mix.yaml', '--workers', '100', '--device', 'h100', '--json'];
-    const { code, stdout, stderr } = await runCli(args);
+    const { code, stdout, stderr } = await cliHere(args);
     expect(stderr).toBe('');
     expect(code).toBe(0);
     const { fleets } = JSON.parse(stdout);

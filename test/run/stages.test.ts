@@ -5,13 +5,15 @@ import { auditSchema } from '#tokensieve/audit/report.js';
 import { parquetBytes, rowsOf, shards } from '../../fixtures/quickstart/corpus.mjs';
 import { defaults } from '../../fixtures/quickstart/make.mjs';
 import { digestFolder, type Outcome, runCli } from '../support/cli.js';
+import { cliHere } from '../support/cli-here.js';
 import { quickstartInputs, temporaryFolder } from '../support/quickstart.js';
 import { tinyLlama } from '../support/training.js';
 
 const folder = temporaryFolder();
 const file = join(folder, 'loop.yaml');
 const out = (name: string): string => join(folder, name);
-const run = (...more: string[]): Promise<Outcome> => runCli(['run', file, '--log', 'none', ...more]);
+const command = ['run', file, '--log', 'none'];
+const run = (...more: string[]): Promise<Outcome> => cliHere([...command, ...more]);
 /** A stage's line of the output, without its time. */
 const lineOf = ({ stdout }: Outcome, name: string): string =>
   stdout.split('\n').find((line) => line.startsWith(`${name} `)) ?? '';
@@ -49,12 +51,12 @@ stages:
     train: { <<: *train, out: ${out('base')}, model: { config: ${out('config.json')}, tokenizer: ${reference} }, data: { sources: [${out('pages/packed')}] } }
   - name: reference
     train: { <<: *train, out: ${out('reference')}, model: { start: ${out('base/model')} }, data: { sources: [${out('clean/packed')}] } }
-  - score: { <<: *rows, shards: [${out('web.parquet')}], reference: ${out('reference/model')}, current: ${out('base/model')}, out: ${out('scored')}, score: { device: cpu }, run: { cache: ${out('cache')} } }
+  - score: { <<: *rows, shards: [${out('web.parquet')}], reference: ${out('reference/model')}, current: ${out('base/model')}, out: ${out('scored')}, score: { device: cpu }, run: { threads: 1, cache: ${out('cache')} } }
   - select: { run: ${out('scored')} }
   - name: clm
     train: &clm { <<: *train, out: ${out('clm')}, model: { start: ${out('base/model')} }, data: { sources: [${out('scored/scored')}] } }
   - { name: slm, train: { <<: *clm, out: ${out('slm')}, loss: { kind: slm } } }
-  - eval: { model: ${out('slm/model')}, held_out: { clean: [${out('clean.parquet')}] }, out: ${out('eval.json')}, score: { device: cpu }, run: { cache: ${out('cache')} } }
+  - eval: { model: ${out('slm/model')}, held_out: { clean: [${out('clean.parquet')}] }, out: ${out('eval.json')}, score: { device: cpu }, run: { threads: 1, cache: ${out('cache')} } }
   - report:
       out: ${out('report.html')}
       arms: { CLM: [${out('clm')}], SLM: [${out('slm')}] }
@@ -70,7 +72,7 @@ stages:
 describe('a pipeline of stages', () => {
   let first: Outcome;
   beforeAll(async () => {
-    first = await run();
+    first = await runCli(command);
   });
 
   it('runs them in order, a line each, and ends with the report', () => {
@@ -167,7 +169,7 @@ describe('a pipeline of stages', () => {
   });
 
   it('is planned without being run', async () => {
-    const planned = await runCli(['plan', file, '--tflops', '0.1', '--json']);
+    const planned = await cliHere(['plan', file, '--tflops', '0.1', '--json']);
     expect(planned.code, planned.stderr).toBe(0);
     const { stages, assumed } = JSON.parse(planned.stdout);
     const slm = stages.find(({ name }: { name: string }) => name === 'slm');
@@ -176,7 +178,7 @@ describe('a pipeline of stages', () => {
     expect(Number.isInteger(parameters)).toBe(true);
     expect(slm.seconds).toBeCloseTo(slm.flops / 1e11, 10);
     expect(assumed).toEqual([]);
-    const table = await runCli(['plan', file, '--tflops', '0.1']);
+    const table = await cliHere(['plan', file, '--tflops', '0.1']);
     expect(table.stdout).toMatch(/^slm +train +1488 +\d\.\d\de\+\d+ +\d/m);
   });
 });

@@ -3,7 +3,7 @@ import { type TokenLosses, tokenLoss } from './oracle/oracle.js';
 
 /** Runs an export as it is, with empty caches, and takes the losses from its logits in fp64. */
 export async function lossesOfExport(path: string, ids: readonly number[]): Promise<TokenLosses> {
-  const session = await InferenceSession.create(path);
+  const session = await InferenceSession.create(path, { intraOpNumThreads: 1 });
   const { integers, past } = cacheOf(session);
   const whole = (values: readonly number[]): Tensor =>
     integers === 'int32'

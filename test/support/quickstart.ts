@@ -1,6 +1,18 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { afterAll } from 'vitest';
 import { parquetBytes, rowsOf, shards } from '../../fixtures/quickstart/corpus.mjs';
@@ -20,9 +32,37 @@ export interface QuickstartInputs {
   readonly current: string;
 }
 
-/** The quickstart's generated corpus, tokenizer and two bigram checkpoints. */
+const root = fileURLToPath(new URL('../../', import.meta.url));
+
+/**
+ * The quickstart's inputs, made once and kept beside the packages, under a digest of all that makes them: the scripts
+ * and the versions of the libraries. Of two test files that make them at once, the second takes the first's.
+ */
+async function madeQuickstart(): Promise<string> {
+  const hash = createHash('sha256').update(readFileSync(join(root, 'package-lock.json')));
+  for (const folder of ['fixtures/quickstart', 'fixtures/bpe'])
+    for (const name of readdirSync(join(root, folder)).sort())
+      if (name.endsWith('.mjs')) hash.update(name).update(readFileSync(join(root, folder, name)));
+  const kept = join(root, 'node_modules/.cache/tokensieve-tests');
+  const made = join(kept, `quickstart-${hash.digest('hex').slice(0, 16)}`);
+  if (existsSync(made)) return made;
+  mkdirSync(kept, { recursive: true });
+  const staging = mkdtempSync(join(kept, 'staging-'));
+  await makeQuickstart(staging);
+  // It names the files where they were made.
+  rmSync(join(staging, 'inputs.json'));
+  try {
+    renameSync(staging, made);
+  } catch (error) {
+    if (!existsSync(made)) throw error;
+    rmSync(staging, { recursive: true });
+  }
+  return made;
+}
+
+/** The quickstart's generated corpus, tokenizer and two bigram checkpoints: a copy of the caller's own. */
 export async function quickstartInputs(folder: string): Promise<QuickstartInputs> {
-  await makeQuickstart(folder);
+  cpSync(await madeQuickstart(), folder, { recursive: true });
   return {
     folder,
     shards: join(folder, 'corpus/noisy/*.parquet'),

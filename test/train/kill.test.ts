@@ -9,6 +9,7 @@ import { randoms, tinyLlama } from '../support/training.js';
 
 const KILLS = 20;
 const STEPS = 60;
+const CHECKPOINT_EVERY = 4;
 
 const folder = temporaryFolder();
 
@@ -18,7 +19,8 @@ it(`${KILLS} kills at random moments, and the weights of an uninterrupted run`, 
   const inputs = await quickstartInputs(join(folder, 'inputs'));
   const scored = await runCli([
     ...['score', '--shards', await manySmallParts(join(folder, 'corpus')), '--reference', inputs.reference],
-    ...['--out', join(folder, 'scored'), '--sequence-length', '64', '--device', 'cpu', '--log', 'none'],
+    ...['--out', join(folder, 'scored'), '--sequence-length', '64', '--device', 'cpu', '--threads', '1'],
+    ...['--log', 'none'],
   ]);
   expect(scored.code, scored.stderr).toBe(3);
   const config = join(folder, 'config.json');
@@ -26,14 +28,27 @@ it(`${KILLS} kills at random moments, and the weights of an uninterrupted run`, 
   const train = (out: string): string[] => [
     ...['train', '--config', config, '--tokenizer', inputs.reference, '--data', join(folder, 'scored')],
     ...['--loss', 'slm', '--steps', `${STEPS}`, '--rows', '8', '--accumulate', '2', '--out', out],
-    ...['--checkpoint-every', '4', '--held-out', `same=${join(folder, 'scored')}`, '--held-out-every', '10'],
+    ...[
+      '--checkpoint-every',
+      `${CHECKPOINT_EVERY}`,
+      '--held-out',
+      `same=${join(folder, 'scored')}`,
+      '--held-out-every',
+      '10',
+    ],
     ...['--held-out-tokens', '1000', '--warmup-steps', '5', '--learning-rate', '0.01', '--device', 'cpu'],
-    ...['--log', 'none'],
+    ...['--threads', '1', '--log', 'json'],
   ];
   const clean = join(folder, 'clean');
   const started = performance.now();
-  expect((await runCli(train(clean))).code).toBe(0);
-  const runMs = performance.now() - started;
+  let startMs = 0;
+  const undisturbed = startCli(train(clean), {
+    onLine: (line) => {
+      if (line.includes('"train-planned"')) startMs = performance.now() - started;
+    },
+  });
+  expect((await undisturbed.outcome).code).toBe(0);
+  const betweenMs = (performance.now() - started - startMs) / (STEPS / CHECKPOINT_EVERY);
   const expected = whatIsLeft(clean);
 
   const random = randoms(20261123);
@@ -42,7 +57,15 @@ it(`${KILLS} kills at random moments, and the weights of an uninterrupted run`, 
   for (let run = 0; kills < KILLS; run++) {
     const out = join(folder, `killed-${run}`);
     for (;;) {
-      const outcome = await killedAfter(train(out), random() * runMs);
+      // One run takes as many kills as it can, each within a step, a checkpoint or the start of a process, and is let
+      // through to its end after the last.
+      const event = kills % 5 === 1 ? 'train-planned' : 'checkpoint';
+      const outcome =
+        kills === KILLS
+          ? await startCli(train(out)).outcome
+          : kills % 5 === 0
+            ? await killedAt(train(out), null, random() * startMs)
+            : await killedAt(train(out), event, random() * betweenMs);
       if (outcome.signal === null) {
         expect(outcome.code, outcome.stderr).toBe(0);
         break;
@@ -55,15 +78,19 @@ it(`${KILLS} kills at random moments, and the weights of an uninterrupted run`, 
     rmSync(out, { recursive: true });
   }
   console.log(`kills landed: ${JSON.stringify(Object.fromEntries(landed))}`);
-  expect(landed.get('with a checkpoint') ?? 0).toBeGreaterThanOrEqual(5);
+  expect(landed.get('with a checkpoint') ?? 0).toBeGreaterThanOrEqual(12);
 });
 
-async function killedAfter(args: readonly string[], ms: number): Promise<Outcome> {
-  const { child, outcome } = startCli(args);
-  const killed = wait(ms).then(() => child.kill('SIGKILL'));
-  const result = await outcome;
-  await Promise.race([killed, Promise.resolve()]);
-  return result;
+/** Kills so long after the first event of a kind, or after the process's start. */
+async function killedAt(args: readonly string[], event: string | null, ms: number): Promise<Outcome> {
+  const killing = (): void => void wait(ms).then(() => running.child.kill('SIGKILL'));
+  const running = startCli(args, {
+    onLine: (line) => {
+      if (event !== null && line.includes(`"${event}"`)) killing();
+    },
+  });
+  if (event === null) killing();
+  return running.outcome;
 }
 
 const checkpoints = (out: string): string[] => {

@@ -7,7 +7,7 @@ import type { TrainEvent } from '#tokensieve/train/events.js';
 import { checkMemory } from '#tokensieve/train/memory.js';
 import { type TrainInput, trainSchema } from '#tokensieve/train/settings.js';
 import { type TrainReport, trainRun } from '#tokensieve/train/train-run.js';
-import { runCli } from '../support/cli.js';
+import { cliHere } from '../support/cli-here.js';
 import {
   manySmallParts,
   type QuickstartInputs,
@@ -25,13 +25,23 @@ let inputs: QuickstartInputs;
 beforeAll(async () => {
   inputs = await quickstartInputs(join(folder, 'inputs'));
   const shards = await manySmallParts(join(folder, 'corpus'));
-  const score = ['score', '--shards', shards, '--sequence-length', '64', '--device', 'cpu', '--log', 'none'];
+  const score = ['score', '--shards', shards, '--sequence-length', '64', '--device', 'cpu', '--threads', '1'];
   const both = ['--reference', inputs.reference, '--current', inputs.current];
-  expect((await runCli([...score, ...both, '--out', scored])).code).toBe(3);
-  expect((await runCli([...score, '--current', inputs.current, '--out', join(folder, 'current')])).code).toBe(
-    3,
-  );
-  expect((await runCli(['select', scored, '--method', 'slm', '--log', 'none'])).code).toBe(0);
+  expect((await cliHere([...score, ...both, '--log', 'none', '--out', scored])).code).toBe(3);
+  expect(
+    (
+      await cliHere([
+        ...score,
+        '--log',
+        'none',
+        '--current',
+        inputs.current,
+        '--out',
+        join(folder, 'current'),
+      ])
+    ).code,
+  ).toBe(3);
+  expect((await cliHere(['select', scored, '--method', 'slm', '--log', 'none'])).code).toBe(0);
   writeFileSync(config, JSON.stringify({ ...tinyLlama, vocab_size: 512 }));
   mkdirSync(join(folder, 'gpt2'));
   writeFileSync(
@@ -63,7 +73,7 @@ async function train(
       model: { config, tokenizer: inputs.reference },
       data: { sources: [join(scored, 'scored')] },
       batch: { rows: 4, steps: 6 },
-      run: { device: 'cpu', checkpoint_every: 2 },
+      run: { device: 'cpu', threads: 1, checkpoint_every: 2 },
       ...sections,
     },
     'test',
@@ -363,10 +373,10 @@ describe('refusals', () => {
   });
 
   it('settings that say nothing, or two things', async () => {
-    const cli = await runCli(['train', '--out', join(folder, 'x'), '--data', scored, '--steps', '3']);
+    const cli = await cliHere(['train', '--out', join(folder, 'x'), '--data', scored, '--steps', '3']);
     expect(cli.code).toBe(2);
     expect(cli.stderr).toContain('model.start');
-    const both = await runCli([
+    const both = await cliHere([
       ...[
         'train',
         '--out',

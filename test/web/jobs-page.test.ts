@@ -18,6 +18,7 @@ current: models/current
 corpus: { limit: ${rows}, part_bytes: 65536 }
 sequence: { length: 256 }
 score: { device: cpu, batch_tokens: 2048 }
+run: { threads: 1 }
 select: { method: slm, keep: 0.6 }
 `;
 

@@ -72,43 +72,67 @@ export interface AttentionNumbers {
   readonly scale: number;
 }
 
-/** query, key, value [B, T, …]; `documents` [B · T] is constant over each document's run, or null for one a row. */
-export const attention =
-  (numbers: AttentionNumbers, documents: Int32Array | null): Forward =>
-  ([query, key, value]) => {
-    const [batch, length] = query!.shape as [number, number];
-    const heads = {
-      query: numbers.heads,
-      keyValue: numbers.kvHeads,
-      size: numbers.headSize,
-      window: numbers.window,
-    };
-    // The oracle's attention divides by √size.
-    const factor = numbers.scale * Math.sqrt(numbers.headSize);
-    const queries = rowsOf(query!).map((row) => row.map((entry) => entry * factor));
-    const [keys, values] = [rowsOf(key!), rowsOf(value!)];
+/**
+ * query, key, value [B, T, …]; `documents` [B · T] is constant over each document's run, or null for one a row.
+ *
+ * Called again with inputs of which few rows are others, as for the difference by one entry, it computes those
+ * positions again that see such a row; of all others the outputs are the ones it had.
+ */
+export const attention = (numbers: AttentionNumbers, documents: Int32Array | null): Forward => {
+  const heads = {
+    query: numbers.heads,
+    keyValue: numbers.kvHeads,
+    size: numbers.headSize,
+    window: numbers.window,
+  };
+  // The oracle's attention divides by √size.
+  const factor = numbers.scale * Math.sqrt(numbers.headSize);
+  let before: { readonly inputs: readonly layers.Row[][]; readonly out: layers.Row[] } | null = null;
+  return (inputs) => {
+    const [batch, length] = inputs[0]!.shape as [number, number];
+    const [asked, keys, values] = inputs.map(rowsOf) as [layers.Row[], layers.Row[], layers.Row[]];
+    const queries = asked.map((row) => row.map((entry) => entry * factor));
+    const had = before;
+    const same = (input: number, rows: layers.Row[], at: number): boolean =>
+      had !== null && equal(rows[at]!, had.inputs[input]![at]!);
     const out: layers.Row[] = [];
-    for (let start = 0; start < batch * length; ) {
-      const rowEnd = start - (start % length) + length;
-      let end = start + 1;
-      while (end < rowEnd && (documents === null || documents[end] === documents[start])) end++;
-      const run = [queries, keys, values].map((rows) => rows.slice(start, end)) as [
-        layers.Row[],
-        layers.Row[],
-        layers.Row[],
-      ];
-      out.push(...layers.attention(...run, heads));
-      start = end;
+    let start = 0;
+    // Of keys and values together: the last position whose row is another than before.
+    let changed = -1;
+    for (let at = 0; at < batch * length; at++) {
+      if (at % length === 0 || (documents !== null && documents[at] !== documents[at - 1])) start = at;
+      if (!same(1, keys, at) || !same(2, values, at)) changed = at;
+      const first = start + layers.firstSeen(at - start, numbers.window);
+      const known = changed < first && same(0, queries, at);
+      out.push(known ? had!.out[at]! : layers.attend(queries[at]!, keys, values, first, at, heads));
     }
+    before ??= { inputs: [queries, keys, values], out };
     return [fromRows(out, [batch, length])];
   };
+};
+
+const equal = (a: layers.Row, b: layers.Row): boolean => {
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+};
 
 /** Query, key and value side by side in one tensor. */
 export const packedAttention = (numbers: AttentionNumbers, documents: Int32Array | null): Forward => {
   const widths = [numbers.heads, numbers.kvHeads, numbers.kvHeads].map((count) => count * numbers.headSize);
-  const cut = split(widths, 2);
   const attend = attention(numbers, documents);
-  return (inputs) => attend(cut(inputs));
+  return ([x]) => {
+    const rows = rowsOf(x!);
+    let end = 0;
+    return attend(
+      widths.map((width) => {
+        end += width;
+        return fromRows(
+          rows.map((row) => row.subarray(end - width, end)),
+          leading(x!),
+        );
+      }),
+    );
+  };
 };
 
 export const embedding =

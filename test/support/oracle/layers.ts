@@ -87,30 +87,46 @@ export interface Heads {
 }
 
 /** Causal attention over one document. queries [T][query · size]; keys, values [T][keyValue · size]. */
-export function attention(queries: Row[], keys: Row[], values: Row[], heads: Heads): Row[] {
-  const { query, keyValue, size, window } = heads;
-  return queries.map((q, t) => {
-    const out = new Float64Array(query * size);
-    const first = window === null ? 0 : Math.max(0, t - window + 1);
-    for (let h = 0; h < query; h++) {
-      const shared = Math.floor(h / (query / keyValue)) * size;
-      const scores: number[] = [];
-      for (let s = first; s <= t; s++) {
-        let dot = 0;
-        for (let d = 0; d < size; d++) dot += q[h * size + d]! * keys[s]![shared + d]!;
-        scores.push(dot / Math.sqrt(size));
-      }
-      softmax(scores).forEach((p, i) => {
-        for (let d = 0; d < size; d++) out[h * size + d]! += p * values[first + i]![shared + d]!;
-      });
+export const attention = (queries: Row[], keys: Row[], values: Row[], heads: Heads): Row[] =>
+  queries.map((q, t) => attend(q, keys, values, firstSeen(t, heads.window), t, heads));
+
+/** The first position that position `t` sees. */
+export const firstSeen = (t: number, window: number | null): number =>
+  window === null ? 0 : Math.max(0, t - window + 1);
+
+/** One position's attention: its query over the keys and values from `first` to `last`, both seen. */
+export function attend(q: Row, keys: Row[], values: Row[], first: number, last: number, heads: Heads): Row {
+  const { query, keyValue, size } = heads;
+  const out = new Float64Array(query * size);
+  const scores = new Float64Array(last + 1 - first);
+  for (let h = 0; h < query; h++) {
+    const own = h * size;
+    const shared = Math.floor(h / (query / keyValue)) * size;
+    for (let s = first; s <= last; s++) {
+      const key = keys[s]!;
+      let dot = 0;
+      for (let d = 0; d < size; d++) dot += q[own + d]! * key[shared + d]!;
+      scores[s - first] = dot / Math.sqrt(size);
     }
-    return out;
-  });
+    const shares = softmax(scores);
+    for (let s = first; s <= last; s++) {
+      const value = values[s]!;
+      const p = shares[s - first]!;
+      for (let d = 0; d < size; d++) out[own + d]! += p * value[shared + d]!;
+    }
+  }
+  return out;
 }
 
-export function softmax(x: readonly number[]): number[] {
-  const max = Math.max(...x);
-  const exponentials = x.map((value) => Math.exp(value - max));
-  const sum = exponentials.reduce((a, b) => a + b, 0);
-  return exponentials.map((value) => value / sum);
+export function softmax(x: Row): Row {
+  let max = -Infinity;
+  for (let i = 0; i < x.length; i++) max = Math.max(max, x[i]!);
+  const shares = new Float64Array(x.length);
+  let sum = 0;
+  for (let i = 0; i < x.length; i++) {
+    shares[i] = Math.exp(x[i]! - max);
+    sum += shares[i]!;
+  }
+  for (let i = 0; i < x.length; i++) shares[i]! /= sum;
+  return shares;
 }
