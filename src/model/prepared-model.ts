@@ -1,6 +1,7 @@
 import type { BatchShape } from '../onnx/graph.js';
 import type { HeadProduct } from '../onnx/ops/head.js';
 import type { AttentionScope } from '../sequence/packing.js';
+import type { OtherTensors } from './tensors.js';
 
 export type Device = 'cpu' | 'cuda' | 'webgpu';
 
@@ -70,4 +71,16 @@ export interface ModelInfo {
   readonly weightType: string;
   /** Bytes of the weights on disk. */
   readonly weightBytes: number;
+  /** What became of the tensors in a checkpoint's files; absent for exports. */
+  readonly tensors?: TensorCensus;
+  /** What a run's log says of the model, one line each; absent for exports. */
+  readonly warnings?: readonly string[];
+}
+
+/** Every tensor of a checkpoint's files stands under one of these, by its name in the files. */
+export interface TensorCensus extends OtherTensors {
+  /** Parameters that the graph reads. */
+  readonly used: number;
+  /** `.safetensors` files in the folder that are none of the checkpoint's. */
+  readonly unreadFiles: readonly string[];
 }

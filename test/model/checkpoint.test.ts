@@ -54,6 +54,8 @@ describe('describeModel', () => {
       flopsPerToken: { matmul: 2 * (3 * layer + 131 * 42), attentionPerContextToken: 2 * 48 * 3 },
       weightType: 'BF16',
       weightBytes: 2 * parameters,
+      tensors: { used: 3 * 9 + 3, unused: [], buffers: [], copies: [], unreadFiles: [] },
+      warnings: [],
     });
   });
 
@@ -189,13 +191,6 @@ describe('describeModel', () => {
       const folder = sharded();
       rmSync(join(folder, 'model-00002-of-00003.safetensors'));
       await expectRefusal(folder, 'missing-shard', 'model-00002-of-00003.safetensors');
-    });
-
-    it('refuses an index that places a tensor where it is not', async () => {
-      const folder = sharded();
-      const map = { weight_map: { nowhere: 'model-00001-of-00003.safetensors' } };
-      writeFileSync(join(folder, index), JSON.stringify(map));
-      await expectRefusal(folder, 'missing-tensor', 'nowhere');
     });
 
     it('refuses an index without a map', async () => {

@@ -15,6 +15,7 @@ import {
   type BodyInputs,
   checkConfig,
   type Decoder,
+  type DecoderNames,
   epsilon,
   parseConfig,
   size,
@@ -36,9 +37,17 @@ const schema = z.looseObject({
   rotary_emb_base: z.number().positive().nullish(),
   use_parallel_residual: z.boolean().default(true),
   attention_bias: z.boolean().default(true),
-  tie_word_embeddings: z.boolean().default(false),
+  tie_word_embeddings: z.boolean().optional(),
   ...ropeFields,
 });
+
+/** transformers 5 calls the head `lm_head`, and loads the name that it had before; older ones know only that. */
+const names: DecoderNames = {
+  base: 'gpt_neox',
+  embedding: 'gpt_neox.embed_in.weight',
+  head: 'embed_out.weight',
+  otherHead: 'lm_head.weight',
+};
 
 interface Shape {
   readonly config: z.infer<typeof schema>;
@@ -134,7 +143,7 @@ function body(g: GraphBuilder, weights: Weights, shape: Shape, inputs: BodyInput
     ids: inputs.ids,
   };
   const flatIds = reshape(g, inputs.ids, [-1]);
-  let sum = weights.embed('gpt_neox.embed_in.weight', [config.vocab_size, hidden], flatIds);
+  let sum = weights.embed(names.embedding, [config.vocab_size, hidden], flatIds);
   let normed = layerNorm(g, sum, ...vectors('gpt_neox.layers.0.input_layernorm'), eps);
   for (let layer = 0; layer < layers; layer++) {
     const attended = attention(g, weights, shape, shared, layer, normed);
@@ -176,17 +185,16 @@ export function gptNeoX(json: unknown, file: string): Decoder {
   const shape = { config, headSize, rope };
   const elements =
     layers * (4 * hidden * hidden + 2 * hidden * config.intermediate_size) + config.vocab_size * hidden;
-  const headName = (weights: Weights): string => {
-    if (config.tie_word_embeddings) return 'gpt_neox.embed_in.weight';
-    return weights.has('lm_head.weight') ? 'lm_head.weight' : 'embed_out.weight';
-  };
+  const tied = config.tie_word_embeddings ?? false;
   return {
+    names,
+    tied,
     vocabularySize: config.vocab_size,
     hiddenSize: hidden,
     maxPositions: config.max_position_embeddings,
     flopsPerToken: tokenFlops(elements, layers, hidden),
     activationWidth: 4 * hidden + Math.max(6 * hidden, 2 * config.intermediate_size),
     body: (g, weights, inputs) => body(g, weights, shape, inputs),
-    head: (weights) => weights.head(headName(weights), [config.vocab_size, hidden]),
+    head: (weights) => weights.head(tied ? names.embedding : names.head, [config.vocab_size, hidden]),
   };
 }

@@ -15,6 +15,7 @@ import {
   type BodyInputs,
   checkConfig,
   type Decoder,
+  type DecoderNames,
   epsilon,
   parseConfig,
   size,
@@ -44,6 +45,8 @@ const schema = z.looseObject({
   ...ropeFields,
 });
 type Config = z.infer<typeof schema>;
+
+const names: DecoderNames = { base: 'model', embedding: 'model.embed_tokens.weight', head: 'lm_head.weight' };
 
 type Variant = 'llama' | 'mistral' | 'qwen2' | 'qwen3';
 
@@ -225,7 +228,7 @@ function body(g: GraphBuilder, weights: Weights, shape: Shape, inputs: BodyInput
     rotary: rotaryTables(g, inputs.ids, inputs.positionIds, shape.rope.frequencies, shape.rope.scale),
   };
   const flatIds = reshape(g, inputs.ids, [-1]);
-  let sum = weights.embed('model.embed_tokens.weight', [shape.vocabularySize, hiddenSize], flatIds);
+  let sum = weights.embed(names.embedding, [shape.vocabularySize, hiddenSize], flatIds);
   let normed = rmsNorm(g, sum, norm('model.layers.0.input_layernorm.weight'), shape.epsilon);
   for (const layer of shape.windows.keys()) {
     const attended = attention(g, weights, shape, shared, layer, normed, inputs.ids);
@@ -257,6 +260,8 @@ function decoder(config: unknown, file: string, variant: Variant): Decoder {
   const layers = shape.windows.length;
   const layerElements = hiddenSize * headSize * (2 * heads + 2 * kvHeads) + 3 * hiddenSize * intermediateSize;
   return {
+    names,
+    tied: shape.tied,
     vocabularySize,
     hiddenSize,
     maxPositions: shape.maxPositions,
@@ -264,8 +269,7 @@ function decoder(config: unknown, file: string, variant: Variant): Decoder {
     // Attention: the packed projection, key and value again, and what is mixed. MLP: gate, up and their product.
     activationWidth: 3 * hiddenSize + Math.max((2 * heads + 4 * kvHeads) * headSize, 3 * intermediateSize),
     body: (g, weights, inputs) => body(g, weights, shape, inputs),
-    head: (weights) =>
-      weights.head(shape.tied ? 'model.embed_tokens.weight' : 'lm_head.weight', [vocabularySize, hiddenSize]),
+    head: (weights) => weights.head(shape.tied ? names.embedding : names.head, [vocabularySize, hiddenSize]),
   };
 }
 
