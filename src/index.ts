@@ -121,7 +121,13 @@ export type { Inspection } from './inspect/inspection.js';
 
 // Checkpoint folders to scoring graphs.
 export { describeModel, prepareModel } from './model/prepare.js';
-export type { Device, GraphSettings, ModelInfo, PreparedModel } from './model/prepared-model.js';
+export type {
+  Device,
+  GraphSettings,
+  ModelInfo,
+  PreparedModel,
+  TensorCensus,
+} from './model/prepared-model.js';
 export { sessionOptions } from './model/session-options.js';
 
 // Whole runs, planned and carried out.

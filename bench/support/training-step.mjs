@@ -24,7 +24,7 @@ export async function openTrainingStep(
   { objective, rows, length, accumulate },
   { device, threads, precision = 'fp32' },
 ) {
-  const { decoder, parameters, has } = model;
+  const { decoder, parameters } = model;
   const settings = {
     ...{ rows, accumulate, length, severalSteps: false, attention: 'across', divisor: 'weight', clip: 1 },
     ...{ objective: OBJECTIVES[objective], adamw: { beta1: 0.9, beta2: 0.95 } },
@@ -33,7 +33,7 @@ export async function openTrainingStep(
       : { form: 'grouped', float: floatTypes[precision] }),
     ...(precision === 'fp16' && { scaling: { ...SCALING, epsilon: 1e-8 } }),
   };
-  const built = buildStepGraph(decoder, parameters, has, settings);
+  const built = buildStepGraph(decoder, parameters, settings);
   const session = await openTrainingSession({
     step: encodeModel(toModelProto(device === 'cpu' ? emulated(built) : built)),
     losses: null,

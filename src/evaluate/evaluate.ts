@@ -107,6 +107,7 @@ async function examine(
 ): Promise<Findings> {
   const plans = sets.flatMap((set) => set.plans);
   options.sink({ event: 'note', message: examinee.deviceWhy });
+  for (const message of examinee.warnings) options.sink({ event: 'warning', message });
   options.sink({
     event: 'planned',
     shards: plans.length + tasks.length,

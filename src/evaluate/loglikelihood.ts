@@ -87,6 +87,7 @@ export async function answerRequests(
   let examinee: Examinee | null = null;
   try {
     examinee = await openExaminee({ ...settings, sequence: evaluateSequence.parse(settings.sequence) }, true);
+    for (const message of examinee.warnings) sink({ event: 'warning', message });
     sink({ event: 'planned', shards: 1, parts: 1, done: 0, text_bytes: size, done_bytes: 0 });
     for await (const entry of answersOf(requestLines(storage, path), examinee)) {
       signal.throwIfAborted();

@@ -16,6 +16,8 @@ export interface Examinee {
   readonly info: ModelInfo;
   readonly device: Device;
   readonly deviceWhy: string;
+  /** What the log says of the model, one line each. */
+  readonly warnings: readonly string[];
   readonly profile: NumericProfile;
   readonly tokenizer: Tokenizer;
   readonly scorer: Scorer;
@@ -36,7 +38,7 @@ export async function openExaminee(
 ): Promise<Examinee> {
   const { sequence, score, run } = settings;
   const { device, why } = chooseDevice(score.device);
-  const { tokenizer, models, compute } = await openModelInputs(
+  const { tokenizer, models, compute, warnings } = await openModelInputs(
     {
       current: settings.model,
       tokenizer: settings.tokenizer,
@@ -57,6 +59,7 @@ export async function openExaminee(
       info: model.info,
       device,
       deviceWhy: why,
+      warnings,
       profile: compute.profile,
       tokenizer,
       scorer,

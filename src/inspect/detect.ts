@@ -1,5 +1,7 @@
 import { inputError } from '../errors.js';
 import { parseJson } from '../json/parse-json.js';
+import { gguf } from '../model/foreign-formats.js';
+import { isLfsPointer, lfsSentence } from '../model/lfs-pointer.js';
 import { maxHeaderBytes } from '../model/safetensors.js';
 import type { Storage } from '../storage/storage.js';
 
@@ -42,6 +44,8 @@ function byMagic(head: Buffer, size: number, path: string): FileKind | null {
   const magic = head.toString('latin1', 0, 6);
   if (magic.startsWith('PAR1') || magic.startsWith('PARE')) return 'parquet';
   if (magic === 'ARROW1') return 'arrow';
+  if (magic.startsWith('GGUF')) throw inputError('unknown-file', `${path}: ${gguf}`);
+  if (isLfsPointer(head)) throw inputError('git-lfs-pointer', lfsSentence(path));
   if (head.length >= 4) {
     const word = head.readUInt32LE(0);
     if (word === 0xfd2fb528) return 'jsonl.zst';

@@ -2,6 +2,8 @@ import { stat } from 'node:fs/promises';
 import { inputError, TokensieveError } from '../errors.js';
 import { EXPORT_INDEX } from '../export/manifest.js';
 import { isExport } from '../export/verify.js';
+import { knownFolder } from '../model/folder-kind.js';
+import { listFolder } from '../model/folder-listing.js';
 import { folderOf, isUrl, joinPath, nameOf, schemeOf } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import { inspectArrow } from './arrow.js';
@@ -112,6 +114,9 @@ async function inspectDataset(storage: Storage, path: string): Promise<Inspectio
   if (manifests.length > 0) return inspectRun(storage, path, manifests);
   const corpus = await inspectCorpus(storage, path, await storage.list(path));
   if (corpus !== null) return corpus;
+  // Of a local folder the model room knows more kinds.
+  const known = isUrl(path) ? null : await knownFolder(await listFolder(path));
+  if (known !== null) throw known;
   throw inputError(
     'unknown-file',
     `${path}: holds no model, tokenizer, manifests or shards; name a file in it, or the folder of one of these`,

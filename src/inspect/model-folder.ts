@@ -2,8 +2,8 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseJson } from '../json/parse-json.js';
 import type { ModelShape } from '../model/decoder.js';
-import { describeOnnxExport } from '../model/onnx-export.js';
-import { isOnnxExport, openExport } from '../model/onnx-export-file.js';
+import { type ModelForm, modelForm } from '../model/folder-kind.js';
+import { openExport } from '../model/onnx-export-file.js';
 import { describeModel } from '../model/prepare.js';
 import type { ModelInfo } from '../model/prepared-model.js';
 import { forwardFlops } from '../run/plan.js';
@@ -19,7 +19,7 @@ const MAX_CONFIG_BYTES = 16 * 2 ** 20;
 export interface ModelInspection extends ModelInfo {
   readonly kind: 'model';
   readonly path: string;
-  readonly form: 'checkpoint' | 'onnx-export';
+  readonly form: ModelForm;
   /** What the configuration says of the layers; nulls where an export's does not. */
   readonly shape: ModelShape;
   /** The export's own graph, before anything is cut from it; null for a checkpoint. */
@@ -37,15 +37,15 @@ export interface ModelInspection extends ModelInfo {
  * @throws TokensieveError (fatal) whatever opening a checkpoint or an export throws
  */
 export async function inspectModel(folder: string, cacheFolder: string | null): Promise<ModelInspection> {
-  const isExport = await isOnnxExport(folder);
-  const info = await (isExport ? describeOnnxExport : describeModel)(folder, cacheFolder);
+  const form = await modelForm(folder);
+  const info = await describeModel(folder, cacheFolder);
   return {
     kind: 'model',
     path: folder,
     ...info,
-    form: isExport ? 'onnx-export' : 'checkpoint',
+    form,
     shape: info.shape ?? shapeFromConfig(await readConfig(folder)),
-    graph: isExport ? await inspectOnnx((await openExport(folder)).path) : null,
+    graph: form === 'onnx-export' ? await inspectOnnx((await openExport(folder)).path) : null,
     flopsAtContext: forwardFlops(info, FLOPS_CONTEXT),
     cpuWeightBytes: 4 * info.parameters,
     hasTokenizer: existsSync(join(folder, 'tokenizer.json')),

@@ -13,6 +13,7 @@ const readElsewhere: ReadonlySet<string> = new Set([
   'quantization_config',
   'compression_config',
   'quantization',
+  'transformers_weights',
 ]);
 
 /** Of any family: bookkeeping, training, classification heads, how a library runs the model. */
@@ -62,7 +63,6 @@ export const refusedFields: Readonly<Record<string, readonly [says: string, ...n
   fusion_config: ['operators fused when the model is loaded'],
   pruned_heads: ['heads that were taken out'],
   configuration_files: ['another configuration file for newer versions'],
-  transformers_weights: ['another file of weights'],
   adapters: ['adapters'],
   attention_multiplier: ['another scale of attention'],
   embedding_multiplier: ['a scale of the embeddings', 1],

@@ -6,6 +6,8 @@ import { readText } from '../storage/read-text.js';
 import { families } from './architectures/index.js';
 import { ignoredFields } from './config-fields.js';
 import type { Decoder, Family } from './decoder.js';
+import { refuseOtherConfig } from './other-models.js';
+import { refuseQuantisedConfig } from './quantisation.js';
 
 /** A config.json by itself: enough to build a model from scratch. */
 export interface Configuration {
@@ -24,10 +26,13 @@ const maxConfigBytes = 16 * 2 ** 20;
 
 /**
  * Reads a config.json.
- * @throws fatal `bad-config`, `unknown-architecture`, `unknown-rope-type`, `unknown-config-field`
+ * @throws fatal `bad-config`, `unknown-architecture`, `unknown-rope-type`, `unknown-config-field`; errors of
+ *   `refuseOtherConfig` and `refuseQuantisedConfig`
  */
 export async function readConfiguration(path: string): Promise<Configuration> {
   const config = await readJson(path, maxConfigBytes, 'bad-config');
+  refuseOtherConfig(config, path);
+  refuseQuantisedConfig(config, path);
   checkHead(config, path);
   const family = familyOf(config, path);
   const ignored = ignoredFields(config, family, path);
@@ -36,7 +41,7 @@ export async function readConfiguration(path: string): Promise<Configuration> {
 }
 
 /** @throws fatal `code` naming the file */
-export async function readJson(file: string, maxBytes: number, code: string): Promise<unknown> {
+async function readJson(file: string, maxBytes: number, code: string): Promise<unknown> {
   const text = await readText(file, maxBytes).catch((error: unknown) => {
     throw fatalError(code, `${file}: ${firstLine(error)}; fetch the checkpoint again`, { cause: error });
   });

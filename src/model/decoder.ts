@@ -39,7 +39,20 @@ export interface ModelShape {
   readonly slidingWindow: number | null;
 }
 
+/** Names of tensors that differ between families, as this package writes them; see `tensor-names.ts` for what it reads. */
+export interface DecoderNames {
+  /** transformers' `base_model_prefix`: names in checkpoints may have it or lack it. */
+  readonly base: string;
+  readonly embedding: string;
+  readonly head: string;
+  /** Another name that checkpoints give the head. */
+  readonly otherHead?: string;
+}
+
 export interface Decoder {
+  readonly names: DecoderNames;
+  /** The head is the embedding: config.json's `tie_word_embeddings`, or its family's default. */
+  readonly tied: boolean;
   readonly vocabularySize: number;
   readonly hiddenSize: number;
   /** Longest sequence, in tokens. */

@@ -6,10 +6,10 @@ import type { AttentionForm } from '../onnx/ops/attention.js';
 import { chunkedLossHead, unrolledLossHead } from '../onnx/ops/head.js';
 import { encodeModel, toModelProto } from '../onnx/proto.js';
 import { type Checkpoint, openCheckpoint } from './checkpoint.js';
+import { modelForm } from './folder-kind.js';
 import { cacheGraph, commonFolder } from './graph-cache.js';
 import { hashModel } from './hash.js';
 import { describeOnnxExport, prepareOnnxExport } from './onnx-export.js';
-import { isOnnxExport } from './onnx-export-file.js';
 import type { GraphSettings, ModelInfo, Precision, PreparedModel } from './prepared-model.js';
 import type { TensorEntry } from './safetensors.js';
 import { CheckpointWeights } from './weights.js';
@@ -102,22 +102,32 @@ function infoOf(checkpoint: Checkpoint, used: readonly TensorEntry[], hash: stri
     activationWidth: decoder.activationWidth,
     shape: decoder.shape,
     ignoredFields: checkpoint.ignored,
-    notes: checkpoint.notes,
     weightType: mostBytes?.[0] ?? 'F32',
     weightBytes: used.reduce((sum, { length }) => sum + length, 0),
+    tensors: { used: used.length, ...checkpoint.others, unreadFiles: checkpoint.unread },
+    warnings: checkpoint.warnings,
   };
 }
 
 /**
- * What a checkpoint or an ONNX export is, checked as far as its configuration and headers go (missing tensors, wrong shapes).
+ * What a checkpoint or an ONNX export is, checked as far as its configuration and headers go.
  * The weights are read once, for the hash; `cacheFolder` remembers it.
- * @throws fatal errors of `openCheckpoint`; `missing-tensor`, `wrong-shape`, `unknown-weight-type`.
+ * @throws errors of `modelForm` and of `openCheckpoint` or `openExport`
  */
 export async function describeModel(folder: string, cacheFolder: string | null = null): Promise<ModelInfo> {
-  if (await isOnnxExport(folder)) return describeOnnxExport(folder, cacheFolder);
+  if ((await modelForm(folder)) === 'onnx-export') return describeOnnxExport(folder, cacheFolder);
   const checkpoint = await openCheckpoint(folder);
   const { used } = buildGraph(checkpoint, { device: 'cpu', attention: 'across', entropy: false });
   return infoOf(checkpoint, used, await hashModel(checkpoint.files, cacheFolder));
+}
+
+/**
+ * Refuses a folder that is no model that can be scored with, as far as names, configuration and headers tell: what a run
+ * asks first, so that a folder's own fault is told before anything that follows from it.
+ * @throws as `modelForm` and `openCheckpoint` do
+ */
+export async function checkModel(folder: string): Promise<void> {
+  if ((await modelForm(folder)) === 'checkpoint') await openCheckpoint(folder);
 }
 
 /**
@@ -125,7 +135,7 @@ export async function describeModel(folder: string, cacheFolder: string | null =
  * @throws fatal errors of `describeModel`.
  */
 export async function prepareModel(folder: string, settings: GraphSettings): Promise<PreparedModel> {
-  if (await isOnnxExport(folder)) return prepareOnnxExport(folder, settings);
+  if ((await modelForm(folder)) === 'onnx-export') return prepareOnnxExport(folder, settings);
   const checkpoint = await openCheckpoint(folder);
   const { graph, used, weightsFolder } = buildGraph(checkpoint, settings);
   const hash = await hashModel(checkpoint.files, settings.cacheFolder);

@@ -2,6 +2,7 @@ import type { BatchShape } from '../onnx/graph.js';
 import type { HeadProduct } from '../onnx/ops/head.js';
 import type { AttentionScope } from '../sequence/packing.js';
 import type { ModelShape } from './decoder.js';
+import type { OtherTensors } from './tensors.js';
 
 export type Device = 'cpu' | 'cuda' | 'webgpu';
 
@@ -73,10 +74,20 @@ export interface ModelInfo {
   readonly shape?: ModelShape;
   /** Fields of config.json that change no loss; absent for exports. */
   readonly ignoredFields?: readonly string[];
-  /** What a reader of config.json should know of: one sentence each; absent for exports. */
-  readonly notes?: readonly string[];
   /** Storage type of the weights: `F32`, `F16`, `BF16`. */
   readonly weightType: string;
   /** Bytes of the weights on disk. */
   readonly weightBytes: number;
+  /** What became of the tensors in a checkpoint's files; absent for exports. */
+  readonly tensors?: TensorCensus;
+  /** What a run's log says of the model, one line each; absent for exports. */
+  readonly warnings?: readonly string[];
+}
+
+/** Every tensor of a checkpoint's files stands under one of these, by its name in the files. */
+export interface TensorCensus extends OtherTensors {
+  /** Parameters that the graph reads. */
+  readonly used: number;
+  /** `.safetensors` files in the folder that are none of the checkpoint's. */
+  readonly unreadFiles: readonly string[];
 }

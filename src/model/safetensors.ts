@@ -7,27 +7,33 @@ import { z } from 'zod';
 import { fatalError, firstLine } from '../errors.js';
 import { parseJson } from '../json/parse-json.js';
 import { plainFileSize } from '../storage/read-text.js';
+import { refuseLfsPointer } from './lfs-pointer.js';
 
-/** Bytes an element. */
-export const elementBytes = {
-  BOOL: 1,
-  U8: 1,
-  I8: 1,
-  F8_E4M3: 1,
-  F8_E5M2: 1,
-  U16: 2,
-  I16: 2,
-  F16: 2,
-  BF16: 2,
-  U32: 4,
-  I32: 4,
-  F32: 4,
-  U64: 8,
-  I64: 8,
-  F64: 8,
-} as const;
-
-export type ElementType = keyof typeof elementBytes;
+/** Bits an element, of every type that the format has. */
+const elementBits: Readonly<Record<string, number>> = {
+  F4: 4,
+  F6_E2M3: 6,
+  F6_E3M2: 6,
+  BOOL: 8,
+  U8: 8,
+  I8: 8,
+  F8_E4M3: 8,
+  F8_E4M3FNUZ: 8,
+  F8_E5M2: 8,
+  F8_E5M2FNUZ: 8,
+  F8_E8M0: 8,
+  U16: 16,
+  I16: 16,
+  F16: 16,
+  BF16: 16,
+  U32: 32,
+  I32: 32,
+  F32: 32,
+  U64: 64,
+  I64: 64,
+  F64: 64,
+  C64: 64,
+};
 
 /** A tensor's place: bytes [offset, offset + length) of `file`. */
 export interface TensorEntry {
@@ -57,7 +63,7 @@ const broken = (file: string, found: string) =>
 
 /**
  * Reads the header of one file. Tensors come in the order of their bytes.
- * @throws fatal `broken-safetensors` naming the file and what is wrong with it.
+ * @throws fatal `git-lfs-pointer`; `broken-safetensors` naming the file and what is wrong with it.
  */
 export async function readSafetensorsHeader(file: string): Promise<TensorEntry[]> {
   const unreadable = (error: unknown) => {
@@ -69,6 +75,7 @@ export async function readSafetensorsHeader(file: string): Promise<TensorEntry[]
   };
   // Asked before it is opened: opening a pipe waits for somebody to write into it.
   const size = await plainFileSize(file).catch(unreadable);
+  await refuseLfsPointer(file);
   const handle = await open(file, 'r').catch(unreadable);
   try {
     const text = await readHeaderText(handle, file, size);
@@ -133,8 +140,8 @@ function parseHeader(text: Buffer, file: string, headerEnd: number): TensorEntry
 }
 
 function byteLength(dtype: string, shape: readonly number[]): number | null {
-  if (!Object.hasOwn(elementBytes, dtype)) return null;
-  return shape.reduce((product, size) => product * size, elementBytes[dtype as ElementType]);
+  const bits = Object.hasOwn(elementBits, dtype) ? elementBits[dtype] : undefined;
+  return bits === undefined ? null : shape.reduce((product, size) => product * size, bits) / 8;
 }
 
 function checkLayout(entries: readonly TensorEntry[], file: string, start: number, size: number): void {

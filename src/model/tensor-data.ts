@@ -14,14 +14,8 @@ const PIECE_BYTES = 2 ** 22;
  * ends early
  */
 export async function readTensor(entry: TensorEntry, target: Float32Array): Promise<void> {
-  const widen = wideners[entry.type];
-  if (widen === undefined || !Object.hasOwn(wideners, entry.type)) {
-    throw fatalError(
-      'unknown-weight-type',
-      `${entry.file}: tensor ${entry.name} is stored as ${entry.type}; expected F32, F16 or BF16: save the checkpoint in one of these`,
-    );
-  }
-  const width = entry.type === 'F32' ? 4 : 2;
+  const widen = widenerOf(entry);
+  const width = bytesPerElement(entry);
   if (entry.length !== target.length * width) {
     throw fatalError(
       'wrong-shape',
@@ -65,6 +59,28 @@ export async function readTensors(
   return tensors;
 }
 
+/** Of F32, F16 and BF16. */
+export const bytesPerElement = ({ type }: Pick<TensorEntry, 'type'>): number => (type === 'F32' ? 4 : 2);
+
+/**
+ * The numbers that `bytes` of a tensor's hold.
+ * @throws fatal `unknown-weight-type`
+ */
+export function widened(entry: TensorEntry, bytes: Uint8Array): Float32Array {
+  const numbers = new Float32Array(bytes.length / bytesPerElement(entry));
+  widenerOf(entry)(bytes, numbers, 0);
+  return numbers;
+}
+
+function widenerOf(entry: TensorEntry): Widener {
+  const widen = Object.hasOwn(wideners, entry.type) ? wideners[entry.type] : undefined;
+  if (widen !== undefined) return widen;
+  throw fatalError(
+    'unknown-weight-type',
+    `${entry.file}: tensor ${entry.name} is stored as ${entry.type}; expected F32, F16 or BF16: save the checkpoint in one of these`,
+  );
+}
+
 /** Puts the numbers of `bytes` into `target` from element `at` on. */
 type Widener = (bytes: Uint8Array, target: Float32Array, at: number) => void;
 
@@ -83,7 +99,8 @@ const wideners: Readonly<Record<string, Widener>> = {
 const halvesOf = (bytes: Uint8Array): Uint16Array =>
   new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length / 2);
 
-async function readFully(
+/** Fills `bytes` with those of the tensor from its byte `start` on. */
+export async function readFully(
   file: FileHandle,
   entry: TensorEntry,
   bytes: Uint8Array,

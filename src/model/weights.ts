@@ -5,7 +5,6 @@ import type { TensorEntry } from './safetensors.js';
 
 /** A model's parameters by the names that its checkpoints use. */
 export interface Weights {
-  has(name: string): boolean;
   /** The parameter in the graph's float type, of this shape. */
   tensor(name: string, shape: readonly number[]): Value;
   /** The parameter as the loss head takes it: float32 unless its product is a mixed one. */
@@ -23,6 +22,29 @@ const floatTypes: Readonly<Record<string, FloatType>> = {
 };
 
 const onnxTypes: Readonly<Record<FloatType, number>> = { float32: 1, float16: 10, bfloat16: 16 };
+
+/**
+ * Checks a tensor against the parameter that it is to be. @returns its type in a graph
+ * @throws fatal `wrong-shape`, `unknown-weight-type`, naming the tensor
+ */
+export function checkTensor(entry: TensorEntry, parameter: string, shape: readonly number[]): FloatType {
+  const { name, file } = entry;
+  const tensor = name === parameter ? `tensor ${name}` : `tensor ${name} (${parameter})`;
+  const type = Object.hasOwn(floatTypes, entry.type) ? floatTypes[entry.type] : undefined;
+  if (type === undefined) {
+    throw fatalError(
+      'unknown-weight-type',
+      `${file}: ${tensor} is stored as ${entry.type}; expected F32, F16 or BF16: save the checkpoint in one of these`,
+    );
+  }
+  if (entry.shape.length !== shape.length || entry.shape.some((length, axis) => length !== shape[axis])) {
+    throw fatalError(
+      'wrong-shape',
+      `${file}: ${tensor} has shape [${entry.shape}]; config.json implies [${shape}]: check that the two belong together`,
+    );
+  }
+  return type;
+}
 
 /** A checkpoint's tensors as initialisers: external, cast in the graph where needed. Remembers which were used. */
 export class CheckpointWeights implements Weights {
@@ -55,13 +77,9 @@ export class CheckpointWeights implements Weights {
     return [...this.#used.values()];
   }
 
-  has(name: string): boolean {
-    return this.#tensors.has(name);
-  }
-
   /**
    * The tensor in the graph's float type; a cast is folded when the session is made.
-   * @throws fatal `missing-tensor`, `wrong-shape`, `unknown-weight-type`, naming the tensor.
+   * @throws fatal `wrong-shape`, `unknown-weight-type`, naming the tensor.
    */
   tensor(name: string, shape: readonly number[]): Value {
     return this.#as(this.#graph.float, name, shape);
@@ -94,24 +112,9 @@ export class CheckpointWeights implements Weights {
   stored(name: string, shape: readonly number[]): Value {
     const entry = this.#tensors.get(name);
     if (entry === undefined) {
-      throw fatalError(
-        'missing-tensor',
-        `${this.#folder}: tensor ${name} is missing from the checkpoint; expected it with shape [${shape}]: fetch the whole checkpoint, or check that config.json belongs to it`,
-      );
+      throw fatalError('missing-tensor', `${this.#folder}: the graph asks for tensor ${name}; report this`);
     }
-    const type = floatTypes[entry.type];
-    if (type === undefined) {
-      throw fatalError(
-        'unknown-weight-type',
-        `${entry.file}: tensor ${name} is stored as ${entry.type}; expected F32, F16 or BF16: save the checkpoint in one of these`,
-      );
-    }
-    if (entry.shape.length !== shape.length || entry.shape.some((length, axis) => length !== shape[axis])) {
-      throw fatalError(
-        'wrong-shape',
-        `${entry.file}: tensor ${name} has shape [${entry.shape}]; config.json implies [${shape}]: check that the two belong together`,
-      );
-    }
+    const type = checkTensor(entry, name, shape);
     const known = this.#stored.get(name);
     if (known !== undefined) return known;
     const { offset, length } = entry;

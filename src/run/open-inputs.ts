@@ -3,7 +3,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import type { Pipeline } from '../config/pipeline.js';
 import { usageError } from '../errors.js';
-import { describeModel, prepareModel } from '../model/prepare.js';
+import { checkModel, describeModel, prepareModel } from '../model/prepare.js';
 import type { Device, ModelInfo, PreparedModel } from '../model/prepared-model.js';
 import { checkVocabulary } from '../model/vocabulary.js';
 import { type Compute, planCompute } from '../score/compute.js';
@@ -43,6 +43,8 @@ export interface ModelInputs {
   readonly models: Readonly<Partial<Record<ModelRole, PreparedModel>>>;
   readonly roles: readonly ModelRole[];
   readonly compute: Compute;
+  /** What the log says of the models, one line each. */
+  readonly warnings: readonly string[];
 }
 
 /** Folder for built graphs when none is set: the user's cache, by the XDG convention. */
@@ -61,6 +63,8 @@ export async function openModelInputs(pipeline: ModelRequest, device: Device): P
   if (pipeline.reference !== undefined) folders.push(['reference', pipeline.reference]);
   if (pipeline.current !== undefined) folders.push(['current', pipeline.current]);
 
+  // A model folder that is none is told before its tokenizer is missed.
+  for (const [, folder] of folders) await checkModel(folder);
   const tokenizerPath = pipeline.tokenizer.path ?? folders.map(([, folder]) => folder).find(hasTokenizer);
   if (tokenizerPath === undefined) {
     throw usageError(
@@ -106,7 +110,8 @@ export async function openModelInputs(pipeline: ModelRequest, device: Device): P
       }
       models[role] = model;
     }
-    return { tokenizer, tokenizerPath, models, roles: folders.map(([role]) => role), compute };
+    const warnings = folders.flatMap(([role]) => models[role]?.info.warnings ?? []);
+    return { tokenizer, tokenizerPath, models, roles: folders.map(([role]) => role), compute, warnings };
   } catch (error) {
     await tokenizer.close();
     throw error;

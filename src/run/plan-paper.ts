@@ -49,7 +49,7 @@ export async function paperWork(
   for (const path of paths) {
     const file = path.endsWith('.json') ? path : join(path, 'config.json');
     const { architecture, decoder } = await readConfiguration(file);
-    const parameters = parametersOf(decoder, () => false).reduce((sum, { length }) => sum + length, 0);
+    const parameters = parametersOf(decoder).reduce((sum, { length }) => sum + length, 0);
     models.push({ path, architecture, parameters, flopsPerToken: forwardFlops(decoder, sequence.length) });
   }
   const flops = models.reduce((sum, { flopsPerToken }) => sum + flopsPerToken * corpus.tokens, 0);

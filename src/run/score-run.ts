@@ -55,6 +55,7 @@ export async function openScoring(
   const inputs = await openModelInputs(pipeline, device);
   const { tokenizer, models, roles, compute } = inputs;
   if (compute.note !== null) sink({ event: 'note', message: compute.note });
+  for (const message of inputs.warnings) sink({ event: 'warning', message });
   const { score, run } = pipeline;
   const rules = scoringRules(pipeline, roles, compute);
   let opened = 0;

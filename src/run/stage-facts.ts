@@ -111,7 +111,7 @@ async function countParameters(path: string): Promise<number | null> {
   const file = path.endsWith('.json') ? path : join(path, 'config.json');
   if (!existsSync(file)) return null;
   const { decoder } = await readConfiguration(file);
-  return parametersOf(decoder, () => false).reduce((sum, { length }) => sum + length, 0);
+  return parametersOf(decoder).reduce((sum, { length }) => sum + length, 0);
 }
 
 type CorpusSettings = Parameters<typeof sampleText>[2] & {

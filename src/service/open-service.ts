@@ -87,6 +87,7 @@ async function serve(opened: Opened): Promise<Service> {
     info: (message: string) => logger.info(message),
     warn: (message: string) => logger.warn(message),
   };
+  for (const message of scoring.warnings()) log.warn(message);
   const graceMs = settings.grace_seconds * 1000;
   const jobs = await openJobs({
     store,

@@ -13,9 +13,11 @@ import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { JsonObject } from '../dataset/canonical-json.js';
 import { fatalError, TokensieveError } from '../errors.js';
+import type { DecoderNames } from '../model/decoder.js';
 import { hashBytes } from '../model/hash.js';
 import { readSafetensorsHeader, type TensorEntry } from '../model/safetensors.js';
 import { type Float32Tensor, writeSafetensors } from '../model/safetensors-write.js';
+import { namesInFiles } from '../model/tensor-names.js';
 import { ioError } from '../storage/io-error.js';
 import { syncFolders } from '../storage/local.js';
 import { stagingName } from '../storage/staging.js';
@@ -198,23 +200,29 @@ async function sizeOf(path: string): Promise<number> {
 /**
  * Weights and moments of a checkpoint, and its loss scale where it has one.
  * @param parameters of the model in training, which the checkpoint must be of
+ * @param names of its decoder: earlier versions kept the names that the start had (`wte.weight` of GPT-2 as it was published)
  * @throws fatal `missing-tensor`, `wrong-shape`, naming the tensor
  */
 export async function loadTrainerState(
   { folder, state }: Pick<StoredCheckpoint, 'folder'> & { readonly state?: Pick<CheckpointState, 'extra'> },
   parameters: readonly Parameter[],
+  names?: DecoderNames,
 ): Promise<TrainerState> {
   const [weights, moments] = [join(folder, WEIGHTS_FILE), join(folder, MOMENTS_FILE)];
   const byName = async (path: string): Promise<ReadonlyMap<string, TensorEntry>> =>
     new Map((await readSafetensorsHeader(path)).map((entry) => [entry.name, entry]));
   const moment = await byName(moments);
+  const read = (path: string, tensors: ReadonlyMap<string, TensorEntry>, prefix: string) =>
+    readVectors(path, tensors, parameters, (name) =>
+      (names === undefined ? [name] : namesInFiles(names, name)).map((one) => prefix + one),
+    );
   const scaler = scalerOf(state?.extra ?? {});
   if (scaler === undefined)
     throw damaged(join(folder, STATE_FILE), 'has a field extra.loss_scaling that is none');
   return {
-    weights: await readVectors(weights, await byName(weights), parameters),
-    firstMoment: await readVectors(moments, moment, parameters, FIRST_MOMENT),
-    secondMoment: await readVectors(moments, moment, parameters, SECOND_MOMENT),
+    weights: await read(weights, await byName(weights), ''),
+    firstMoment: await read(moments, moment, FIRST_MOMENT),
+    secondMoment: await read(moments, moment, SECOND_MOMENT),
     ...(scaler !== null && { scaler }),
   };
 }

@@ -14,16 +14,16 @@ export const loadWeights = (
   parameters: readonly Parameter[],
 ): Promise<ParameterVectors> => readVectors(checkpoint.folder, checkpoint.tensors, parameters);
 
-/** The same from tensors named `prefix` + the parameter's name. `place` is named where one is missing. */
+/** The same from tensors that have the first of `namesOf(parameter)` that is there. `place` is named where none is. */
 export async function readVectors(
   place: string,
   tensors: ReadonlyMap<string, TensorEntry>,
   parameters: readonly Parameter[],
-  prefix = '',
+  namesOf: (name: string) => readonly string[] = (name) => [name],
 ): Promise<ParameterVectors> {
   const found = parameters.map((parameter) => ({
     parameter,
-    entry: entryOf(place, tensors, prefix + parameter.name, parameter.shape),
+    entry: entryOf(place, tensors, namesOf(parameter.name), parameter.shape),
   }));
   const vectors = emptyVectors(parameters);
   for (const { parameter, entry } of found) await readTensor(entry, elementsOf(vectors, parameter));
@@ -33,10 +33,11 @@ export async function readVectors(
 function entryOf(
   place: string,
   tensors: ReadonlyMap<string, TensorEntry>,
-  name: string,
+  names: readonly string[],
   shape: readonly number[],
 ): TensorEntry {
-  const entry = tensors.get(name);
+  const [name = ''] = names;
+  const entry = names.flatMap((one) => tensors.get(one) ?? [])[0];
   if (entry === undefined) {
     throw fatalError(
       'missing-tensor',

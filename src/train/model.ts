@@ -7,6 +7,7 @@ import { usageError } from '../errors.js';
 import { type Checkpoint, openCheckpoint } from '../model/checkpoint.js';
 import { readConfiguration } from '../model/configuration.js';
 import type { Decoder } from '../model/decoder.js';
+import { modelForm } from '../model/folder-kind.js';
 import { hashModel } from '../model/hash.js';
 import { checkVocabulary } from '../model/vocabulary.js';
 import { identifyTokenizer } from '../tokenizer/open.js';
@@ -20,8 +21,8 @@ export interface TrainingModel {
   readonly decoder: Decoder;
   readonly config: JsonObject;
   readonly parameters: readonly Parameter[];
-  /** Which names the start's checkpoint has, where architectures leave names open. */
-  has(name: string): boolean;
+  /** What the log says of the start, one line each. */
+  readonly warnings: readonly string[];
   /** Hashes of its tokenizer, for either reading of control tokens. */
   readonly tokenizerHashes: readonly string[];
   /** Files that make up the tokenizer, to be copied into checkpoints. */
@@ -49,23 +50,31 @@ const TOKENIZER_FILES = new Set([
  * @throws usage `no-tokenizer`, `vocabulary-mismatch`; fatal errors of `openCheckpoint`, `readConfiguration` and `hashTokenizer`
  */
 export async function openTrainingModel(settings: TrainSettings['model']): Promise<TrainingModel> {
-  const start = settings.start === undefined ? null : await openCheckpoint(settings.start);
+  const start = settings.start === undefined ? null : await openStart(settings.start);
   const configPath = settings.config ?? join(settings.start ?? '', 'config.json');
   const { decoder, config } = await readConfiguration(configPath);
-  const has = (name: string): boolean => start?.tensors.has(name) ?? false;
   const tokenizer = settings.tokenizer ?? settings.start ?? dirname(configPath);
-  const parameters = parametersOf(decoder, has);
+  const parameters = parametersOf(decoder);
   const folder = settings.start ?? configPath;
   return {
     decoder,
     config,
     parameters,
-    has,
+    warnings: start?.warnings ?? [],
     tokenizerHashes: await hashesOf(tokenizer, folder, decoder.vocabularySize),
     tokenizerFiles: await filesOf(tokenizer),
     origin: start === null ? { config, seed: settings.seed } : { start: await hashModel(start.files, null) },
     initialWeights: () => firstWeights(start, config, parameters, settings.seed),
   };
+}
+
+/** @throws usage `not-trainable`, and as `modelForm` and `openCheckpoint` do */
+async function openStart(folder: string): Promise<Checkpoint> {
+  if ((await modelForm(folder)) === 'checkpoint') return openCheckpoint(folder);
+  throw usageError(
+    'not-trainable',
+    `${folder}: is an ONNX export, which can be scored with and not trained; name the checkpoint that it was exported from`,
+  );
 }
 
 async function hashesOf(path: string, folder: string, vocabularySize: number): Promise<string[]> {

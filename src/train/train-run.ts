@@ -65,6 +65,7 @@ export async function trainRun(settings: TrainSettings, options: TrainOptions): 
   const { sink, storage } = options;
   const { out } = settings;
   const model = await openTrainingModel(settings.model);
+  for (const message of model.warnings) sink({ event: 'warning', message });
   const data = await openTrainingData(storage, settings.data, settings.batch);
   checkFit(settings, model, data.description);
   const { device, why } = chooseDevice(settings.run.device);
@@ -142,15 +143,18 @@ interface Opened {
 async function train(settings: TrainSettings, options: TrainOptions, opened: Opened): Promise<StepMetrics> {
   const { out } = settings;
   const { model, graph, found, profile } = opened;
-  const { decoder, parameters, has } = model;
+  const { decoder, parameters } = model;
   const heldOut = await openHeldOut(options.storage, settings, opened.data.description);
   const refresh = settings.loss.kind === 'slm' && settings.loss.selection === 'refresh';
   const emulates = profile.provider === 'cpu' && profile.precision !== 'fp32';
   const bytes = (built: Graph): Uint8Array => encodeModel(toModelProto(emulates ? emulated(built) : built));
   const session = await openTrainingSession({
-    step: bytes(buildStepGraph(decoder, parameters, has, graph)),
-    losses: heldOut.size > 0 || refresh ? bytes(buildLossGraph(decoder, parameters, has, graph)) : null,
-    state: found === null ? await firstState(model, settings) : await loadTrainerState(found, parameters),
+    step: bytes(buildStepGraph(decoder, parameters, graph)),
+    losses: heldOut.size > 0 || refresh ? bytes(buildLossGraph(decoder, parameters, graph)) : null,
+    state:
+      found === null
+        ? await firstState(model, settings)
+        : await loadTrainerState(found, parameters, decoder.names),
     device: profile.provider,
     threads: profile.threads,
     shape: graph,

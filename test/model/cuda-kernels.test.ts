@@ -86,8 +86,7 @@ const missing = (graphs: readonly Graph[]): string[] => {
 
 /** In 16 bits; rows of 520 go by blocks whose shares are computed again. */
 function halfTrainingGraphs(decoder: Decoder, lengths: readonly number[]): Graph[] {
-  const has = (): boolean => false;
-  const parameters = parametersOf(decoder, has);
+  const parameters = parametersOf(decoder);
   const objectives16 = [
     [{ kind: 'clm' }, 1],
     [{ kind: 'live', scope: 'sequence', rule }, 1],
@@ -101,10 +100,10 @@ function halfTrainingGraphs(decoder: Decoder, lengths: readonly number[]): Graph
           ...{ adamw: { beta1: 0.9, beta2: 0.95 }, ...computedIn(precision) },
         } as const;
         return [
-          buildLossGraph(decoder, parameters, has, shared),
+          buildLossGraph(decoder, parameters, shared),
           ...objectives16.map(([objective, accumulate]) => {
             const severalSteps = accumulate > 1;
-            return buildStepGraph(decoder, parameters, has, {
+            return buildStepGraph(decoder, parameters, {
               ...shared,
               objective,
               accumulate,
@@ -118,8 +117,7 @@ function halfTrainingGraphs(decoder: Decoder, lengths: readonly number[]): Graph
 }
 
 function trainingGraphs(decoder: Decoder): Graph[] {
-  const has = (): boolean => false;
-  const parameters = parametersOf(decoder, has);
+  const parameters = parametersOf(decoder);
   return (['across', 'within'] as const).flatMap((attention) => {
     const shared = {
       rows: 2,
@@ -131,10 +129,10 @@ function trainingGraphs(decoder: Decoder): Graph[] {
       form: 'plain',
     } as const;
     return [
-      buildLossGraph(decoder, parameters, has, shared),
+      buildLossGraph(decoder, parameters, shared),
       ...objectives.flatMap((objective) =>
         [1, 2].map((accumulate) =>
-          buildStepGraph(decoder, parameters, has, {
+          buildStepGraph(decoder, parameters, {
             ...shared,
             objective,
             accumulate,
@@ -185,9 +183,8 @@ describe('every operator has a CUDA kernel for its types', () => {
   // Three that the provider has no kernel for, two of them inside loops: a graph as the CPU gets it, and one made by hand.
   it('notices one that has none', () => {
     const decoder = llama.build(tinyLlama, 'tiny');
-    const has = (): boolean => false;
     const shape = { rows: 2, length: 24, attention: 'across', form: 'fused' } as const;
-    const forCpu = buildLossGraph(decoder, parametersOf(decoder, has), has, shape);
+    const forCpu = buildLossGraph(decoder, parametersOf(decoder), shape);
     const g = new GraphBuilder('padded');
     const body = g.child('body');
     const state = body.input('state', 'int32', [4]);

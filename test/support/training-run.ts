@@ -51,8 +51,7 @@ export async function trainOnGoldens(
   precision: Precision = 'fp32',
 ): Promise<GoldenTraining> {
   const checkpoint = await openCheckpoint(folder);
-  const has = (tensor: string): boolean => checkpoint.tensors.has(tensor);
-  const parameters = parametersOf(checkpoint.decoder, has);
+  const parameters = parametersOf(checkpoint.decoder);
   const [steps, accumulate, rows, length] = batches.shape;
   const attention = name === 'clm-within' ? 'within' : 'across';
   const divisor = name === 'frozen-eligible' ? 'eligible' : 'weight';
@@ -71,7 +70,7 @@ export async function trainOnGoldens(
   const loaded = await loadWeights(checkpoint, parameters);
   for (const group of PARAMETER_GROUPS) weights[group].set(loaded[group]);
   const session = await openTrainingSession({
-    step: encodeModel(toModelProto(emulated(buildStepGraph(checkpoint.decoder, parameters, has, settings)))),
+    step: encodeModel(toModelProto(emulated(buildStepGraph(checkpoint.decoder, parameters, settings)))),
     losses: null,
     state: {
       weights,

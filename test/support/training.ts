@@ -70,8 +70,7 @@ export async function openTiny(
   more: Partial<StepGraphSettings> & { threads?: number; scaler?: Float64Array } = {},
 ): Promise<OpenedTraining> {
   const decoder = llama.build(tinyLlama, 'tiny');
-  const has = () => false;
-  const parameters = parametersOf(decoder, has);
+  const parameters = parametersOf(decoder);
   const { threads = 1, scaler, ...rest } = more;
   const settings: StepGraphSettings = {
     ...shape,
@@ -86,8 +85,8 @@ export async function openTiny(
   };
   const weights = () => initialWeights(parameters, 1, { deviation: 0.2, residualLayers: null });
   const session = await openTrainingSession({
-    step: encodeModel(toModelProto(emulated(buildStepGraph(decoder, parameters, has, settings)))),
-    losses: encodeModel(toModelProto(emulated(buildLossGraph(decoder, parameters, has, settings)))),
+    step: encodeModel(toModelProto(emulated(buildStepGraph(decoder, parameters, settings)))),
+    losses: encodeModel(toModelProto(emulated(buildLossGraph(decoder, parameters, settings)))),
     state: {
       weights: weights(),
       firstMoment: emptyVectors(parameters),

@@ -111,6 +111,14 @@ describe('a checkpoint', () => {
     expect(checkpoints()).toEqual(['step-00000001']);
   });
 
+  it('takes the names that earlier versions kept of a bare start', async () => {
+    const stored = await readCheckpoint(await write(4));
+    const names = { base: 'whole', embedding: 'whole.embed', head: 'head' };
+    const renamed = parameters.map((parameter) => ({ ...parameter, name: `whole.${parameter.name}` }));
+    expect(await loadTrainerState(stored, renamed, names)).toEqual(stateAt(4));
+    await expect(loadTrainerState(stored, renamed)).rejects.toMatchObject({ code: 'missing-tensor' });
+  });
+
   it('says which parameter is not the model’s', async () => {
     const stored = await readCheckpoint(await write(1));
     const others = layOut([{ name: 'model.norm.weight', shape: [65] }]);

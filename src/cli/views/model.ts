@@ -132,12 +132,13 @@ export function modelText(found: ModelInspection): string {
         shape.tiedHead === null ? null : shape.tiedHead ? "tied to the input's" : 'its own',
       ],
       ['FLOPs a token', flopsText(found)],
+      ...tensorFacts(found),
       ['memory on CPU', `${bytes(found.cpuWeightBytes)} of weights in fp32, batches on top`],
       ['tokenizer', found.hasTokenizer ? 'tokenizer.json in the folder' : 'none in the folder'],
       ['fields that change nothing', found.ignoredFields?.map((name) => cell(name, 60)).join(', ') || null],
-      ...(found.notes ?? []).map((note): [string, string] => ['note', cell(note, 400)]),
       ['hash', found.hash],
     ]),
+    ...(found.warnings ?? []).map((warning) => `warning: ${warning}`),
     ...(graph === null ? [] : [onnxFacts(graph), onnxTables(graph)]),
   ]);
 }
@@ -147,6 +148,26 @@ function positionsText({ maxPositions, longestRow }: ModelInspection): string {
   return longestRow == null
     ? String(maxPositions)
     : `${maxPositions}: longrope takes other frequencies for longer rows, which is not computed`;
+}
+
+/** What became of the tensors that the graph does not read. */
+function tensorFacts({ tensors }: ModelInspection): [string, string][] {
+  if (tensors === undefined) return [];
+  const listed = (names: readonly string[]): string =>
+    `${names.length}: ${names
+      .slice(0, 4)
+      .map((name) => cell(name, 56))
+      .join(', ')}${names.length > 4 ? ', …' : ''}`;
+  const rows: [string, readonly string[]][] = [
+    ['not used', tensors.unused],
+    ['buffers, not read', tensors.buffers],
+    ['saved twice', tensors.copies],
+    ['files not read', tensors.unreadFiles],
+  ];
+  return [
+    ['tensors', `${tensors.used} used`],
+    ...rows.flatMap(([name, names]): [string, string][] => (names.length > 0 ? [[name, listed(names)]] : [])),
+  ];
 }
 
 function flopsText({

@@ -15,6 +15,7 @@ import {
   type BodyInputs,
   checkConfig,
   type Decoder,
+  type DecoderNames,
   epsilon,
   type Family,
   parseConfig,
@@ -42,6 +43,14 @@ const schema = z.object({
   tie_word_embeddings: z.boolean().default(false),
   ...ropeFields,
 });
+
+/** transformers 5 calls the head `lm_head`, and loads the name that it had before; older ones know only that. */
+const names: DecoderNames = {
+  base: 'gpt_neox',
+  embedding: 'gpt_neox.embed_in.weight',
+  head: 'embed_out.weight',
+  otherHead: 'lm_head.weight',
+};
 
 interface Shape {
   readonly config: z.infer<typeof schema>;
@@ -137,7 +146,7 @@ function body(g: GraphBuilder, weights: Weights, shape: Shape, inputs: BodyInput
     ids: inputs.ids,
   };
   const flatIds = reshape(g, inputs.ids, [-1]);
-  let sum = weights.embed('gpt_neox.embed_in.weight', [config.vocab_size, hidden], flatIds);
+  let sum = weights.embed(names.embedding, [config.vocab_size, hidden], flatIds);
   let normed = layerNorm(g, sum, ...vectors('gpt_neox.layers.0.input_layernorm'), eps);
   for (let layer = 0; layer < layers; layer++) {
     const attended = attention(g, weights, shape, shared, layer, normed);
@@ -172,11 +181,10 @@ function decoder(json: unknown, file: string): Decoder {
   const shape = { config, headSize, rope };
   const inner = config.intermediate_size;
   const elements = layers * (4 * hidden * hidden + 2 * hidden * inner) + config.vocab_size * hidden;
-  const headName = (weights: Weights): string => {
-    if (config.tie_word_embeddings) return 'gpt_neox.embed_in.weight';
-    return weights.has('lm_head.weight') ? 'lm_head.weight' : 'embed_out.weight';
-  };
+  const tied = config.tie_word_embeddings;
   return {
+    names,
+    tied,
     vocabularySize: config.vocab_size,
     hiddenSize: hidden,
     maxPositions: Math.min(config.max_position_embeddings, rope.longestRow ?? Number.POSITIVE_INFINITY),
@@ -191,11 +199,11 @@ function decoder(json: unknown, file: string): Decoder {
       headSize,
       innerSize: inner,
       rope: `${text}, ${2 * rope.frequencies.length} of ${headSize} entries of a head`,
-      tiedHead: config.tie_word_embeddings,
+      tiedHead: tied,
       slidingWindow: null,
     },
     body: (g, weights, inputs) => body(g, weights, shape, inputs),
-    head: (weights) => weights.head(headName(weights), [config.vocab_size, hidden]),
+    head: (weights) => weights.head(tied ? names.embedding : names.head, [config.vocab_size, hidden]),
   };
 }
 

@@ -11,6 +11,7 @@ import {
   type BodyInputs,
   checkConfig,
   type Decoder,
+  type DecoderNames,
   epsilon,
   type Family,
   parseConfig,
@@ -34,17 +35,16 @@ const schema = z.object({
 });
 type Config = z.infer<typeof schema>;
 
-/** Checkpoints of the bare model lack the prefix that those of the language model have. */
-const prefixOf = (weights: Weights): string =>
-  weights.has('wte.weight') && !weights.has('transformer.wte.weight') ? '' : 'transformer.';
-
-const embeddingName = (weights: Weights): string => `${prefixOf(weights)}wte.weight`;
+const names: DecoderNames = {
+  base: 'transformer',
+  embedding: 'transformer.wte.weight',
+  head: 'lm_head.weight',
+};
 
 function embed(g: GraphBuilder, weights: Weights, config: Config, inputs: BodyInputs): Value {
   const { n_embd: hidden, n_positions: positions } = config;
-  const tokens = weights.embed(embeddingName(weights), [config.vocab_size, hidden], inputs.ids);
-  const rows = (order: Value): Value =>
-    weights.embed(`${prefixOf(weights)}wpe.weight`, [positions, hidden], order);
+  const tokens = weights.embed(names.embedding, [config.vocab_size, hidden], inputs.ids);
+  const rows = (order: Value): Value => weights.embed(`${names.base}.wpe.weight`, [positions, hidden], order);
   if (inputs.positionIds !== null) return add(g, tokens, rows(inputs.positionIds));
   if (g.batch !== null) {
     return addToEach(g, tokens, rows(g.int64s(Array.from({ length: g.batch.length }, (_, t) => t))));
@@ -61,10 +61,9 @@ function scoreScale(config: Config, layer: number): number {
 function body(g: GraphBuilder, weights: Weights, config: Config, inputs: BodyInputs): Value {
   const { n_embd: hidden, n_head: heads } = config;
   const inner = config.n_inner ?? 4 * hidden;
-  const prefix = prefixOf(weights);
-  const vector = (name: string, width = hidden): Value => weights.tensor(`${prefix}${name}`, [width]);
+  const vector = (name: string, width = hidden): Value => weights.tensor(`${names.base}.${name}`, [width]);
   const conv1d = (name: string, x: Value, from: number, to: number): Value => {
-    const weight = weights.tensor(`${prefix}${name}.weight`, [from, to]);
+    const weight = weights.tensor(`${names.base}.${name}.weight`, [from, to]);
     return linear(g, x, weight, vector(`${name}.bias`, to), 'in-out');
   };
   const context = attentionContext(g, inputs.ids, inputs.documentIds, inputs.attention, inputs.length);
@@ -131,7 +130,10 @@ function decoder(json: unknown, file: string): Decoder {
   checkConfig(hidden % heads === 0, file, `n_embd ${hidden} does not divide among ${heads} heads`);
   const inner = config.n_inner ?? 4 * hidden;
   const elements = layers * (4 * hidden * hidden + 2 * hidden * inner) + vocabulary * hidden;
+  const tied = config.tie_word_embeddings;
   return {
+    names,
+    tied,
     vocabularySize: vocabulary,
     hiddenSize: hidden,
     maxPositions: config.n_positions,
@@ -146,12 +148,11 @@ function decoder(json: unknown, file: string): Decoder {
       headSize: hidden / heads,
       innerSize: inner,
       rope: null,
-      tiedHead: config.tie_word_embeddings,
+      tiedHead: tied,
       slidingWindow: null,
     },
     body: (g, weights, inputs) => body(g, weights, config, inputs),
-    // Always tied, whatever a stray lm_head.weight in the file says: so does transformers.
-    head: (weights) => weights.head(embeddingName(weights), [vocabulary, hidden]),
+    head: (weights) => weights.head(tied ? names.embedding : names.head, [vocabulary, hidden]),
   };
 }
 

@@ -11,9 +11,11 @@ import { rmsNorm, skipRmsNorm } from '../../onnx/ops/norm.js';
 import { type RotaryTables, rotaryTables, rotate } from '../../onnx/ops/rotary.js';
 import { reshape, withBatch } from '../../onnx/ops/shape.js';
 import { activations } from '../activations.js';
-import { type BodyInputs, type Decoder, type Family, tokenFlops } from '../decoder.js';
+import { type BodyInputs, type Decoder, type DecoderNames, type Family, tokenFlops } from '../decoder.js';
 import type { Weights } from '../weights.js';
 import { type LlamaShape, type LlamaVariant, llamaSchemas, readLlamaShape } from './llama-config.js';
+
+const names: DecoderNames = { base: 'model', embedding: 'model.embed_tokens.weight', head: 'lm_head.weight' };
 
 interface Shared {
   readonly attention: AttentionContext;
@@ -134,7 +136,7 @@ function body(g: GraphBuilder, weights: Weights, shape: LlamaShape, inputs: Body
     ),
   };
   const flatIds = reshape(g, inputs.ids, [-1]);
-  let sum = weights.embed('model.embed_tokens.weight', [shape.vocabularySize, hiddenSize], flatIds);
+  let sum = weights.embed(names.embedding, [shape.vocabularySize, hiddenSize], flatIds);
   let normed = rmsNorm(g, sum, norm('model.layers.0.input_layernorm.weight'), shape.epsilon);
   for (const layer of shape.windows.keys()) {
     const attended = attention(g, weights, shape, shared, layer, normed, inputs.ids);
@@ -166,6 +168,8 @@ function decoder(config: unknown, variant: LlamaVariant, file: string): Decoder 
   const layers = shape.windows.length;
   const layerElements = hiddenSize * headSize * (2 * heads + 2 * kvHeads) + 3 * hiddenSize * intermediateSize;
   return {
+    names,
+    tied: shape.tied,
     vocabularySize,
     hiddenSize,
     maxPositions: shape.maxPositions,
@@ -185,8 +189,7 @@ function decoder(config: unknown, variant: LlamaVariant, file: string): Decoder 
       slidingWindow: shape.windows.find((window) => window !== null) ?? null,
     },
     body: (g, weights, inputs) => body(g, weights, shape, inputs),
-    head: (weights) =>
-      weights.head(shape.tied ? 'model.embed_tokens.weight' : 'lm_head.weight', [vocabularySize, hiddenSize]),
+    head: (weights) => weights.head(shape.tied ? names.embedding : names.head, [vocabularySize, hiddenSize]),
   };
 }
 

@@ -8,6 +8,8 @@ import { type ScoringInput, scoringSettings } from './settings.js';
 export interface Scoring {
   /** The pairs, the default first. */
   models(): readonly PairFacts[];
+  /** What the log says of the models, one line each. */
+  warnings(): readonly string[];
   /**
    * Scores texts. A raised signal frees the request's place at once and rejects with its reason.
    * @throws Refusal with the HTTP status, a code and one line: 400 `bad-request` and what is wrong with a selection,
@@ -102,6 +104,7 @@ export async function openScoring(input: ScoringInput): Promise<Scoring> {
 
   return {
     models: () => [...pairs.values()].map(({ facts }) => facts),
+    warnings: () => [...pairs.values()].flatMap((pair) => pair.warnings),
     async score(request, signal) {
       counts.open++;
       try {

@@ -25,6 +25,8 @@ import { requestWeights, type ScoredDocument } from './weights.js';
 /** A pair of models and the queue before it. */
 export interface Pair {
   readonly facts: PairFacts;
+  /** What the log says of the models, one line each. */
+  readonly warnings: readonly string[];
   score(
     texts: readonly string[],
     select: ScoreSelection | undefined,
@@ -151,6 +153,7 @@ export async function openPair(own: PairSettings, settings: ScoringSettings, dev
 
   return {
     facts,
+    warnings: inputs.warnings,
     async score(texts, select, signal) {
       signal.throwIfAborted();
       const arrived = performance.now();

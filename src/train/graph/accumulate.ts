@@ -79,9 +79,9 @@ const microInputs = (data: Data): MicroInputs => ({
   documentIds: data.get('documents') ?? null,
 });
 
-const modelGraph = ({ decoder, has, settings }: StepContext, values: ParameterValues): ModelGraph => ({
+const modelGraph = ({ decoder, settings }: StepContext, values: ParameterValues): ModelGraph => ({
   decoder,
-  weights: (g) => trainableWeights(g, values, has),
+  weights: (g) => trainableWeights(g, values),
   attention: settings.form,
 });
 

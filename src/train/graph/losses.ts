@@ -14,7 +14,6 @@ import { unpackParameters } from './unpack.js';
 export function buildLossGraph(
   decoder: Decoder,
   parameters: readonly Parameter[],
-  has: (name: string) => boolean,
   settings: Pick<StepGraphSettings, 'rows' | 'length' | 'attention' | 'form' | 'float'>,
 ): Graph {
   const { rows, length } = settings;
@@ -24,13 +23,13 @@ export function buildLossGraph(
     g.input(`${group}_weights`, 'float32', vectorShape(paddedLength(groupLength(parameters, group)))),
   );
   const unpacked = unpackParameters(g, parameters, { decayed, undecayed });
-  const values = parameterValues(g, decoder, has, unpacked);
+  const values = parameterValues(g, decoder, unpacked);
   const input = (name: string): Value => g.input(name, 'int32', [rows, length]);
   const ids = input('ids');
   const within = settings.attention === 'within';
   const model = {
     decoder,
-    weights: (body: GraphBuilder) => trainableWeights(body, values, has),
+    weights: (body: GraphBuilder) => trainableWeights(body, values),
     attention: settings.form,
   };
   const inputs = {

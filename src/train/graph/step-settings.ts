@@ -96,7 +96,6 @@ export type Data = ReadonlyMap<string, Value>;
 export interface StepContext {
   readonly decoder: Decoder;
   readonly parameters: readonly Parameter[];
-  readonly has: (name: string) => boolean;
   readonly settings: StepGraphSettings;
   readonly lengths: Readonly<Record<ParameterGroup, number>>;
 }

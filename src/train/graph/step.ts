@@ -57,7 +57,6 @@ export const STATE_NAMES = PARAMETER_GROUPS.flatMap((group) =>
 export function buildStepGraph(
   decoder: Decoder,
   parameters: readonly Parameter[],
-  has: (name: string) => boolean,
   settings: StepGraphSettings,
 ): Graph {
   const { severalSteps, accumulate, rows, length, float = 'float32', scaling } = settings;
@@ -75,7 +74,7 @@ export function buildStepGraph(
     value: g.input(name, type, [steps, accumulate, rows, length]),
   }));
   const step = (body: GraphBuilder, given: State, scale: Value | null, rate: Value, values: Data) =>
-    trainingStep(body, { decoder, parameters, has, settings, lengths }, given, scale, rate, values);
+    trainingStep(body, { decoder, parameters, settings, lengths }, given, scale, rate, values);
 
   const finish = (values: readonly Value[], newScaler: Value | null, metrics: Value): Graph => {
     values.forEach((value, index) => {
@@ -140,7 +139,7 @@ function trainingStep(
   const { parameters, settings, lengths } = context;
   const vectors = { decayed: state.decayed.weights, undecayed: state.undecayed.weights };
   const unpacked = unpackParameters(g, parameters, vectors);
-  const values = parameterValues(g, context.decoder, context.has, unpacked);
+  const values = parameterValues(g, context.decoder, unpacked);
   const { accumulate, rows, length, scaling } = settings;
   const scaled: ScaledStep | null =
     scaler === null || scaling === undefined

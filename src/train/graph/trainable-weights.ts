@@ -1,52 +1,15 @@
 /** A decoder's parameters as values of a training graph, and their list before there is a graph. */
 import { fatalError } from '../../errors.js';
 import type { Decoder } from '../../model/decoder.js';
+import { decoderParameters, visitParameters } from '../../model/decoder-parameters.js';
 import type { Weights } from '../../model/weights.js';
-import { GraphBuilder, type Value } from '../../onnx/graph.js';
+import type { GraphBuilder, Value } from '../../onnx/graph.js';
 import { castTo, narrow } from '../../onnx/ops/cast.js';
 import { embedding } from '../../onnx/ops/embedding.js';
 import { layOut, type Parameter } from '../parameters.js';
 
-type Lookup = (name: string, shape: readonly number[]) => Value;
-
-/** Weights that come from `tensor`, and those of embeddings and head from `table`. */
-function weightsBy(
-  g: GraphBuilder,
-  has: (name: string) => boolean,
-  tensor: Lookup,
-  table: Lookup = tensor,
-): Weights {
-  return {
-    has,
-    tensor,
-    head: table,
-    optional: (wanted, name, shape) => (wanted ? tensor(name, shape) : null),
-    embed: (name, shape, ids) => narrow(g, embedding(g, table(name, shape), ids, shape)),
-  };
-}
-
-/** Calls `tensor` and `table` for everything that a decoder's graph uses. */
-function visitWeights(decoder: Decoder, has: (name: string) => boolean, tensor: Lookup, table: Lookup): void {
-  const g = new GraphBuilder('parameters');
-  const weights = weightsBy(g, has, tensor, table);
-  const ids = g.input('ids', 'int32', [1, 2]);
-  decoder.body(g, weights, { ids, positionIds: null, documentIds: null, attention: 'fused', length: 2 });
-  decoder.head(weights);
-}
-
-/**
- * The parameters that a decoder's graph uses, in the order of their first use.
- * @param has which names the checkpoint has, where names vary between checkpoints of one architecture
- */
-export function parametersOf(decoder: Decoder, has: (name: string) => boolean): Parameter[] {
-  const shapes = new Map<string, readonly number[]>();
-  const note: Lookup = (name, shape) => {
-    shapes.set(name, shape);
-    return name;
-  };
-  visitWeights(decoder, has, note, note);
-  return layOut([...shapes].map(([name, shape]) => ({ name, shape })));
-}
+/** The parameters that a decoder's graph uses, in the order of their first use. */
+export const parametersOf = (decoder: Decoder): Parameter[] => layOut(decoderParameters(decoder));
 
 /** The parameters as values of one graph, usable in the graphs within. */
 export interface ParameterValues {
@@ -63,20 +26,13 @@ export interface ParameterValues {
 export function parameterValues(
   g: GraphBuilder,
   decoder: Decoder,
-  has: (name: string) => boolean,
   master: ReadonlyMap<string, Value>,
 ): ParameterValues {
   if (g.float === 'float32') return { master, used: master };
   const tables = new Set<string>();
-  visitWeights(
-    decoder,
-    has,
-    (name) => name,
-    (name) => {
-      tables.add(name);
-      return name;
-    },
-  );
+  visitParameters(decoder, ({ name }, use) => {
+    if (use === 'table') tables.add(name);
+  });
   const used = [...master].map(
     ([name, value]) => [name, tables.has(name) ? value : castTo(g, value, g.float)] as const,
   );
@@ -84,11 +40,7 @@ export function parameterValues(
 }
 
 /** Weights over values that are there already; `g` is the graph they are used in. */
-export function trainableWeights(
-  g: GraphBuilder,
-  { master, used }: ParameterValues,
-  has: (name: string) => boolean,
-): Weights {
+export function trainableWeights(g: GraphBuilder, { master, used }: ParameterValues): Weights {
   const found = (values: ReadonlyMap<string, Value>, name: string): Value => {
     const value = values.get(name);
     if (value === undefined)
@@ -98,14 +50,16 @@ export function trainableWeights(
       );
     return value;
   };
-  return weightsBy(
-    g,
-    has,
-    // A table that the body uses as a matrix too is cast where it does.
-    (name) => {
-      const value = found(used, name);
-      return g.float !== 'float32' && value === found(master, name) ? narrow(g, value) : value;
-    },
-    (name) => found(master, name),
-  );
+  const table = (name: string): Value => found(master, name);
+  // A table that the body uses as a matrix too is cast where it does.
+  const tensor = (name: string): Value => {
+    const value = found(used, name);
+    return g.float !== 'float32' && value === found(master, name) ? narrow(g, value) : value;
+  };
+  return {
+    tensor,
+    head: table,
+    optional: (wanted, name) => (wanted ? tensor(name) : null),
+    embed: (name, shape, ids) => narrow(g, embedding(g, table(name), ids, shape)),
+  };
 }
