@@ -28,11 +28,19 @@ export interface WeightFiles {
 /**
  * The file that leads to the weights: what config.json's `transformers_weights` names, else model.safetensors, else the
  * index of shards. So does transformers 5.24. null where there is none of them.
+ * @throws fatal `bad-config` where `transformers_weights` names no such file of the folder
  */
 export function leadingFile(folder: string, config: Readonly<Record<string, unknown>>): string | null {
   const named = config['transformers_weights'];
-  const names = [...(typeof named === 'string' ? [named] : []), WEIGHTS_NAME, INDEX_NAME];
-  return names.find((name) => isPlainName(name) && existsSync(join(folder, name))) ?? null;
+  if (named === undefined || named === null)
+    return [WEIGHTS_NAME, INDEX_NAME].find((name) => existsSync(join(folder, name))) ?? null;
+  const usable =
+    typeof named === 'string' && isPlainName(named) && /\.safetensors(\.index\.json)?$/.test(named);
+  if (usable && existsSync(join(folder, named))) return named;
+  throw fatalError(
+    'bad-config',
+    `${join(folder, 'config.json')}: field transformers_weights names ${JSON.stringify(named)}; expected a .safetensors file or index in the same folder: fetch it, or take the field out if ${WEIGHTS_NAME} is meant`,
+  );
 }
 
 /**

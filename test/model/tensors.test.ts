@@ -330,6 +330,15 @@ describe('several weight files', () => {
   });
 });
 
+it.each(['absent.safetensors', '../0/model.safetensors', 'config.json', 7])(
+  'refuses transformers_weights %j, though model.safetensors is there',
+  async (named) => {
+    const { code, message } = await refusal(write({ ...config, transformers_weights: named }, tensorsOf()));
+    expect(code).toBe('bad-config');
+    expect(message).toContain(`transformers_weights names ${JSON.stringify(named)}`);
+  },
+);
+
 describe('a head that was saved though it is tied', () => {
   const embedding = 'model.embed_tokens.weight';
   const head = (dtype: string, bytes: Buffer): RawTensor => ({
