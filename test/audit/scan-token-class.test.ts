@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { hostOf } from '#tokensieve/audit/domains.js';
+import { hostOf } from '#tokensieve/dataset/domains.js';
 import type { TokenClass } from '#tokensieve/audit/report.js';
 import { tokenClass } from '#tokensieve/audit/token-class.js';
 import { readTokenTexts } from '#tokensieve/audit/token-texts.js';
