@@ -117,13 +117,20 @@ function ofAll(
 ): ExcessFigures | null {
   const histograms = all.flatMap(({ histograms: { excess } }) => excess ?? []);
   if (complete || histograms.length === 0) return seen;
-  const { lower, width, bins, below, count, sum } = mergeHistograms(histograms);
+  const { lower, width, bins, below, above, count, sum } = mergeHistograms(histograms);
   if (count === 0) return seen;
   const negative = bins.slice(0, -lower / width).reduce((total, tokens) => total + tokens, below);
+  const mean = sum / count;
+  // By the middles of the bins, and where they end: near enough to tell a tail by.
+  const squares = bins.reduce(
+    (total, tokens, bin) => total + tokens * (lower + (bin + 0.5) * width - mean) ** 2,
+    below * (lower - mean) ** 2 + above * (lower + bins.length * width - mean) ** 2,
+  );
   return {
     tokens: count,
     negative,
-    mean: sum / count,
+    mean,
+    deviation: Math.sqrt(squares / count),
     low: seen?.low ?? null,
     high: seen?.high ?? null,
     kept: seen?.kept ?? null,

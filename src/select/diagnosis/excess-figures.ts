@@ -6,6 +6,8 @@ export interface ExcessFigures {
   readonly tokens: number;
   readonly negative: number;
   readonly mean: number;
+  /** Standard deviation. */
+  readonly deviation: number;
   /** The excess below which 5% and 95% of the tokens lie, to 1/128 of itself; null where it was not measured. */
   readonly low: number | null;
   readonly high: number | null;
@@ -38,7 +40,7 @@ export function createExcessTally(): ExcessTally {
   const bins = new Float64Array(COARSE_BINS);
   const scratch = new Float32Array(1);
   const bits = bitsOf(scratch);
-  let total = { tokens: 0, negative: 0, sum: 0 };
+  let total = { tokens: 0, negative: 0, sum: 0, squares: 0 };
   let kept = {
     weight: 0,
     negative: 0,
@@ -50,7 +52,7 @@ export function createExcessTally(): ExcessTally {
   let weighted = false;
   return {
     add(reference, current, weights) {
-      let { tokens, negative, sum } = total; // locals: numbers captured by a closure are boxed at every change
+      let { tokens, negative, sum, squares } = total; // locals: numbers captured by a closure are boxed at every change
       let { weight, negative: below, lowest, least, most, whole } = kept;
       weighted ||= weights !== undefined;
       for (let i = 0; i < reference.length; i++) {
@@ -59,6 +61,7 @@ export function createExcessTally(): ExcessTally {
         if (!Number.isFinite(excess)) continue;
         tokens++;
         sum += excess;
+        squares += excess * excess;
         if (excess < 0) negative++;
         const bin = keyOfBits(bits[0] as number) >>> 16;
         bins[bin] = (bins[bin] as number) + 1;
@@ -71,16 +74,17 @@ export function createExcessTally(): ExcessTally {
         if (own > 0 && excess < lowest) lowest = excess;
         if (excess < 0) below += own;
       }
-      total = { tokens, negative, sum };
+      total = { tokens, negative, sum, squares };
       kept = { weight, negative: below, lowest, least, most, whole };
     },
     figures() {
-      const { tokens, negative, sum } = total;
+      const { tokens, negative, sum, squares } = total;
       if (tokens === 0) return null;
       return {
         tokens,
         negative,
         mean: sum / tokens,
+        deviation: Math.sqrt(Math.max(0, squares / tokens - (sum / tokens) ** 2)),
         low: quantile(bins, Math.max(1, Math.ceil(TAIL * tokens))),
         high: quantile(bins, Math.max(1, Math.ceil((1 - TAIL) * tokens))),
         kept: weighted

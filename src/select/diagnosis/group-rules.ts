@@ -89,7 +89,7 @@ function classDropped({ by, groups }: GroupAxis, all: Sums): Finding | null {
   const more = dropped.length > NAMED ? ` and ${dropped.length - NAMED} more` : '';
   const which =
     by === 'document_tokens'
-      ? `of ${names.join(', ')}${more} tokens`
+      ? `whose length in tokens is ${names.join(', ')}${more}`
       : `of ${by} ${names.map(quoted).join(', ')}${more}`;
   return {
     code: 'class-dropped',

@@ -4,7 +4,10 @@ import { excess } from '../scores.js';
 export interface MethodTraits {
   /** It orders tokens, rows or documents by their excess: which model is the reference matters. */
   readonly byExcess: boolean;
-  /** It goes down the order until a share of the tokens is full, whatever their excess is by then. */
+  /**
+   * It goes down the tokens by their excess until a share of them is full, whatever the excess is by then. Draws and
+   * smooth weights reach below 0 on purpose.
+   */
   readonly fillsShare: boolean;
 }
 
@@ -19,5 +22,6 @@ export function methodTraits(conventions: {
 }): MethodTraits {
   const { score, unit, keepPpm } = conventions;
   const byExcess = typeof score === 'string' && score.includes(excess.formula);
-  return { byExcess, fillsShare: byExcess && unit === 'token' && typeof keepPpm === 'number' };
+  const fillsShare = score === excess.formula && unit === 'token' && typeof keepPpm === 'number';
+  return { byExcess, fillsShare };
 }
