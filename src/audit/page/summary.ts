@@ -16,7 +16,7 @@ export function summary(audit: Audit): Html {
   const { totals, run, calibration } = audit;
   return html`<section id="summary">
 <p class="lead">${leadOf(audit)}</p>
-${audit.kept_in_words === null ? '' : html`<p>${audit.kept_in_words}</p>`}
+${audit.kept_in_words === null ? '' : html`<p>${plain(audit.kept_in_words, 800)}</p>`}
 ${audit.findings.map(finding)}
 <p class="note">A token’s loss is how much it surprised a model, in nats: 0 when the model was sure of it, 0.69 when it gave it an even chance, 4.6 at one in a hundred. Excess loss is the current model’s loss minus the reference model’s.</p>
 ${calibration.verdict === 'informative' ? '' : html`<p class="warning"><strong>Take care.</strong> ${calibration.sentence}</p>`}
