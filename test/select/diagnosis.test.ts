@@ -229,7 +229,7 @@ describe('the doctor on groups of documents', () => {
     ]);
     expect(said('host', [group('a', 50, 10_000, 0.9), group('b\n"', 50, 10_000, 0.001)])).toEqual([
       'host "a" supplies 99.9% of what is kept, and is 50% of the tokens',
-      'all 50 documents of host "b\\n\\"" (50% of the tokens) are dropped whole: 0.1% of them is kept, of all tokens 45.1%',
+      'all 50 documents of host "b\\n\\"" (50% of the tokens) are dropped nearly whole: 0.1% of them is kept, of all tokens 45.1%',
     ]);
     expect(
       said(

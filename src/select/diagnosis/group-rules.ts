@@ -7,8 +7,8 @@ const NEARLY_ALL = 0.9;
 const LEFT_TO_OTHERS = 1 / 3;
 /** Others that are fewer than this in the text are not missed. */
 const LEAST_OTHERS = 0.05;
-/** A group of documents counts as dropped whole when it keeps this much of its place in the text at most. */
-const WHOLE = 0.02;
+/** A group of documents counts as dropped when it keeps this much of its place in the text at most. */
+const DROPPED = 0.1;
 /** Groups that are smaller are not told of: share of the tokens or of the documents, documents, tokens it should keep. */
 const LEAST_SHARE = 0.01;
 const LEAST_DOCUMENTS = 3;
@@ -77,7 +77,7 @@ function classDropped({ by, groups }: GroupAxis, all: Sums): Finding | null {
   const dropped = groups
     .filter(
       ({ documents, tokens, kept }) =>
-        kept <= WHOLE * rate * tokens &&
+        kept <= DROPPED * rate * tokens &&
         documents >= LEAST_DOCUMENTS &&
         rate * tokens >= LEAST_KEPT &&
         (tokens >= LEAST_SHARE * all.tokens || documents >= LEAST_SHARE * all.documents),
@@ -93,7 +93,7 @@ function classDropped({ by, groups }: GroupAxis, all: Sums): Finding | null {
       : `of ${by} ${names.map(quoted).join(', ')}${more}`;
   return {
     code: 'class-dropped',
-    message: `all ${sums.documents} documents ${which} (${percent(sums.tokens / all.tokens)} of the tokens) are dropped whole: ${percent(sums.kept / sums.tokens)} of them is kept, of all tokens ${percent(rate)}`,
+    message: `all ${sums.documents} documents ${which} (${percent(sums.tokens / all.tokens)} of the tokens) are dropped ${sums.kept === 0 ? '' : 'nearly '}whole: ${percent(sums.kept / sums.tokens)} of them is kept, of all tokens ${percent(rate)}`,
     advice:
       'read some of them: noise is dropped as it should be; text that is wanted must be like something that the reference was trained on, or be selected apart',
     figures: {
