@@ -150,6 +150,7 @@ export { planStaged } from './run/stage-facts.js';
 export type { Totals } from './run/totals.js';
 
 // Selection over stored losses. A method of one’s own is an object of type Method.
+export type { Finding as SelectionFinding } from './select/diagnosis/finding.js';
 export { selectiveLoss } from './select/loss.js';
 export type {
   Method,

@@ -1,5 +1,10 @@
-import { hashJson, isJsonObject } from '../dataset/canonical-json.js';
+import { hashJson, isJsonObject, type JsonObject } from '../dataset/canonical-json.js';
+import { meansColumns } from '../dataset/imported-means.js';
 import type { EventSink } from '../run/events.js';
+import { diagnose, type Evidence } from '../select/diagnosis/diagnose.js';
+import type { Finding } from '../select/diagnosis/finding.js';
+import { methodTraits, NO_METHOD } from '../select/diagnosis/method-traits.js';
+import { findingLine } from '../select/diagnosis/words.js';
 import { absolutePath, nameOf } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import { type AuditInputs, findAuditInputs, modelsOf, scoringFlops } from './audit-inputs.js';
@@ -7,6 +12,7 @@ import { type AuditedRun, openAuditedRun } from './audited-run.js';
 import { MINIMUM_DOCUMENT_TOKENS, type RankedDocument } from './by-document.js';
 import { byTokenClass } from './by-token.js';
 import { calibrationOf } from './calibration.js';
+import { keptInWords } from './kept-in-words.js';
 import { byPlace, createPlaceReader, type PlaceReader } from './places-text.js';
 import { rankTokens } from './ranked-tokens.js';
 import { RUN_LENGTH } from './repeated/find-repeated.js';
@@ -47,7 +53,13 @@ export async function auditRun(settings: AuditSettings, options: AuditOptions): 
   const texts = inputs.tokenizer?.texts ?? null;
   const places = createPlaceReader(storage, run.parts, texts);
   const models = modelsOf(run.scored, inputs.notes);
-  const calibration = scan.distributions.calibration();
+  const conventions = isJsonObject(scan.conventions) ? scan.conventions : null;
+  // Means of rows or documents say nothing of a token's excess.
+  const excess = meansColumns(run.recipe).size > 0 ? null : scan.evidence.excess;
+  const findings = findingsOf(run, conventions, { ...scan.evidence, excess });
+  for (const finding of findings) {
+    options.sink({ event: 'warning', message: findingLine(finding), finding });
+  }
   const audit: Audit = {
     version: AUDIT_VERSION,
     title: settings.title ?? `Audit of ${nameOf(absolutePath(settings.run))}`,
@@ -58,7 +70,7 @@ export async function auditRun(settings: AuditSettings, options: AuditOptions): 
       parts: run.parts.length,
       recipe_hash: hashJson(run.recipe),
       recipe: { ...run.recipe },
-      conventions: isJsonObject(scan.conventions) ? { ...scan.conventions } : null,
+      conventions: conventions && { ...conventions },
     },
     totals: totalsOf(run, scan),
     models,
@@ -67,7 +79,13 @@ export async function auditRun(settings: AuditSettings, options: AuditOptions): 
       scoring_flops: scoringFlops(models, inputs.notes, scan.tokens),
       file_bytes: scan.fileBytes,
     },
-    calibration: calibrationOf(calibration, scan.eligible),
+    calibration: calibrationOf(
+      scan.distributions.calibration(),
+      scan.eligible,
+      findings.some(({ code }) => code === 'models-alike'),
+    ),
+    findings,
+    kept_in_words: run.kind === 'weighted' ? keptInWords(conventions?.['method'], excess, findings) : null,
     columns: scan.distributions.columns(),
     distributions: scan.distributions.distributions(),
     kept_by: keptBy(scan, texts),
@@ -85,6 +103,14 @@ export async function auditRun(settings: AuditSettings, options: AuditOptions): 
   };
   return { audit, run, inputs };
 }
+
+/** Of a run without weights, as if its tokens were to be selected by their excess. */
+const findingsOf = (
+  { kind }: AuditedRun,
+  conventions: JsonObject | null,
+  evidence: Omit<Evidence, 'method'>,
+): Finding[] =>
+  diagnose({ ...evidence, method: kind === 'weighted' ? methodTraits(conventions ?? {}) : NO_METHOD });
 
 function totalsOf(run: AuditedRun, scan: Scan): Audit['totals'] {
   const sum = (value: (counts: (typeof run.parts)[number]['manifest']['counts']) => number): number =>

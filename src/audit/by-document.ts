@@ -1,5 +1,5 @@
 import type { DocumentFile, DocumentRecord } from '../dataset/documents.js';
-import type { DomainAxis } from './domains.js';
+import type { DomainAxis } from '../dataset/domains.js';
 import type { EligibleTokens, Span } from './eligible.js';
 import { createGroupSums, type GroupSums, type Measured } from './group-sums.js';
 import { createDoublingGroups, createNamedGroups } from './named-groups.js';
@@ -30,6 +30,8 @@ export interface ByDocument {
   begin(part: number, documents: DocumentFile | null): Promise<void>;
   /** Adds the tokens of a span; the number of eligible tokens of its document before it. */
   add(tokens: EligibleTokens, span: Span, batch: number): number;
+  /** What the part's documents file says of a document; undefined where it says nothing. */
+  known(document: number): KnownDocument | undefined;
   /** Ends the part: its documents go to their groups and, if they are extreme, to the lists. */
   end(measured: Measured): void;
   groups(measured: Measured): KeptBy[];
@@ -37,7 +39,7 @@ export interface ByDocument {
   readonly lowest: () => readonly RankedDocument[];
 }
 
-interface Known {
+export interface KnownDocument {
   readonly tokens: number;
   readonly columns: DocumentRecord['columns'];
 }
@@ -49,7 +51,7 @@ export function createByDocument(axes: readonly DomainAxis[]): ByDocument {
   const lowest = createTop((a, b) => a - b);
   let withDocuments = false;
   let part = 0;
-  let known: Map<number, Known> | null = null;
+  let known: Map<number, KnownDocument> | null = null;
   // Of the part in work: documents by the order in which they come up.
   const indices = new Map<number, number>();
   const places: TokenPlace[] = [];
@@ -88,6 +90,7 @@ export function createByDocument(axes: readonly DomainAxis[]): ByDocument {
       sums.addSpan(tokens, index, from, to);
       return before;
     },
+    known: (document) => known?.get(document),
     end(measured) {
       for (const [row, index] of indices) {
         const columns = known?.get(row)?.columns ?? {};

@@ -3,11 +3,13 @@ import type { Audit } from './report.js';
 /**
  * Whether the scores tell tokens apart at all: two equal models give an excess of 0 everywhere, and a selection by it
  * would keep noise.
+ * @param alike the selection doctor finds that the two models hardly differ
  * @param found eligible tokens with an excess of exactly 0, and whether all have one value; null without an excess
  */
 export function calibrationOf(
   found: { readonly zero: number; readonly constant: boolean } | null,
   eligible: number,
+  alike = false,
 ): Audit['calibration'] {
   if (found === null) {
     return {
@@ -38,6 +40,6 @@ export function calibrationOf(
   return {
     zero_excess_share: share,
     verdict: 'informative',
-    sentence: `The two models differ: ${zeros} an excess loss of exactly 0.${unusual}`,
+    sentence: `The two models ${alike ? 'hardly ' : ''}differ: ${zeros} an excess loss of exactly 0.${unusual}`,
   };
 }

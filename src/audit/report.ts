@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { findingSchema } from '../select/diagnosis/finding.js';
 import { comparisonSchema } from './compare/comparison-report.js';
 import { dynamicsSchema } from './compare/dynamics-report.js';
 import { overlapSchema } from './compare/overlap-report.js';
@@ -186,6 +187,14 @@ export const auditSchema = z
       verdict: z.enum(['informative', 'constant', 'one-model']),
       sentence: z.string(),
     }),
+    findings: z
+      .array(findingSchema)
+      .meta({ description: 'What speaks against the selection, gravest first; empty where nothing does' }),
+    /** The selection in a sentence that its figures bear out. */
+    kept_in_words: z
+      .string()
+      .nullable()
+      .meta({ description: 'What was kept, as the figures bear it out; null where nothing is said' }),
     columns: z.array(column),
     distributions: z.array(distribution),
     kept_by: z.array(keptBy),

@@ -1,15 +1,16 @@
+import { domainAxes } from '../dataset/domains.js';
 import { openSequences } from '../dataset/finished-parts.js';
 import type { Manifest } from '../dataset/manifest.js';
 import { partFiles } from '../dataset/part-files.js';
 import { rowsOf, tokensOf } from '../dataset/sequence-batch.js';
 import { inputError } from '../errors.js';
 import type { EventSink } from '../run/events.js';
+import { type BatchTally, createBatchTally } from '../select/diagnosis/batch-tally.js';
 import type { Storage } from '../storage/storage.js';
 import type { AuditedRun } from './audited-run.js';
 import { type ByDocument, createByDocument } from './by-document.js';
 import { type ByToken, createByToken } from './by-token.js';
 import { createDistributions, type Distributions } from './distributions.js';
-import { domainAxes } from './domains.js';
 import { createEligibleReader } from './eligible.js';
 import type { Measured } from './group-sums.js';
 import { createDoublingGroups, type DoublingGroups } from './named-groups.js';
@@ -39,6 +40,8 @@ export interface Scan {
   readonly byDocument: ByDocument;
   readonly positions: DoublingGroups;
   readonly repeated: RepeatedFinder;
+  /** What the selection doctor judges by. */
+  readonly evidence: ReturnType<BatchTally['evidence']>;
   /** Of the first file. */
   readonly conventions: unknown;
 }
@@ -52,7 +55,9 @@ export interface Scan {
 export async function scanRun(run: AuditedRun, options: ScanOptions): Promise<Scan> {
   const { storage, sink, signal } = options;
   const { parts } = run;
-  const byDocument = createByDocument(domainAxes(await keptColumns(run), options.by));
+  const axes = domainAxes(await keptColumns(run), options.by);
+  const byDocument = createByDocument(axes);
+  const diagnosed = createBatchTally(axes.map(({ by }) => by));
   const distributions = createDistributions();
   const byToken = createByToken();
   const positions = createDoublingGroups();
@@ -86,11 +91,18 @@ export async function scanRun(run: AuditedRun, options: ScanOptions): Promise<Sc
     const found = { tokens: 0, eligible: 0, kept: 0 };
     let document = Number.NaN;
     await byDocument.begin(index, await run.documents(part));
+    diagnosed.begin(manifest.shard, (row) => {
+      const known = byDocument.known(row);
+      return known === undefined
+        ? null
+        : { tokens: known.tokens, names: axes.map((axis) => axis.nameOf(known.columns)) };
+    });
     for (let batchIndex = 0; batchIndex < file.batchCount; batchIndex++) {
       signal.throwIfAborted();
       const batch = await file.readBatch(batchIndex);
       const all = reader.take(batch, path);
       distributions.add(all);
+      diagnosed.add(batch, batch.columns.weight);
       if (positionGroups.length < all.count) positionGroups = new Int32Array(all.count);
       for (let i = 0; i < all.count; i++) {
         positionGroups[i] = positions.groupOf(all.position[i] as number);
@@ -116,6 +128,7 @@ export async function scanRun(run: AuditedRun, options: ScanOptions): Promise<Sc
         text_bytes: Math.round(share * manifest.counts.text_bytes),
       });
     }
+    diagnosed.end();
     byDocument.end(measured);
     checkCounts(path, manifest, found, measured.kept);
     tokens += found.tokens;
@@ -135,6 +148,7 @@ export async function scanRun(run: AuditedRun, options: ScanOptions): Promise<Sc
     byDocument,
     positions,
     repeated,
+    evidence: diagnosed.evidence(),
     conventions,
   };
 }

@@ -1,4 +1,5 @@
 import type { Quarantined, QuarantineReason } from '../corpus/document.js';
+import type { Finding } from '../select/diagnosis/finding.js';
 
 /** Why an item of an evaluation task is set aside, beside what can be wrong with a line. */
 export type ItemReason = 'bad-item' | 'oversized-item';
@@ -37,6 +38,11 @@ export type RunEvent =
       readonly reason: QuarantineReason | ItemReason;
     } & Omit<Quarantined, 'kind' | 'reason'>)
   | { readonly event: 'note'; readonly message: string }
-  | { readonly event: 'warning'; readonly message: string };
+  | {
+      readonly event: 'warning';
+      readonly message: string;
+      /** What the message is about, where it is the selection doctor's. */
+      readonly finding?: Finding;
+    };
 
 export type EventSink = (event: RunEvent) => void;

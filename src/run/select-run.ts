@@ -5,6 +5,7 @@ import { MANIFEST_VERSION, type Manifest, stageManifest } from '../dataset/manif
 import { partFiles } from '../dataset/part-files.js';
 import { createSequenceWriter } from '../dataset/writer.js';
 import { usageError } from '../errors.js';
+import type { Finding } from '../select/diagnosis/finding.js';
 import { type LoadedMethod, loadMethod } from '../select/load.js';
 import type { PartSource } from '../select/part-source.js';
 import { createSelection, type Prepared, type Selection } from '../select/selection.js';
@@ -18,6 +19,7 @@ import { type ExpectedPart, finishedManifest, removeStale } from './done-parts.j
 import type { EventSink } from './events.js';
 import { compressionOf, SEMANTICS } from './recipe.js';
 import { finishedParts, openScored, partSource } from './scored-parts.js';
+import { type SelectionDoctor, selectionDoctor } from './selection-doctor.js';
 import { type Totals, totalsOf } from './totals.js';
 
 export interface SelectOptions {
@@ -36,6 +38,8 @@ export interface SelectReport extends Totals {
   readonly weightSum: number;
   /** Of the parts weighed by this call; null when all were done before. */
   readonly statistics: SelectionStatistics | null;
+  /** What speaks against this selection; told to the sink as warnings too. */
+  readonly findings: readonly Finding[];
   readonly conventions: Selection['conventions'];
   readonly seconds: number;
 }
@@ -99,6 +103,13 @@ export async function selectRun(
       done_bytes: doneBytes,
     });
     const made: Manifest[] = [];
+    const doctor = selectionDoctor({
+      storage,
+      sink,
+      conventions: selection.conventions,
+      domains: settings.domains,
+      means: means !== undefined,
+    });
     let statistics: SelectionStatistics | null = null;
     if (pending.length > 0) {
       const domainColumn = loaded.method.name === 'domain-weights' ? settings.domains : null;
@@ -117,7 +128,15 @@ export async function selectRun(
           made.push(elsewhere);
           continue;
         }
-        const weighed = await weighPart(part, { source, selection, prepared, recipe, folder, options });
+        const weighed = await weighPart(part, {
+          source,
+          selection,
+          prepared,
+          recipe,
+          folder,
+          doctor,
+          options,
+        });
         made.push(weighed.manifest);
         statistics = statistics === null ? weighed.statistics : addStatistics(statistics, weighed.statistics);
       }
@@ -132,6 +151,7 @@ export async function selectRun(
       ...totalsOf(all),
       weightSum: all.reduce((sum, { counts }) => sum + (counts.weight_sum ?? 0), 0),
       statistics,
+      findings: doctor.conclude(all),
       conventions: selection.conventions,
       seconds: (Date.now() - started) / 1000,
     };
@@ -190,12 +210,13 @@ interface Weighing {
   readonly prepared: Prepared;
   readonly recipe: JsonObject;
   readonly folder: string;
+  readonly doctor: SelectionDoctor;
   readonly options: SelectOptions;
 }
 
 async function weighPart(
   scored: FinishedPart,
-  { source, selection, prepared, recipe, folder, options }: Weighing,
+  { source, selection, prepared, recipe, folder, doctor, options }: Weighing,
 ): Promise<{ manifest: Manifest; statistics: SelectionStatistics }> {
   const { storage, sink } = options;
   const { shard, part, input, counts } = scored.manifest;
@@ -203,6 +224,7 @@ async function weighPart(
   const started = Date.now();
   sink({ event: 'part-started', shard, part });
   const scoredFile = await openScored(storage, scored);
+  await doctor.begin(scored);
   const files = partFiles(folder, shard, part);
   const expected = weightedPart(scored.manifest, recipe);
   const { fingerprint } = expected;
@@ -216,8 +238,10 @@ async function weighPart(
     const weighing = selection.weigh(source, prepared);
     for await (const { batch, weights } of weighing.batches) {
       await writer.write({ ...batch, columns: { ...batch.columns, weight: weights } });
+      doctor.add(batch, weights);
       sink({ event: 'progress', tokens: batch.inputIds.length, text_bytes: 0 });
     }
+    doctor.end();
     const written = await writer.finish();
     const { statistics } = written;
     const manifest: Manifest = {

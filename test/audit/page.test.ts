@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { parseHTML } from 'linkedom';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { keptInWords } from '#tokensieve/audit/kept-in-words.js';
 import type { PageData } from '#tokensieve/audit/page/browser/page-data.js';
 import {
   classesOf,
@@ -14,6 +15,8 @@ import { readerScript } from '#tokensieve/audit/page/script.js';
 import { bytes, clipped, nats, plain, share } from '#tokensieve/audit/page/words.js';
 import { MAX_DOCUMENT_TOKENS, type ReadingDocument } from '#tokensieve/audit/reading/reading-document.js';
 import type { Audit } from '#tokensieve/audit/report.js';
+import { diagnose } from '#tokensieve/select/diagnosis/diagnose.js';
+import { methodTraits } from '#tokensieve/select/diagnosis/method-traits.js';
 import { temporaryFolder } from '../support/quickstart.js';
 import { auditAndRead, auditRun } from './audit-run.js';
 import { documentOf, NASTY } from './reading-documents.js';
@@ -48,6 +51,32 @@ describe('the page of a real run', () => {
     expect(document.querySelectorAll('#distributions svg')).toHaveLength(audit.distributions.length);
     expect(document.querySelectorAll('#kept svg')).toHaveLength(audit.kept_by.length);
     expect(/NaN|undefined|\[object/.exec(page.replace(/<script.*?<\/script>/gs, ''))).toBeNull();
+  });
+
+  it('says of the method what the figures bear out, and warns of what they speak against', () => {
+    const claim = 'what the reference finds predictable and the current model has not learnt';
+    expect(audit.findings).toEqual([]);
+    const summary = parse(page).querySelector('#summary');
+    expect(summary?.textContent).toContain(claim);
+    expect(summary?.querySelector('.warning')).toBeNull();
+    // The two models the other way round, by the run's own figures.
+    const { count, mean } = audit.columns.find(({ name }) => name === 'excess')!;
+    const excess = { tokens: count, negative: 0.7 * count, mean: -Math.abs(mean), deviation: 1 };
+    const kept = { weight: 0.6 * count, negative: 0.3 * count, lowest: -0.31, uniform: false };
+    const figures = { ...excess, low: -2, high: 1, kept };
+    const findings = diagnose({
+      excess: figures,
+      groups: [],
+      method: methodTraits(audit.run.conventions ?? {}),
+    });
+    expect(findings.map(({ code }) => code)).toEqual(['reference-weaker', 'kept-negative']);
+    const swapped = { ...audit, findings, kept_in_words: keptInWords('slm', figures, findings) };
+    const text = parse(renderAudit(swapped, documents)).querySelector('#summary');
+    expect(text?.textContent).not.toContain(claim);
+    const warnings = [...(text?.querySelectorAll('.warning') ?? [])].map((one) => one.textContent);
+    expect(warnings).toHaveLength(2);
+    expect(warnings[0]).toContain('Take care: the current model has the lower loss on 70% of the tokens');
+    expect(warnings[1]).toContain('50% of what is kept has a negative excess, down to −0.31 nats');
   });
 
   it('holds the documents with their text, and losses to a hundredth', () => {

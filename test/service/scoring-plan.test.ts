@@ -302,6 +302,7 @@ describe('an answer in pieces', () => {
           max_tokens: 128,
         },
       ],
+      diagnosis: null,
       timing: { queue_ms: 1.5, score_ms: 2 },
     };
     const pieces = [...answerPieces(response)];

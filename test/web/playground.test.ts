@@ -1,5 +1,8 @@
+import { join } from 'node:path';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { rowsOf, shards } from '../../fixtures/quickstart/corpus.mjs';
+import { defaults } from '../../fixtures/quickstart/make.mjs';
 import { chromiumPath } from '../support/chromium.js';
 import { quickstartInputs, temporaryFolder } from '../support/quickstart.js';
 import { expectGoodInAllSizes, launch, openPage } from './browser.js';
@@ -9,13 +12,18 @@ import { type Served, startService } from './served.js';
 
 const TEXT = 'The sum of 2 and 3 is 5.\n\tTwo  spaces, naïve café, 🧮 and <b>no markup</b>. \n';
 
+/** Lessons that neither model has counted. */
+const [shard] = shards.filter(({ path }) => path.startsWith('held-out/lessons'));
+const LESSONS = rowsOf({ ...shard!, rows: 3 }, defaults.seed).map(({ text }) => text);
+
 describe.skipIf(chromiumPath === null)('the playground', () => {
   const root = temporaryFolder();
   let service: Served;
   let browser: Browser;
   beforeAll(async () => {
     await quickstartInputs(root);
-    [service, browser] = await Promise.all([startService(root), launch()]);
+    const swapped = `swapped=${join(root, 'models/current')},${join(root, 'models/reference')}`;
+    [service, browser] = await Promise.all([startService(root, { args: ['--models', swapped] }), launch()]);
   });
   afterAll(async () => {
     await browser?.close();
@@ -106,7 +114,8 @@ describe.skipIf(chromiumPath === null)('the playground', () => {
     for (let i = 0; i < 4; i++) await page.keyboard.press('Tab');
     await page.keyboard.press('Control+A');
     await page.keyboard.type('One plus one is two.');
-    // The one pair of models is no choice to be made: the button comes next.
+    // The pair of models, then the button.
+    await page.keyboard.press('Tab');
     await page.keyboard.press('Tab');
     expect(await focused()).toBe('Score');
     await page.keyboard.press('Enter');
@@ -122,6 +131,42 @@ describe.skipIf(chromiumPath === null)('the playground', () => {
     await expect.poll(() => page.locator('.detail').textContent()).toContain('Reference');
     const outline = await page.evaluate('getComputedStyle(document.activeElement).outlineStyle');
     expect(outline).toBe('solid');
+  });
+
+  it('warns of two models the wrong way round, as far as the text and the method bear it', async () => {
+    const { page, problems } = await open();
+    const status = page.locator('.findings');
+    const words = page.locator('.spread');
+    const text = page.getByLabel('Text', { exact: true });
+    const score = async (): Promise<void> => {
+      await page.getByRole('button', { name: 'Score', exact: true }).click();
+      await page.getByRole('button', { name: 'Score', exact: true }).isEnabled();
+    };
+    const lessons = LESSONS.join('\n\n');
+    await text.fill(lessons);
+    await score();
+    await page.locator('#kept-count').waitFor();
+    expect(await status.textContent()).toBe('');
+    expect(await words.textContent()).toContain('has not learnt yet');
+
+    await page.getByLabel('Models').selectOption('swapped');
+    await score();
+    await status.getByText('either the two models are swapped').waitFor();
+    expect(await status.getByText('of what is kept has a negative excess').count()).toBe(1);
+    expect(await words.textContent()).not.toContain('has not learnt');
+    await expectGoodInAllSizes(page);
+    // What is kept follows the slider, and another score is not scolded.
+    await page.getByRole('slider', { name: 'Keep' }).fill('5');
+    await expect.poll(() => status.getByText('negative excess').count()).toBe(0);
+    await page.getByLabel('Method').selectOption('reference-loss');
+    await expect.poll(() => status.textContent()).toBe('');
+
+    await page.getByLabel('Method').selectOption('slm');
+    await text.fill('One and two are three.');
+    await score();
+    await words.getByText('too few to say').waitFor();
+    expect(await status.textContent()).toBe('');
+    expect(problems).toEqual([]);
   });
 
   it('is readable at both widths, in light and dark', async () => {

@@ -1,9 +1,9 @@
 import type { TokenSpan } from '../../dataset/align.js';
 import { readDocuments } from '../../dataset/documents.js';
+import { type DomainAxis, domainAxes, NO_DOMAIN } from '../../dataset/domains.js';
 import type { FinishedPart } from '../../dataset/finished-parts.js';
 import { usageError } from '../../errors.js';
 import type { Storage } from '../../storage/storage.js';
-import { type DomainAxis, domainAxes, NO_DOMAIN } from '../domains.js';
 import type { Comparison } from './comparison-report.js';
 import { type ComparedPart, createComparison, createCuts } from './comparison-tally.js';
 import { checkTokenizers, documentsOf, openRun, type SharedPart, sharedParts, sharedTokens } from './runs.js';

@@ -1,11 +1,11 @@
 /** Two runs over the same tokens: how far they agree, and where they do not. Pure: spans in, counts out. */
 import type { TokenSpan } from '../../dataset/align.js';
 import { createDifference } from '../../dataset/difference.js';
+import { type DomainAxis, NO_DOMAIN } from '../../dataset/domains.js';
 import type { PartPlace } from '../../dataset/part-files.js';
 import { LOSS_COLUMNS } from '../../dataset/schema.js';
 import type { SequenceBatch, TokenColumn } from '../../dataset/sequence-batch.js';
 import { inputError } from '../../errors.js';
-import { type DomainAxis, NO_DOMAIN } from '../domains.js';
 import type { Comparison } from './comparison-report.js';
 import { createCut } from './cut.js';
 import { createBins, createGroups, type Groups } from './groups.js';

@@ -13,7 +13,7 @@ export function documents(
   if (highest.length + lowest.length === 0) return html``;
   return html`<section id="documents-by-excess">
 <h2>Documents by mean excess loss</h2>
-<p>The view of whole documents: high, the current model has much to learn from it; low or below 0, the reference model does no better than the current one. Documents of ${count(least)} targets and more.</p>
+<p>The view of whole documents: high, the reference model does better than the current one; below 0, it does worse. Documents of ${count(least)} targets and more.</p>
 <div class="columns">
 ${list('Highest', highest, placeOf)}
 ${list('Lowest', lowest, placeOf)}

@@ -12,22 +12,12 @@ export const COLUMN_NAMES: Readonly<Record<AuditColumn, string>> = {
   current_entropy: 'current entropy',
 };
 
-/** What the methods keep, for a reader who has not heard of them. */
-const METHODS: Readonly<Record<string, string>> = {
-  slm: 'Kept are the tokens whose loss under the current model is furthest above their loss under the reference model: what the reference finds predictable and the current model has not learnt yet.',
-  random: 'Kept tokens were drawn at random: a control, which knows nothing of losses.',
-  clm: 'Every target is kept: a control.',
-  threshold: 'Kept are the tokens whose score is at or above a fixed value.',
-  band: 'Kept are the tokens whose score ranks within a band: a control.',
-  'reference-loss': 'Kept are the tokens that the reference model predicts best.',
-  'reference-entropy': 'Kept are the tokens at which the reference model is surest.',
-};
-
 export function summary(audit: Audit): Html {
   const { totals, run, calibration } = audit;
   return html`<section id="summary">
 <p class="lead">${leadOf(audit)}</p>
-${methodOf(audit)}
+${audit.kept_in_words === null ? '' : html`<p>${plain(audit.kept_in_words, 800)}</p>`}
+${audit.findings.map(finding)}
 <p class="note">A token’s loss is how much it surprised a model, in nats: 0 when the model was sure of it, 0.69 when it gave it an even chance, 4.6 at one in a hundred. Excess loss is the current model’s loss minus the reference model’s.</p>
 ${calibration.verdict === 'informative' ? '' : html`<p class="warning"><strong>Take care.</strong> ${calibration.sentence}</p>`}
 <dl class="facts">
@@ -46,6 +36,11 @@ ${fact('Files', `${bytes(audit.cost.file_bytes)} in ${parts(run.parts, 'part')} 
 
 const parts = (many: number, what: string): string => `${count(many)} ${what}${many === 1 ? '' : 's'}`;
 
+const finding = ({ message, advice }: Audit['findings'][number]): Html =>
+  html`<p class="warning"><strong>Take care:</strong> ${plain(message, 800)}. ${plain(capital(advice), 600)}.</p>\n`;
+
+const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
+
 const fact = (name: string, text: string): Html =>
   html`<div><dt>${name}</dt><dd>${plain(text, 400)}</dd></div>\n`;
 
@@ -60,12 +55,6 @@ function leadOf({ totals, calibration }: Audit): Html {
   return html`${targets}, <strong>${about(kept)} (${share(kept, eligible)}) were kept</strong> and ${about(
     eligible - kept,
   )} (${share(eligible - kept, eligible)}) dropped. A dropped token is still read, as context for those after it; only its own loss does not count in training.`;
-}
-
-function methodOf({ run }: Audit): Html | string {
-  const method = run.conventions?.['method'];
-  const text = typeof method === 'string' && Object.hasOwn(METHODS, method) ? METHODS[method] : undefined;
-  return text === undefined ? '' : html`<p>${text}</p>`;
 }
 
 function weights({ totals: { kept, weight_sum: sum } }: Audit): string {

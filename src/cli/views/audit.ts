@@ -8,6 +8,7 @@ export function auditText({ audit, json, page, seconds }: WrittenAudit): string 
   const lines = [
     `${count(totals.documents)} documents, ${count(totals.tokens)} tokens, ${count(totals.eligible)} eligible${keptText(totals)}; audited in ${duration(seconds)}`,
     calibration.sentence,
+    ...findingLines(audit),
     ...columnLines(audit),
   ];
   const classes = kept_by.find(({ by }) => by === 'token_class');
@@ -46,6 +47,10 @@ export function auditText({ audit, json, page, seconds }: WrittenAudit): string 
 /** `, kept 60.0%`, or nothing where there are no weights. */
 export const keptText = ({ kept, eligible }: Audit['totals']): string =>
   kept === null ? ', no selection' : `, kept ${percent(kept / Math.max(1, eligible))}`;
+
+/** In full they are warnings of the log, and on the page. */
+const findingLines = ({ findings }: Audit): string[] =>
+  findings.length === 0 ? [] : [`take care: ${findings.map(({ message }) => message).join('; ')}`];
 
 function columnLines({ columns }: Audit): string[] {
   if (columns.length === 0) return [];

@@ -4,8 +4,7 @@ import { topPlan } from '../plans.js';
 export const slm: Method = {
   name: 'slm',
   version: 1,
-  summary:
-    'Keep the top k by excess loss: what the reference finds easy and the current model has not learnt.',
+  summary: 'Keep the top k by excess loss: where the reference is furthest ahead of the current model.',
   source: 'Rho-1 (arXiv 2404.07965), section 2.2',
   plan: (settings) => topPlan(['excess'], settings),
 };

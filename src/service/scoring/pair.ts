@@ -9,6 +9,7 @@ import { openScorer, unscored } from '../../score/scorer.js';
 import { settleTf32, usesTf32 } from '../../score/tf32.js';
 import type { PackingRules } from '../../sequence/packing.js';
 import { sequenceSettings } from '../../sequence/settings.js';
+import { openDiagnosis } from './diagnosis.js';
 import { openDocument, rowTokens, type ScoringDocument, textResult } from './document.js';
 import { createEstimate } from './estimate.js';
 import { createLane, type LaneFigures } from './lane.js';
@@ -175,14 +176,19 @@ export async function openPair(own: PairSettings, settings: ScoringSettings, dev
         });
         const ended = performance.now();
         const weighed = await weights?.weigh(scored);
+        const diagnosis = openDiagnosis(weights?.traits);
         const results = await inTurns(
           scored,
           ({ document }) => document.ids.length,
-          (one, index) => textResult(one.document, one.scored, weighed?.[index] ?? null, maxTokens),
+          (one, index) => {
+            diagnosis.add(one, weighed?.[index]);
+            return textResult(one.document, one.scored, weighed?.[index] ?? null, maxTokens);
+          },
         );
         return {
           model: own.name,
           results,
+          diagnosis: roles.length === 2 ? diagnosis.conclude() : null,
           timing: {
             queue_ms: milliseconds((began ?? ended) - arrived),
             score_ms: milliseconds(ended - (began ?? ended)),

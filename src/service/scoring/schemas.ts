@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { findingSchema } from '../../select/diagnosis/finding.js';
 import { METHODS } from '../../select/methods.js';
 import { selectionSettings } from '../../select/settings.js';
 import { MAX_TEXT_BYTES, MAX_TEXTS } from './settings.js';
@@ -84,6 +85,17 @@ const scoredText = z.object({
 export const scoreResponse = z.object({
   model: z.string(),
   results: z.array(scoredText).meta({ description: 'One a text, in the order of the request.' }),
+  diagnosis: z
+    .object({
+      tokens: z.int().meta({ description: 'Tokens of all texts that have both losses.' }),
+      enough: z.boolean().meta({ description: 'False: so few tokens that nothing is said of them.' }),
+      findings: z.array(findingSchema).meta({
+        description:
+          'What the texts’ figures say against the selection, or without one against selecting by excess; gravest first.',
+      }),
+    })
+    .nullable()
+    .meta({ description: 'Of all texts together; null where the pair has one model.' }),
   timing: z.object({
     queue_ms: z.number().meta({ description: 'Arrival to the first model call, tokenizing included.' }),
     score_ms: z.number().meta({ description: 'First model call to the last loss.' }),

@@ -1,6 +1,7 @@
 import { TokensieveError } from '../../errors.js';
 import { toSequenceBatch } from '../../score/columns.js';
 import type { ModelRole, ScoredSequence } from '../../score/scorer.js';
+import { type MethodTraits, methodTraits } from '../../select/diagnosis/method-traits.js';
 import type { PartSource } from '../../select/part-source.js';
 import { createSelection, type Selection } from '../../select/selection.js';
 import { selectionSettings } from '../../select/settings.js';
@@ -17,6 +18,7 @@ export interface PairColumns {
 
 /** A selection over the texts of one request. */
 export interface RequestWeights {
+  readonly traits: MethodTraits;
   /** Weights of every text, [tokens of its document], 0 where a token has no loss. */
   weigh(texts: readonly ScoredDocument[]): Promise<Float32Array[]>;
 }
@@ -48,6 +50,7 @@ export function requestWeights(select: ScoreSelection, pair: PairColumns): Reque
     );
   }
   return {
+    traits: methodTraits(selection.conventions),
     async weigh(texts) {
       try {
         if (select.scope === 'request') return await weighTogether(selection, texts, pair);

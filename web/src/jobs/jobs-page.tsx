@@ -23,8 +23,8 @@ const Newcomer = (): JSX.Element => (
   <section class="newcomer" aria-labelledby="newcomer-title">
     <h2 id="newcomer-title">No jobs yet</h2>
     <p>
-      A job reads a corpus under two models and keeps the tokens that are worth training on: those the
-      reference finds easy and the current model does not.
+      A job reads a corpus under two models and keeps some of its tokens to train on: those on which the
+      reference is furthest ahead of the current model.
     </p>
     <ol>
       <li>Put shards and models below the folder that the service was given as its root.</li>

@@ -16,12 +16,10 @@ export const METHODS = [
   {
     name: 'slm',
     title: 'Excess loss (Rho-1)',
-    says: 'Keeps what the reference finds easy and the current model does not: current loss minus reference loss.',
   },
   {
     name: 'reference-loss',
     title: 'Reference loss alone',
-    says: 'Keeps what the reference finds easy, whatever the current model knows: minus the reference loss.',
   },
 ] as const;
 export type MethodName = (typeof METHODS)[number]['name'];

@@ -2,6 +2,8 @@ import type { JSX } from 'preact';
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { ScoreAnswer, ScoredText } from '../api/types.js';
 import { count, nats, percent } from '../common/format.js';
+import { diagnoseText } from './diagnosis.js';
+import { Findings } from './findings.js';
 import { keepShare, METHODS, type MethodName, rankTokens } from './keep.js';
 import { KeepSlider } from './keep-slider.js';
 import { piecesOf, stateOf } from './pieces.js';
@@ -39,7 +41,7 @@ export function Result({ text, scored, timing, methods }: Props): JSX.Element {
     [pieces, ranked, kept],
   );
   const share = ranked.eligibleCount === 0 ? 0 : kept.count / ranked.eligibleCount;
-  const facts = METHODS.find(({ name }) => name === method);
+  const diagnosis = useMemo(() => diagnoseText(method, tokens, kept), [method, tokens, kept]);
 
   return (
     <section class="result" aria-labelledby="result-title" ref={box}>
@@ -54,6 +56,7 @@ export function Result({ text, scored, timing, methods }: Props): JSX.Element {
           </output>
         </div>
         <div class="reading">
+          <Findings findings={diagnosis.findings} />
           <ul class="legend" aria-label="Legend">
             <li>
               <span class="token" data-state="kept">
@@ -112,7 +115,7 @@ export function Result({ text, scored, timing, methods }: Props): JSX.Element {
             </p>
           )}
           <p class="note">
-            {facts?.says} Tokens are ranked within this text; a run ranks a million at a time, so its line
+            {diagnosis.words} Tokens are ranked within this text; a run ranks a million at a time, so its line
             lies elsewhere.
           </p>
           <p class="note">

@@ -1,8 +1,8 @@
-import { isJsonObject } from '../dataset/canonical-json.js';
-import type { DocumentRecord } from '../dataset/documents.js';
 import { usageError } from '../errors.js';
 import { ExactNumber, exactJson } from '../json/exact-number.js';
 import { parseExactJson } from '../json/python-json.js';
+import { isJsonObject } from './canonical-json.js';
+import type { DocumentRecord } from './documents.js';
 
 /** What documents are grouped by: a kept column, a key within one (`metadata.source`), or the host of a url. */
 export interface DomainAxis {
