@@ -1,6 +1,12 @@
 /** The scoring graph of an export: inputs made from `input_ids`, the cache gone, the loss head for its logits. */
 import { create } from '@bufbuild/protobuf';
-import { TensorProto_DataType as DataType, type GraphProto, GraphProtoSchema, type NodeProto } from 'onnx-buf';
+import {
+  TensorProto_DataType as DataType,
+  type GraphProto,
+  GraphProtoSchema,
+  type ModelProto,
+  type NodeProto,
+} from 'onnx-buf';
 import { fatalError } from '../errors.js';
 import { GraphBuilder, int, type Value } from '../onnx/graph.js';
 import { chunkedLosses } from '../onnx/ops/head.js';
@@ -11,6 +17,7 @@ import { classifyInputs, dropFusedCaches, makeInputs } from './onnx-export-input
 import { cutLogits } from './onnx-export-logits.js';
 import { nameNodesApart } from './onnx-export-normal.js';
 import { lowerGraph } from './onnx-export-opset.js';
+import type { ModelInfo } from './prepared-model.js';
 
 /** The output of the export's own logits, float32 [B, T, V]: for the probe alone. */
 export const rawLogits: Value = 'export_logits';
@@ -25,6 +32,15 @@ export interface ExportGraphs {
   readonly probe: GraphProto;
   readonly logits: GraphProto;
   readonly vocabularySize: number;
+}
+
+/** An export taken apart, with the graphs made of it. */
+export interface OpenedExport {
+  readonly file: ExportFile;
+  readonly graphs: ExportGraphs;
+  readonly info: ModelInfo;
+  /** A graph of its nodes as a model: with its operator sets and functions. */
+  modelOf(graph: GraphProto): ModelProto;
 }
 
 /**
@@ -66,7 +82,11 @@ export function buildExportGraphs(
   const tail = toGraphProto(lowerGraph(after.build(), opset));
   const nodes = [...head.node, ...trunk.node, ...tail.node];
   nameNodesApart(nodes);
-  const whole = { ...head, node: nodes, initializer: [head, trunk, tail].flatMap((part) => part.initializer) };
+  const whole = {
+    ...head,
+    node: nodes,
+    initializer: [head, trunk, tail].flatMap((part) => part.initializer),
+  };
   const outputs = (wanted: (name: Value) => boolean): GraphProto =>
     pruned({ ...whole, output: tail.output.filter(({ name }) => wanted(name)) });
   return {

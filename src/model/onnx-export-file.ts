@@ -18,7 +18,7 @@ const size = z
   .min(1)
   .max(2 ** 31 - 1);
 
-/** What genai_config.json and config.json say of a model: for information and for finding its file. */
+/** What genai_config.json and config.json say of a model: for information, for finding its file and for sizes it only names. */
 const configSchema = z.looseObject({
   filename: z.string().max(1024).optional().catch(undefined),
   maxPositions: size.nullable().catch(null),
@@ -27,6 +27,7 @@ const configSchema = z.looseObject({
   kvHeads: size.nullable().catch(null),
   headSize: size.nullable().catch(null),
   vocabularySize: size.nullable().catch(null),
+  longropeFrom: size.nullable().catch(null),
 });
 
 export type ExportConfig = Readonly<z.infer<typeof configSchema>>;
@@ -113,6 +114,9 @@ async function findFile(
 }
 
 async function readConfig(folder: string): Promise<ExportConfig> {
+  const plain = z.looseObject({}).safeParse(await readJson(join(folder, 'config.json')));
+  const c = plain.success ? plain.data : {};
+  const longropeFrom = longropeOf(c);
   const genai = await readJson(join(folder, 'genai_config.json'));
   const inside = z.looseObject({ model: z.looseObject({ decoder: z.looseObject({}) }) }).safeParse(genai);
   if (inside.success) {
@@ -126,10 +130,9 @@ async function readConfig(folder: string): Promise<ExportConfig> {
       kvHeads: decoder['num_key_value_heads'] ?? decoder['num_attention_heads'],
       headSize: decoder['head_size'],
       vocabularySize: model['vocab_size'],
+      longropeFrom,
     });
   }
-  const plain = z.looseObject({}).safeParse(await readJson(join(folder, 'config.json')));
-  const c = plain.success ? plain.data : {};
   const hidden = c['hidden_size'] ?? c['n_embd'];
   const heads = c['num_attention_heads'] ?? c['n_head'];
   return configSchema.parse({
@@ -139,7 +142,21 @@ async function readConfig(folder: string): Promise<ExportConfig> {
     kvHeads: c['num_key_value_heads'] ?? heads,
     headSize: c['head_dim'] ?? Number(hidden) / Number(heads),
     vocabularySize: c['vocab_size'],
+    longropeFrom,
   });
+}
+
+/** Rows beyond this length have other rotary frequencies, by config.json; null where all have the same. */
+function longropeOf(config: Readonly<Record<string, unknown>>): unknown {
+  const {
+    rope_parameters: parameters,
+    rope_scaling: scaling,
+    original_max_position_embeddings: outside,
+  } = config;
+  const { data } = z.looseObject({}).safeParse(parameters ?? scaling);
+  if (data === undefined || !['longrope', 'su'].includes(String(data['rope_type'] ?? data['type'])))
+    return null;
+  return data['original_max_position_embeddings'] ?? outside ?? null;
 }
 
 /** null when absent or unusable: these files only inform. */

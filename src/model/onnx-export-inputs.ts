@@ -1,7 +1,7 @@
 /** The inputs of an export: recognised by name and type, and made inside the graph from `input_ids`. */
 import { TensorProto_DataType as DataType, type GraphProto, type ValueInfoProto } from 'onnx-buf';
 import { fatalError } from '../errors.js';
-import { type GraphBuilder, int, type Value } from '../onnx/graph.js';
+import { contrib, type GraphBuilder, int, type Value } from '../onnx/graph.js';
 import type { ExportConfig } from './onnx-export-file.js';
 import { type DeclaredType, declaredType, fedInputs, usesOf } from './onnx-export-graph.js';
 
@@ -194,20 +194,27 @@ function cacheShape(
   return g.node('Concat', sizes, { attributes: { axis: int(0) } });
 }
 
+/** Where fused attention takes its cache: keys and values, or both in one. */
+const cacheInputs: Readonly<Record<string, readonly number[]>> = {
+  GroupQueryAttention: [3, 4],
+  MultiHeadAttention: [6, 7],
+  Attention: [4],
+};
+
 /**
- * Takes the caches off GroupQueryAttention in place: with neither past nor present it attends to the row alone
- * and copies nothing. Gives the inputs that nothing reads any more, so that none is made for them.
+ * Takes the caches off fused attention in place: with neither past nor present it attends to the row alone and copies
+ * nothing. Gives the inputs that nothing reads any more, so that none is made for them.
  */
 export function dropFusedCaches(graph: GraphProto, inputs: readonly ExportInput[]): Set<Value> {
   const past = new Set(inputs.filter(({ role }) => role === 'past').map(({ name }) => name));
   const used = new Set(graph.node.flatMap(usesOf));
   for (const node of graph.node) {
-    if (node.opType !== 'GroupQueryAttention') continue;
-    node.input = node.input.map((name, i) => ((i === 3 || i === 4) && past.has(name) ? '' : name));
-    // How the cache is stored, and without one refused; the window itself is local_window_size.
-    if (!node.input[3] && !node.input[4])
-      node.attribute = node.attribute.filter(({ name }) => name !== 'sliding_window_cache');
+    const at = node.domain === contrib ? (cacheInputs[node.opType] ?? []) : [];
+    if (!at.some((i) => past.has(node.input[i] ?? ''))) continue;
+    node.input = node.input.map((name, i) => (at.includes(i) && past.has(name) ? '' : name));
     if (!node.output.slice(1).some((name) => used.has(name))) node.output = node.output.slice(0, 1);
+    // How the cache is stored, and refused without one; the window itself is local_window_size.
+    node.attribute = node.attribute.filter(({ name }) => name !== 'sliding_window_cache');
   }
   const read = new Set(graph.node.flatMap(usesOf));
   return new Set([...past].filter((name) => !read.has(name)));

@@ -6,18 +6,18 @@ import { create } from '@bufbuild/protobuf';
 import {
   AttributeProto_AttributeType as AttributeType,
   TensorProto_DataLocation as DataLocation,
+  TensorProto_DataType as DataType,
   type GraphProto,
   GraphProtoSchema,
   type NodeProto,
+  NodeProtoSchema,
   type TensorProto,
   TensorProtoSchema,
-  TensorProto_DataType as DataType,
-  NodeProtoSchema,
   ValueInfoProtoSchema,
 } from 'onnx-buf';
 import type { Value } from '../onnx/graph.js';
-import { shapeOf, usesOf } from './onnx-export-graph.js';
 import { pruned } from './onnx-export-build.js';
+import { shapeOf, usesOf } from './onnx-export-graph.js';
 
 /** Tensors above this are weights, and not read to compute a length. */
 const maxConstantBytes = 2 ** 20;
@@ -44,7 +44,11 @@ export function lengthGraph(scoring: GraphProto): LengthGraph | null {
   for (const node of scoring.node) {
     const [first = '', second = ''] = node.input;
     const width = weights.get(first);
-    if (node.opType === 'Shape' && node.attribute.length === 0 && (likeIds.has(first) || embedded.has(first))) {
+    if (
+      node.opType === 'Shape' &&
+      node.attribute.length === 0 &&
+      (likeIds.has(first) || embedded.has(first))
+    ) {
       const sizes = embedded.get(first) ?? [];
       nodes.push(...shapeNodes(node, sizes, initializer));
       shapes.add(node.output[0] ?? '');
@@ -53,16 +57,45 @@ export function lengthGraph(scoring: GraphProto): LengthGraph | null {
     if (likeTheirInput.includes(node.opType) && likeIds.has(first)) likeIds.add(node.output[0] ?? '');
     if (likeTheirInput.includes(node.opType) && embedded.has(first))
       embedded.set(node.output[0] ?? '', embedded.get(first) ?? []);
-    if (node.opType === 'Gather' && width?.dims.length === 2 && likeIds.has(second) && node.attribute.every(({ i }) => i === 0n))
+    if (
+      node.opType === 'Gather' &&
+      width?.dims.length === 2 &&
+      likeIds.has(second) &&
+      node.attribute.every(({ i }) => i === 0n)
+    )
       embedded.set(node.output[0] ?? '', shapeOf(width).slice(1));
     const uses = usesOf(node);
-    const into = uses.some((name) => contents.has(name)) ? contents : uses.some((name) => shapes.has(name)) ? shapes : null;
+    const into = uses.some((name) => contents.has(name))
+      ? contents
+      : uses.some((name) => shapes.has(name))
+        ? shapes
+        : null;
     if (into !== contents) nodes.push(node);
     for (const name of node.output) if (name !== '') into?.add(name);
   }
   if (shapes.size === 0) return null;
   const values = [...shapes];
   return { graph: withOutputs({ ...scoring, node: nodes, initializer }, values), values };
+}
+
+/**
+ * The graph without what grows faster than a row (masks of every token with every token), nor what is made of it: such
+ * values would fill the memory at lengths that rows never have.
+ * @param sizes of the values at some length, and `doubled` at twice that
+ */
+export function withoutSquares(
+  { graph, values }: LengthGraph,
+  sizes: readonly number[],
+  doubled: readonly number[],
+): { graph: GraphProto; values: { name: Value; size: number }[] } {
+  const dropped = new Set(values.filter((_, i) => (doubled[i] ?? 0) > 2 * (sizes[i] ?? 0)));
+  const node = graph.node.filter((each) => {
+    const drop = [...usesOf(each), ...each.output].some((name) => dropped.has(name));
+    if (drop) for (const name of each.output) dropped.add(name);
+    return !drop;
+  });
+  const kept = values.flatMap((name, i) => (dropped.has(name) ? [] : [{ name, size: doubled[i] ?? 0 }]));
+  return { graph: { ...graph, node }, values: kept };
 }
 
 /** The graph again, for some of its values. */
@@ -78,11 +111,21 @@ const isHeavy = (tensor: TensorProto): boolean =>
   tensor.dataLocation === DataLocation.EXTERNAL || tensor.rawData.length > maxConstantBytes;
 
 /** Shape of `input_ids`, with `sizes` behind it. */
-function shapeNodes({ output: [name = ''] }: NodeProto, sizes: readonly number[], initializer: TensorProto[]): NodeProto[] {
-  if (sizes.length === 0) return [create(NodeProtoSchema, { opType: 'Shape', input: ['input_ids'], output: [name] })];
+function shapeNodes(
+  { output: [name = ''] }: NodeProto,
+  sizes: readonly number[],
+  initializer: TensorProto[],
+): NodeProto[] {
+  if (sizes.length === 0)
+    return [create(NodeProtoSchema, { opType: 'Shape', input: ['input_ids'], output: [name] })];
   const [ids, rest] = [`${name}/of_ids`, `${name}/behind`];
   initializer.push(
-    create(TensorProtoSchema, { name: rest, dataType: DataType.INT64, dims: [BigInt(sizes.length)], int64Data: sizes.map(BigInt) }),
+    create(TensorProtoSchema, {
+      name: rest,
+      dataType: DataType.INT64,
+      dims: [BigInt(sizes.length)],
+      int64Data: sizes.map(BigInt),
+    }),
   );
   return [
     create(NodeProtoSchema, { opType: 'Shape', input: ['input_ids'], output: [ids] }),

@@ -34,8 +34,7 @@ const floatTypes: Readonly<Record<number, TensorType>> = {
  * @throws fatal `onnx-no-logits`, `onnx-constant-logits`, `onnx-logits-shape`.
  */
 export function cutLogits(graph: GraphProto, file: string, configuredSize: number | null = null): LogitsCut {
-  const output =
-    graph.output.find(({ name }) => name === 'logits') ?? unnamedLogits(graph, configuredSize);
+  const output = graph.output.find(({ name }) => name === 'logits') ?? unnamedLogits(graph, configuredSize);
   if (output === null) {
     throw fatalError(
       'onnx-no-logits',

@@ -46,7 +46,9 @@ function inlineCacheBranch(graph: GraphProto): void {
     graph.initializer.push(...branch.initializer);
     graph.node.push(...branch.node);
     for (const [i, { name }] of branch.output.entries()) {
-      graph.node.push(create(NodeProtoSchema, { opType: 'Identity', input: [name], output: [node.output[i] ?? ''] }));
+      graph.node.push(
+        create(NodeProtoSchema, { opType: 'Identity', input: [name], output: [node.output[i] ?? ''] }),
+      );
     }
   }
 }

@@ -6,23 +6,37 @@ import { createHash, randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import * as ort from 'onnxruntime-node';
 import type { GraphProto } from 'onnx-buf';
+import * as ort from 'onnxruntime-node';
 import { fatalError, firstLine } from '../errors.js';
 import { encodeModel } from '../onnx/proto.js';
 import { philox4x32, philoxKey } from '../random/philox.js';
-import type { OpenedExport } from './onnx-export.js';
-import { rawLogits } from './onnx-export-build.js';
-import { findSwitches, type LengthSwitch, lengthGraph, rungs, withOutputs } from './onnx-export-lengths.js';
+import { type OpenedExport, rawLogits } from './onnx-export-build.js';
+import {
+  findSwitches,
+  type LengthSwitch,
+  lengthGraph,
+  rungs,
+  withOutputs,
+  withoutSquares,
+} from './onnx-export-lengths.js';
 import { type GraphRunner, openRunner } from './onnx-export-runner.js';
-import { boundOf, countDynamicNodes, type ExportVerdict, judge, verdictSchema } from './onnx-export-verdict.js';
+import {
+  boundOf,
+  countDynamicNodes,
+  type ExportVerdict,
+  frozenLongrope,
+  judge,
+  verdictSchema,
+} from './onnx-export-verdict.js';
 import type { Device } from './prepared-model.js';
 
 /** Raised when the same export could be judged otherwise. */
 const PROBE_VERSION = 1;
 /** Loading included. Rows are so few and short that a model of billions of parameters takes seconds. */
 const TIMEOUT_MS = 300_000;
-/** FLOPs and bytes of logits that the two rows at a switch of length may take: seconds on a few cores. */
+/** What the two rows at a switch of length may take: seconds on a few cores, and no more memory than a small batch. */
+const MAX_SWITCH_LENGTH = 1024; // attention grows with its square
 const MAX_SWITCH_FLOPS = 2e12;
 const MAX_SWITCH_BYTES = 2 ** 28;
 /** Where nothing says how long rows may be. */
@@ -46,7 +60,11 @@ export async function probeExport(opened: OpenedExport, settings: ProbeSettings)
   const { device, cacheFolder } = settings;
   const bytes = encodeModel(opened.modelOf(graphs.probe));
   const key = createHash('sha256')
-    .update([PROBE_VERSION, runtimeVersion(), device, info.hash, info.maxPositions].join('\t'))
+    .update(
+      [PROBE_VERSION, runtimeVersion(), device, info.hash, info.maxPositions, file.config.longropeFrom].join(
+        '\t',
+      ),
+    )
     .update(bytes)
     .digest('hex');
   const memo = cacheFolder === null ? null : join(cacheFolder, 'probes', `${key}.json`);
@@ -81,16 +99,26 @@ async function measure(
       await load(bytes, device);
       const found = await rowGaps(runner, row, info.vocabularySize);
       const affordable = (length: number): boolean =>
+        length <= MAX_SWITCH_LENGTH &&
         3 * length * info.flopsPerToken.matmul <= MAX_SWITCH_FLOPS &&
         12 * length * info.vocabularySize <= MAX_SWITCH_BYTES;
       return {
         ...found,
         bound: boundOf(graphs.probe),
         dynamicNodes: countDynamicNodes(graphs.probe),
-        lengthSwitch: await firstSwitch(runner, row, switches, affordable, boundOf(graphs.probe)),
+        lengthSwitch:
+          (await firstSwitch(runner, row, switches, affordable, boundOf(graphs.probe))) ??
+          frozenSwitch(opened),
       };
     } catch (error) {
-      throw await explain(error, opened, runner, () => load(encodeModel(opened.modelOf(graphs.logits)), device), row, device);
+      throw await explain(
+        error,
+        opened,
+        runner,
+        () => load(encodeModel(opened.modelOf(graphs.logits)), device),
+        row,
+        device,
+      );
     }
   } finally {
     runner.close();
@@ -121,7 +149,11 @@ async function rowGaps(
   const [short = [], long = []] = rows;
   const [first, logits] = await runner.run([short], ['loss', rawLogits]);
   const own = logitLosses(logits?.data ?? [], short, vocabularySize);
-  const alone = [first?.data ?? [], await lossesAlone(runner, long), await lossesAlone(runner, rows[2] ?? [])];
+  const alone = [
+    first?.data ?? [],
+    await lossesAlone(runner, long),
+    await lossesAlone(runner, rows[2] ?? []),
+  ];
   const beside = await lossesBeside(runner, rows);
   const otherEnd = await lossesAlone(runner, [...long.slice(0, kept), ...row(lengths.long - kept, 3)]);
   return {
@@ -196,10 +228,12 @@ async function switchesOf(
   const row = (length: number): number[] => Array<number>(length).fill(0);
   try {
     await load(found.graph);
-    const sizes = await runner.run([row(3), row(3)], found.values);
-    const values = found.values.filter((_, i) => sizes[i]?.data.length === 1);
+    const sizesAt = async (length: number): Promise<number[]> =>
+      (await runner.run([row(length), row(length)], found.values)).map(({ data }) => data.length);
+    const cheap = withoutSquares(found, await sizesAt(24), await sizesAt(48));
+    const values = cheap.values.filter(({ size }) => size === 1).map(({ name }) => name);
     if (values.length === 0) return [];
-    await load(withOutputs(found.graph, values));
+    await load(withOutputs(cheap.graph, values));
     return await findSwitches(values, rungs(longest), async (length) => {
       const outputs = await runner.run([row(length)], values);
       return outputs.map(({ data }) => data[0] ?? Number.NaN);
@@ -228,6 +262,16 @@ async function firstSwitch(
     if (gap === null || gap > bound) return { length, value, gap };
   }
   return null;
+}
+
+/**
+ * An exporter that follows one short row writes one table of frequencies where the model has two: no probe of the graph can
+ * tell, but the configuration does.
+ */
+function frozenSwitch({ file: { config }, info }: OpenedExport): ExportVerdict['lengthSwitch'] {
+  const length = config.longropeFrom;
+  if (length === null || (info.maxPositions !== null && info.maxPositions <= length)) return null;
+  return { length, value: frozenLongrope, gap: null };
 }
 
 /** Why the runtime could not run the graph: in the terms of the export where that can be told. */

@@ -27,6 +27,7 @@ export const verdictSchema = z.object({
 });
 
 export type ExportVerdict = Readonly<z.infer<typeof verdictSchema>>;
+type LengthSwitchFound = NonNullable<ExportVerdict['lengthSwitch']>;
 
 /**
  * Bounds, in nats. One token's loss differs between batches because the runtime adds up in another order for another number of
@@ -59,7 +60,7 @@ export const countDynamicNodes = ({ node }: GraphProto): number =>
 
 /**
  * Refuses an export whose losses are not those of a row by itself.
- * @throws fatal `onnx-batch-dependent`, `onnx-later-tokens`, `onnx-probabilities`, `onnx-not-finite`, `onnx-head`
+ * @throws fatal `onnx-batch-dependent`, `onnx-probabilities`, `onnx-not-finite`, `onnx-head`
  */
 export function judge(verdict: ExportVerdict, file: string): void {
   const { bound, batchGap, endGap, headGap, dynamicNodes, probabilities } = verdict;
@@ -75,20 +76,14 @@ export function judge(verdict: ExportVerdict, file: string): void {
       `${file}: its logits lie between 0 and 1 and add up to 1: probabilities; expected logits or their log-softmax: export it without the softmax`,
     );
   }
-  if (dynamicNodes > 0 || batchGap > bound) {
+  if (dynamicNodes > 0 || batchGap > bound || endGap > bound) {
     const cause =
       dynamicNodes > 0
         ? `${dynamicNodes} of its nodes round activations by the range of the whole batch (dynamic quantisation)`
         : `rounding is at most ${bound}`;
     throw fatalError(
       'onnx-batch-dependent',
-      `${file}: a token's loss changes by ${inNats(batchGap)} with the other rows of its batch; ${cause}; expected losses that depend on the row alone: use an export in fp32 or fp16, or with the weights alone quantised (MatMulNBits), or the checkpoint`,
-    );
-  }
-  if (endGap > bound) {
-    throw fatalError(
-      'onnx-later-tokens',
-      `${file}: a token's loss changes by ${inNats(endGap)} with the tokens after it; rounding is at most ${bound}; expected a causal language model, which predicts each token from those before it: export one, or use the checkpoint`,
+      `${file}: a token's loss changes by ${inNats(batchGap)} with the other rows of its batch, and by ${inNats(endGap)} with the tokens after it; ${cause}; expected a causal model whose losses depend on the row alone: use an export in fp32 or fp16, or with the weights alone quantised (MatMulNBits), or the checkpoint`,
     );
   }
   if (headGap > bound) {
@@ -99,14 +94,23 @@ export function judge(verdict: ExportVerdict, file: string): void {
   }
 }
 
-/** @throws fatal `onnx-length-switch` where rows of some length would not be scored by themselves. */
+/** The `value` of a switch that config.json tells of and the graph does not have. */
+export const frozenLongrope = 'longrope';
+
+/** What is wrong with rows beyond the switch, in words. */
+export function switchText({ length, value, gap }: LengthSwitchFound): string {
+  if (value === frozenLongrope)
+    return `beyond ${length} tokens the model has other rotary frequencies (longrope in config.json), which this export lacks`;
+  const by = gap === null ? 'changes' : `changes by ${inNats(gap)}`;
+  return `beyond ${length} tokens it computes otherwise (${value}), and the loss of a shorter row in the same batch ${by}`;
+}
+
+/** @throws fatal `onnx-length-switch` where rows of some length would not be scored as they are alone */
 export function refuseUnboundedRows({ lengthSwitch }: ExportVerdict, file: string): void {
   if (lengthSwitch === null) return;
-  const { length, value, gap } = lengthSwitch;
-  const by = gap === null ? 'changes' : `changes by ${inNats(gap)}`;
   throw fatalError(
     'onnx-length-switch',
-    `${file}: a row's losses depend on the longest row of its batch: beyond ${length} tokens it computes otherwise (${value}), and a shorter row's loss ${by}; expected losses that depend on the row alone: keep rows to ${length} tokens (--sequence-length ${length}), or use the checkpoint`,
+    `${file}: ${switchText(lengthSwitch)}; expected losses that depend on the row alone: keep rows to ${lengthSwitch.length} tokens (--sequence-length ${lengthSwitch.length}), or use the checkpoint`,
   );
 }
 

@@ -3,13 +3,12 @@
  * from `input_ids`, the cache goes, the graph is cut before its logits and the loss head is put in their place. What they
  * compute is probed before it is believed.
  */
-import type { GraphProto, ModelProto } from 'onnx-buf';
 import { usageError } from '../errors.js';
 import { encodeModel } from '../onnx/proto.js';
 import { cacheGraph } from './graph-cache.js';
 import { hashModel } from './hash.js';
-import { buildExportGraphs, type ExportGraphs } from './onnx-export-build.js';
-import { type ExportFile, openExport } from './onnx-export-file.js';
+import { buildExportGraphs, type OpenedExport } from './onnx-export-build.js';
+import { openExport } from './onnx-export-file.js';
 import { exportInfo } from './onnx-export-info.js';
 import { probeExport } from './onnx-export-probe.js';
 import { type ExportVerdict, refuseUnboundedRows } from './onnx-export-verdict.js';
@@ -71,15 +70,6 @@ export async function prepareOnnxExport(folder: string, settings: GraphSettings)
   if (!settings.heedsMaxPositions) refuseUnboundedRows(verdict, file.path);
   const graphPath = await cacheGraph(encodeModel(opened.modelOf(graphs.scoring)), info.hash, cacheFolder);
   return { graphPath, weightsFolder: file.weightsFolder, info: bounded(info, verdict) };
-}
-
-/** An export taken apart, with the graphs made of it. */
-export interface OpenedExport {
-  readonly file: ExportFile;
-  readonly graphs: ExportGraphs;
-  readonly info: ModelInfo;
-  /** A graph of its nodes as a model: with its operator sets and functions. */
-  modelOf(graph: GraphProto): ModelProto;
 }
 
 async function openGraphs(

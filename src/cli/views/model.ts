@@ -1,7 +1,9 @@
+import { basename } from 'node:path';
 import { FLOPS_CONTEXT, type ModelInspection } from '../../inspect/model-folder.js';
 import type { OnnxInspection, OnnxValue } from '../../inspect/onnx.js';
 import type { SafetensorsInspection } from '../../inspect/safetensors.js';
 import type { TokenizerInspection } from '../../inspect/tokenizer.js';
+import { inNats, switchText } from '../../model/onnx-export-verdict.js';
 import { bytes, count, table } from '../format.js';
 import { cell, facts, firstRows, pathCell, screen } from './screen.js';
 
@@ -136,6 +138,7 @@ export function modelText(found: ModelInspection): string {
       ['tokenizer', found.hasTokenizer ? 'tokenizer.json in the folder' : 'none in the folder'],
       ['fields that change nothing', found.ignoredFields?.map((name) => cell(name, 60)).join(', ') || null],
       ...(found.notes ?? []).map((note): [string, string] => ['note', cell(note, 400)]),
+      ...probeFacts(found),
       ['hash', found.hash],
     ]),
     ...(graph === null ? [] : [onnxFacts(graph), onnxTables(graph)]),
@@ -147,6 +150,27 @@ function positionsText({ maxPositions, longestRow }: ModelInspection): string {
   return longestRow == null
     ? String(maxPositions)
     : `${maxPositions}: longrope takes other frequencies for longer rows, which is not computed`;
+}
+
+/** Which file was taken of several, and what its losses depend on. */
+function probeFacts({ probed }: ModelInspection): [string, string | null][] {
+  if (probed === null) return [];
+  const { path, others, verdict } = probed;
+  const { batchGap, endGap, bound, lengthSwitch } = verdict;
+  return [
+    [
+      'file',
+      `${cell(basename(path))}${others.length === 0 ? '' : `; not taken: ${cell(others.map((each) => basename(each)).join(', '), 110)}`}`,
+    ],
+    [
+      'probe',
+      `a loss changes by ${inNats(batchGap ?? 0)} with other rows, ${inNats(endGap ?? 0)} with later tokens; ${inNats(bound)} would be too much`,
+    ],
+    [
+      'rows',
+      lengthSwitch === null ? null : `${lengthSwitch.length} tokens at most: ${switchText(lengthSwitch)}`,
+    ],
+  ];
 }
 
 function flopsText({
