@@ -78,11 +78,15 @@ export function cutLogits(graph: GraphProto, file: string, configuredSize: numbe
   return { logits: output.name, states, vocabularySize: size, source: { width, type: stateType, logits } };
 }
 
+/** Outputs by these names are of another kind, whatever their size. */
+const otherOutputs = /hidden|state|embed|attention|present|past|key|value/i;
+
 /** Exports without names: the one output of a last dimension that is the configured vocabulary. */
 function unnamedLogits(graph: GraphProto, configuredSize: number | null): ValueInfoProto | null {
   const [only, second] = graph.output.filter((output) => {
     const { elementType, shape } = declaredType(output);
-    return floatTypes[elementType] !== undefined && shape?.length === 3 && shape[2] === configuredSize;
+    const isFloat = floatTypes[elementType] !== undefined && !otherOutputs.test(output.name);
+    return isFloat && shape?.length === 3 && shape[2] === configuredSize;
   });
   return second === undefined ? (only ?? null) : null;
 }
