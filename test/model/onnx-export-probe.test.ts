@@ -148,6 +148,14 @@ describe('unusual graphs give the losses of the checkpoint', () => {
         for (const node of graph.node) node.name = 'Gather';
       },
     ],
+    ['with a mask of booleans', 'llama-optimum', (graph) => feedAs(graph, 'attention_mask', DataType.BOOL)],
+    [
+      'with a mask of half precision',
+      'llama-optimum-past',
+      (graph) => feedAs(graph, 'attention_mask', DataType.FLOAT16),
+    ],
+    ['with ids of 32 bits', 'llama-optimum', (graph) => feedAs(graph, 'input_ids', DataType.INT32)],
+    ['with cache_position for positions', 'llama-optimum', feedPositionRow],
     [
       'that end in a log-softmax',
       'llama-optimum',
@@ -166,6 +174,25 @@ describe('unusual graphs give the losses of the checkpoint', () => {
     expect(await farthest(bench.changed(from, change), llama)).toBeLessThan(2e-5);
   });
 });
+
+/** An input of another type, made into what the graph reads. */
+function feedAs(graph: GraphProto, name: string, elemType: DataType): void {
+  for (const node of graph.node)
+    node.input = node.input.map((each) => (each === name ? `cast ${name}` : each));
+  addNode(graph, 'Cast', [name], [`cast ${name}`], { to: DataType.INT64 });
+  const type = graph.input.find((input) => input.name === name)!.type!.value;
+  if (type.case === 'tensorType') type.value.elemType = elemType;
+}
+
+/** Positions under another name and of one row. */
+function feedPositionRow(graph: GraphProto): void {
+  for (const node of graph.node)
+    node.input = node.input.map((each) => (each === 'position_ids' ? 'all positions' : each));
+  addNode(graph, 'Unsqueeze', ['cache_position', addConstant(graph, 'first', [0])], ['all positions']);
+  const input = graph.input.find(({ name }) => name === 'position_ids')!;
+  input.name = 'cache_position';
+  if (input.type!.value.case === 'tensorType') input.type!.value.value.shape!.dim.splice(0, 1);
+}
 
 /** Adds to the logits what `node` makes of them, times 1/10. */
 function addReduced(graph: GraphProto, opType: string, axes: readonly number[]): void {
