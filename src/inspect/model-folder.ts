@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { parseJson } from '../json/parse-json.js';
 import type { ModelShape } from '../model/decoder.js';
 import { type ModelForm, modelForm } from '../model/folder-kind.js';
-import { openExport } from '../model/onnx-export-file.js';
+import { type ExportReport, examineOnnxExport } from '../model/onnx-export.js';
 import { describeModel } from '../model/prepare.js';
 import type { ModelInfo } from '../model/prepared-model.js';
 import { forwardFlops } from '../run/plan.js';
@@ -24,6 +24,8 @@ export interface ModelInspection extends ModelInfo {
   readonly shape: ModelShape;
   /** The export's own graph, before anything is cut from it; null for a checkpoint. */
   readonly graph: OnnxInspection | null;
+  /** Which file of an export was taken, and what the probe found; null for a checkpoint. */
+  readonly probed: Omit<ExportReport, 'info'> | null;
   /** Forward pass, a token of a row of `FLOPS_CONTEXT` tokens. */
   readonly flopsAtContext: number;
   /** Bytes of the weights once they are fp32, as the CPU computes them: 4 a parameter. Batches come on top. */
@@ -33,19 +35,21 @@ export interface ModelInspection extends ModelInfo {
 
 /**
  * What a model folder is, as far as configuration and headers say; the weights are read once for the hash, which
- * `cacheFolder` remembers.
+ * `cacheFolder` remembers. An export is probed on the CPU, so that what cannot be scored is refused here.
  * @throws TokensieveError (fatal) whatever opening a checkpoint or an export throws
  */
 export async function inspectModel(folder: string, cacheFolder: string | null): Promise<ModelInspection> {
   const form = await modelForm(folder);
-  const info = await describeModel(folder, cacheFolder);
+  const report = form === 'onnx-export' ? await examineOnnxExport(folder, cacheFolder) : null;
+  const { info, ...probed } = report ?? { info: await describeModel(folder, cacheFolder) };
   return {
     kind: 'model',
     path: folder,
     ...info,
     form,
     shape: info.shape ?? shapeFromConfig(await readConfig(folder)),
-    graph: form === 'onnx-export' ? await inspectOnnx((await openExport(folder)).path) : null,
+    graph: report === null ? null : await inspectOnnx(report.path),
+    probed: 'verdict' in probed ? probed : null,
     flopsAtContext: forwardFlops(info, FLOPS_CONTEXT),
     cpuWeightBytes: 4 * info.parameters,
     hasTokenizer: existsSync(join(folder, 'tokenizer.json')),

@@ -1,7 +1,7 @@
 /** An ONNX export's folder: which file is the model, what is in it, and where its weights lie. Nothing is trusted. */
 import { existsSync } from 'node:fs';
 import { readdir, readFile, realpath, stat } from 'node:fs/promises';
-import { dirname, isAbsolute, join, relative, sep } from 'node:path';
+import { basename, dirname, isAbsolute, join, relative, sep } from 'node:path';
 import { TensorProto_DataLocation as DataLocation, type ModelProto, type TensorProto } from 'onnx-buf';
 import { z } from 'zod';
 import { fatalError, firstLine } from '../errors.js';
@@ -10,6 +10,7 @@ import { decodeModel } from '../onnx/decode.js';
 import { readText } from '../storage/read-text.js';
 import type { CheckpointFile } from './checkpoint.js';
 import { commonFolder } from './graph-cache.js';
+import { normalise } from './onnx-export-normal.js';
 
 const size = z
   .number()
@@ -17,18 +18,24 @@ const size = z
   .min(1)
   .max(2 ** 31 - 1);
 
-/** What genai_config.json and config.json say of a model: for information and for finding its file. */
+/** What genai_config.json and config.json say of a model: for information, for finding its file and for sizes it only names. */
 const configSchema = z.looseObject({
   filename: z.string().max(1024).optional().catch(undefined),
   maxPositions: size.nullable().catch(null),
   layers: size.nullable().catch(null),
   queryWidth: size.nullable().catch(null),
+  kvHeads: size.nullable().catch(null),
+  headSize: size.nullable().catch(null),
+  vocabularySize: size.nullable().catch(null),
+  longropeFrom: size.nullable().catch(null),
 });
 
 export type ExportConfig = Readonly<z.infer<typeof configSchema>>;
 
 export interface ExportFile {
   readonly path: string;
+  /** Other ONNX files of the folder, which were not taken. */
+  readonly others: readonly string[];
   readonly config: ExportConfig;
   readonly model: ModelProto;
   /** The ONNX file and the data files it names, in order of name. */
@@ -38,7 +45,13 @@ export interface ExportFile {
 }
 
 /** Names that exporters give a whole decoder; one with its cache in a branch comes last. */
-const usualNames: readonly string[] = ['model.onnx', 'decoder_model.onnx', 'decoder_model_merged.onnx'];
+const wholeNames: readonly string[] = ['model', 'decoder_model', 'decoder_model_merged'];
+/**
+ * What transformers.js appends for each precision, the exact ones first. Its 8-bit files (quantized, int8, uint8) round
+ * activations by what a batch holds, and are taken only where they are alone: to be refused by their own reason.
+ */
+const precisions: readonly string[] = ['', '_fp16', '_q4', '_q4f16', '_bnb4'];
+const usualNames = precisions.flatMap((suffix) => wholeNames.map((name) => `${name}${suffix}.onnx`));
 const maxConfigBytes = 16 * 2 ** 20;
 /** Protobuf's own limit; larger models keep their weights in data files. */
 const maxGraphBytes = 2 ** 31 - 1;
@@ -69,25 +82,31 @@ async function onnxFiles(folder: string): Promise<string[]> {
  */
 export async function openExport(folder: string): Promise<ExportFile> {
   const config = await readConfig(folder);
-  const name = await findFile(folder, config);
+  const { name, others } = await findFile(folder, config);
   const path = join(folder, name);
   const model = await readModel(path);
+  if (model.graph !== undefined) normalise(model.graph, path);
   const { files, weightsFolder } = await placeWeights(model, path);
-  return { path, config, model, weightsFolder, files: [{ name, path: await realpath(path) }, ...files] };
+  const own = { name, path: await realpath(path) };
+  return { path, others, config, model, weightsFolder, files: [own, ...files] };
 }
 
-async function findFile(folder: string, { filename }: ExportConfig): Promise<string> {
+async function findFile(
+  folder: string,
+  { filename }: ExportConfig,
+): Promise<{ name: string; others: readonly string[] }> {
   const found = await onnxFiles(folder);
+  const choose = (name: string) => ({ name, others: found.filter((each) => each !== name) });
   if (filename !== undefined) {
-    if (found.includes(filename)) return filename;
+    if (found.includes(filename)) return choose(filename);
     throw fatalError(
       'onnx-no-file',
       `${join(folder, 'genai_config.json')}: names the decoder ${JSON.stringify(filename)}, which is not in the folder; fetch the whole export`,
     );
   }
-  const [first, second] = found;
-  const usual = found.find((each) => usualNames.includes(each.replace(/^onnx[/\\]/, '')));
-  if (usual !== undefined || (first !== undefined && second === undefined)) return usual ?? first ?? '';
+  const usual = usualNames.flatMap((name) => found.filter((path) => basename(path) === name));
+  const [only] = found.length === 1 ? found : usual;
+  if (only !== undefined) return choose(only);
   throw fatalError(
     'onnx-no-file',
     `${folder}: holds ${found.length === 0 ? 'no ONNX file' : found.join(', ')}; expected model.onnx: leave one model in the folder`,
@@ -95,6 +114,9 @@ async function findFile(folder: string, { filename }: ExportConfig): Promise<str
 }
 
 async function readConfig(folder: string): Promise<ExportConfig> {
+  const plain = z.looseObject({}).safeParse(await readJson(join(folder, 'config.json')));
+  const c = plain.success ? plain.data : {};
+  const longropeFrom = longropeOf(c);
   const genai = await readJson(join(folder, 'genai_config.json'));
   const inside = z.looseObject({ model: z.looseObject({ decoder: z.looseObject({}) }) }).safeParse(genai);
   if (inside.success) {
@@ -105,16 +127,36 @@ async function readConfig(folder: string): Promise<ExportConfig> {
       maxPositions: model['context_length'],
       layers: decoder['num_hidden_layers'],
       queryWidth: Number(decoder['num_attention_heads']) * Number(decoder['head_size']),
+      kvHeads: decoder['num_key_value_heads'] ?? decoder['num_attention_heads'],
+      headSize: decoder['head_size'],
+      vocabularySize: model['vocab_size'],
+      longropeFrom,
     });
   }
-  const plain = z.looseObject({}).safeParse(await readJson(join(folder, 'config.json')));
-  const c = plain.success ? plain.data : {};
   const hidden = c['hidden_size'] ?? c['n_embd'];
+  const heads = c['num_attention_heads'] ?? c['n_head'];
   return configSchema.parse({
     maxPositions: c['max_position_embeddings'] ?? c['n_positions'],
     layers: c['num_hidden_layers'] ?? c['n_layer'],
-    queryWidth: typeof c['head_dim'] === 'number' ? c['head_dim'] * Number(c['num_attention_heads']) : hidden,
+    queryWidth: typeof c['head_dim'] === 'number' ? c['head_dim'] * Number(heads) : hidden,
+    kvHeads: c['num_key_value_heads'] ?? heads,
+    headSize: c['head_dim'] ?? Number(hidden) / Number(heads),
+    vocabularySize: c['vocab_size'],
+    longropeFrom,
   });
+}
+
+/** Rows beyond this length have other rotary frequencies, by config.json; null where all have the same. */
+function longropeOf(config: Readonly<Record<string, unknown>>): unknown {
+  const {
+    rope_parameters: parameters,
+    rope_scaling: scaling,
+    original_max_position_embeddings: outside,
+  } = config;
+  const { data } = z.looseObject({}).safeParse(parameters ?? scaling);
+  if (data === undefined || !['longrope', 'su'].includes(String(data['rope_type'] ?? data['type'])))
+    return null;
+  return data['original_max_position_embeddings'] ?? outside ?? null;
 }
 
 /** null when absent or unusable: these files only inform. */

@@ -15,12 +15,14 @@ export const subgraphsOf = (node: NodeProto): GraphProto[] =>
   );
 
 /** Every value that a node reads, those that its subgraphs take from around them included. */
-export function usesOf(node: NodeProto): Value[] {
-  const inner = subgraphsOf(node).flatMap((graph) => [
-    ...graph.node.flatMap(usesOf),
-    ...graph.output.map(({ name }) => name),
-  ]);
-  return [...node.input, ...inner].filter((name) => name !== '');
+export const usesOf = (node: NodeProto): Value[] =>
+  [...node.input, ...subgraphsOf(node).flatMap(freeIn)].filter((name) => name !== '');
+
+/** What a subgraph reads and does not make itself: a name made inside may also stand for something outside. */
+function freeIn({ input, initializer, node, output }: GraphProto): Value[] {
+  const own = new Set([...input, ...initializer].map(({ name }) => name));
+  for (const each of node) for (const name of each.output) own.add(name);
+  return [...node.flatMap(usesOf), ...output.map(({ name }) => name)].filter((name) => !own.has(name));
 }
 
 /** Every name in a graph and in the graphs inside it. */

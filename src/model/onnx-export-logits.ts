@@ -5,6 +5,7 @@ import {
   type GraphProto,
   type NodeProto,
   type TensorProto,
+  type ValueInfoProto,
 } from 'onnx-buf';
 import { fatalError } from '../errors.js';
 import { type Attribute, float, type GraphBuilder, int, type TensorType, type Value } from '../onnx/graph.js';
@@ -13,6 +14,8 @@ import { declaredType, fedValues, intOf, shapeOf } from './onnx-export-graph.js'
 
 /** The graph is cut at `states`; from there the loss head goes on. */
 export interface LogitsCut {
+  /** The output itself: [B, T, V], of any float type. */
+  readonly logits: Value;
   /** [B, T, width]: hidden states before the last projection or, where that was not found, the logits. */
   readonly states: Value;
   readonly vocabularySize: number;
@@ -25,14 +28,14 @@ const floatTypes: Readonly<Record<number, TensorType>> = {
 };
 
 /**
- * Finds the output named `logits` and walks back over row-wise nodes (casts, scales, soft caps, a bias) to the
+ * Finds the output named `logits`, or the only one of `configuredSize` columns, and walks back over row-wise nodes (casts, scales, soft caps, a bias) to the
  * projection onto the vocabulary, so that the loss head can repeat them chunk by chunk and the logits of a
  * whole batch never exist. What cannot be walked keeps its logits whole: right, but in more memory.
  * @throws fatal `onnx-no-logits`, `onnx-constant-logits`, `onnx-logits-shape`.
  */
-export function cutLogits(graph: GraphProto, file: string): LogitsCut {
-  const output = graph.output.find(({ name }) => name === 'logits');
-  if (output === undefined) {
+export function cutLogits(graph: GraphProto, file: string, configuredSize: number | null = null): LogitsCut {
+  const output = graph.output.find(({ name }) => name === 'logits') ?? unnamedLogits(graph, configuredSize);
+  if (output === null) {
     throw fatalError(
       'onnx-no-logits',
       `${file}: has no output named logits (outputs: ${graph.output.map(({ name }) => name).join(', ')}); expected a causal language model with its head: export it for text generation`,
@@ -64,7 +67,7 @@ export function cutLogits(graph: GraphProto, file: string): LogitsCut {
   }
   if (walked === null) {
     const source = { width: size, type, logits: toFloat32 };
-    return { states: output.name, vocabularySize: size, source };
+    return { logits: output.name, states: output.name, vocabularySize: size, source };
   }
   const { states, width, stateType, tail } = walked;
   const logits = (body: GraphBuilder, rows: Value): Value =>
@@ -72,7 +75,20 @@ export function cutLogits(graph: GraphProto, file: string): LogitsCut {
       body,
       tail.reduce((x, { node, dataInput }) => repeat(body, node, dataInput, x), rows),
     );
-  return { states, vocabularySize: size, source: { width, type: stateType, logits } };
+  return { logits: output.name, states, vocabularySize: size, source: { width, type: stateType, logits } };
+}
+
+/** Outputs by these names are of another kind, whatever their size. */
+const otherOutputs = /hidden|state|embed|attention|present|past|key|value/i;
+
+/** Exports without names: the one output of a last dimension that is the configured vocabulary. */
+function unnamedLogits(graph: GraphProto, configuredSize: number | null): ValueInfoProto | null {
+  const [only, second] = graph.output.filter((output) => {
+    const { elementType, shape } = declaredType(output);
+    const isFloat = floatTypes[elementType] !== undefined && !otherOutputs.test(output.name);
+    return isFloat && shape?.length === 3 && shape[2] === configuredSize;
+  });
+  return second === undefined ? (only ?? null) : null;
 }
 
 const toFloat32 = (g: GraphBuilder, x: Value): Value =>

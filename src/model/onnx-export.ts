@@ -1,108 +1,96 @@
 /**
- * ONNX exports as optimum and onnxruntime-genai write them, turned into scoring graphs: inputs are made from
- * `input_ids`, the cache goes, the graph is cut before its logits and the loss head is put in their place.
+ * ONNX exports as optimum, onnxruntime-genai and transformers.js lay them out, turned into scoring graphs: inputs are made
+ * from `input_ids`, the cache goes, the graph is cut before its logits and the loss head is put in their place. What they
+ * compute is probed before it is believed.
  */
-import { create } from '@bufbuild/protobuf';
-import { type GraphProto, GraphProtoSchema, type ModelProto } from 'onnx-buf';
-import { fatalError, usageError } from '../errors.js';
-import { GraphBuilder, type Value } from '../onnx/graph.js';
-import { chunkedLosses } from '../onnx/ops/head.js';
-import { encodeModel, toGraphProto } from '../onnx/proto.js';
+import { usageError } from '../errors.js';
+import { encodeModel } from '../onnx/proto.js';
 import { cacheGraph } from './graph-cache.js';
 import { hashModel } from './hash.js';
-import { type ExportFile, openExport, opsetOf } from './onnx-export-file.js';
-import { liveNodes, namesOf, renameValues, usesOf } from './onnx-export-graph.js';
+import { buildExportGraphs, type OpenedExport } from './onnx-export-build.js';
+import { openExport } from './onnx-export-file.js';
 import { exportInfo } from './onnx-export-info.js';
-import { classifyInputs, dropFusedCaches, makeInputs } from './onnx-export-inputs.js';
-import { cutLogits } from './onnx-export-logits.js';
-import { lowerGraph } from './onnx-export-opset.js';
-import type { GraphSettings, ModelInfo, PreparedModel } from './prepared-model.js';
-
-/** Names that the calling convention of `PreparedModel` takes, whatever an export calls its own values. */
-const reserved: readonly Value[] = ['input_ids', 'loss', 'entropy', 'greedy'];
+import { probeExport } from './onnx-export-probe.js';
+import { type ExportVerdict, refuseUnboundedRows } from './onnx-export-verdict.js';
+import type { Device, GraphSettings, ModelInfo, PreparedModel } from './prepared-model.js';
 
 /**
- * What an export is. Its data files are read once, for the hash; `cacheFolder` remembers it.
+ * What an export is, by its graph and configuration: nothing runs. Its data files are read once, for the hash;
+ * `cacheFolder` remembers it.
  * @throws fatal `onnx-*` errors of reading, of inputs and of logits.
  */
 export async function describeOnnxExport(
   folder: string,
   cacheFolder: string | null = null,
 ): Promise<ModelInfo> {
-  const file = await openExport(folder);
-  const { graph, vocabularySize } = buildExportGraph(file, false);
-  const hash = await hashModel(file.files, cacheFolder);
-  return exportInfo(graph, file.config, { folder, hash, vocabularySize });
+  return (await openGraphs(folder, { entropy: false, cacheFolder })).info;
+}
+
+/** What `model info` says of an export: which file was taken, and what the probe found. */
+export interface ExportReport {
+  readonly info: ModelInfo;
+  /** The ONNX file, and the others of the folder, which were not taken. */
+  readonly path: string;
+  readonly others: readonly string[];
+  readonly verdict: ExportVerdict;
 }
 
 /**
- * Builds the scoring graph of an export, or finds it in the cache.
- * @throws fatal errors of `describeOnnxExport`; usage `onnx-attention` for attention `within`: an export's
- * attention mask tells padding from text and cannot keep documents apart.
+ * `describeOnnxExport`, and the probe on `device`.
+ * @throws fatal errors of `describeOnnxExport` and of `probeExport`.
+ */
+export async function examineOnnxExport(
+  folder: string,
+  cacheFolder: string | null,
+  device: Device = 'cpu',
+): Promise<ExportReport> {
+  const opened = await openGraphs(folder, { entropy: false, cacheFolder });
+  const verdict = await probeExport(opened, { device, cacheFolder });
+  const { path, others } = opened.file;
+  return { info: bounded(opened.info, verdict), path, others, verdict };
+}
+
+/**
+ * Builds the scoring graph of an export, or finds it in the cache, and probes it on the device it is for.
+ * @throws fatal errors of `describeOnnxExport` and of `probeExport`; `onnx-length-switch` for an export that is right only up to
+ * some length of row, unless the caller heeds `info.maxPositions`; usage `onnx-attention` for attention `within`: an
+ * export's attention mask tells padding from text and cannot keep documents apart.
  */
 export async function prepareOnnxExport(folder: string, settings: GraphSettings): Promise<PreparedModel> {
-  const file = await openExport(folder);
+  const { cacheFolder, device } = settings;
+  const opened = await openGraphs(folder, settings);
+  const { file, graphs, info } = opened;
   if (settings.attention === 'within') {
     throw usageError(
       'onnx-attention',
       `${file.path}: an ONNX export cannot keep a row's documents apart (attention within); use attention across, or the checkpoint it was exported from`,
     );
   }
-  const { graph, vocabularySize } = buildExportGraph(file, settings.entropy, settings.greedy);
-  const hash = await hashModel(file.files, settings.cacheFolder);
-  const model: ModelProto = { ...file.model, graph };
-  const graphPath = await cacheGraph(encodeModel(model), hash, settings.cacheFolder);
-  const info = exportInfo(graph, file.config, { folder, hash, vocabularySize });
-  return { graphPath, weightsFolder: file.weightsFolder, info };
+  const verdict = await probeExport(opened, { device, cacheFolder });
+  if (!settings.heedsMaxPositions) refuseUnboundedRows(verdict, file.path);
+  const graphPath = await cacheGraph(encodeModel(opened.modelOf(graphs.scoring)), info.hash, cacheFolder);
+  return { graphPath, weightsFolder: file.weightsFolder, info: bounded(info, verdict) };
 }
 
-function buildExportGraph(
-  { model, path }: ExportFile,
-  entropy: boolean,
-  greedy = false,
-): { graph: GraphProto; vocabularySize: number } {
-  const trunk = model.graph;
-  if (trunk === undefined) throw fatalError('onnx-unreadable', `${path}: holds no graph; export it again`);
-  const names = new Map([...namesOf(trunk), ...reserved].map((name) => [name, 1]));
-  const before = new GraphBuilder('tokensieve', { names: names });
-  const after = new GraphBuilder('loss', { names: names });
-
-  const inputs = classifyInputs(trunk, path);
-  const fed = new Set(inputs.map(({ name }) => name));
-  const clashes = reserved.filter((name) => !fed.has(name));
-  renameValues(trunk, new Map(clashes.map((name) => [name, before.fresh(`export.${name}`)])));
-  const cut = cutLogits(trunk, path);
-  const unused = dropFusedCaches(trunk, inputs);
-
-  // The graph's own inputs and outputs go by exactly these names; nothing of the export does any more.
-  for (const name of reserved) names.delete(name);
-  const ids = before.input('input_ids', 'int32', ['batch', 'length']);
-  const needed = inputs.filter(({ name }) => !unused.has(name));
-  renameValues(trunk, makeInputs(before, ids, needed, path));
-  const { source, vocabularySize } = cut;
-  const losses = chunkedLosses(after, cut.states, ids, source, vocabularySize, entropy, undefined, greedy);
-  after.output(losses.loss, 'loss', 'float32', ['batch', 'targets']);
-  if (losses.entropy !== null) after.output(losses.entropy, 'entropy', 'float32', ['batch', 'targets']);
-  if (losses.greedy !== null) after.output(losses.greedy, 'greedy', 'float32', ['batch', 'targets']);
-
-  const opset = opsetOf(model);
-  const head = toGraphProto(lowerGraph(before.build(), opset));
-  const tail = toGraphProto(lowerGraph(after.build(), opset));
-  const all = [...head.node, ...trunk.node, ...tail.node];
-  const node = liveNodes(
-    all,
-    tail.output.map(({ name }) => name),
-  );
-  const read = new Set(node.flatMap(usesOf));
-  const initializer = [head, trunk, tail]
-    .flatMap((part) => part.initializer)
-    .filter(({ name }) => read.has(name));
-  const graph = create(GraphProtoSchema, {
-    name: 'tokensieve',
-    input: head.input,
-    output: tail.output,
-    node,
-    initializer,
-  });
-  return { graph, vocabularySize };
+async function openGraphs(
+  folder: string,
+  settings: { entropy: boolean; greedy?: boolean | undefined; cacheFolder: string | null },
+): Promise<OpenedExport> {
+  const { entropy, greedy = false, cacheFolder } = settings;
+  const file = await openExport(folder);
+  const graphs = buildExportGraphs(file, { entropy, greedy });
+  const hash = await hashModel(file.files, cacheFolder);
+  const { vocabularySize, scoring } = graphs;
+  return {
+    file,
+    graphs,
+    info: exportInfo(scoring, file.config, { folder, hash, vocabularySize }),
+    modelOf: (graph) => ({ ...file.model, graph }),
+  };
 }
+
+/** Rows may be no longer than where the export's losses begin to depend on the longest row of a batch. */
+const bounded = (info: ModelInfo, { lengthSwitch }: ExportVerdict): ModelInfo =>
+  lengthSwitch === null
+    ? info
+    : { ...info, maxPositions: Math.min(lengthSwitch.length, info.maxPositions ?? lengthSwitch.length) };

@@ -24,6 +24,11 @@ export interface GraphSettings {
   readonly batch?: BatchShape;
   /** How logits are computed from 16-bit states; default float32. */
   readonly headProduct?: HeadProduct;
+  /**
+   * The caller gives no rows longer than `ModelInfo.maxPositions`. Without this, an export whose losses are right only up
+   * to some length of row is refused.
+   */
+  readonly heedsMaxPositions?: boolean;
   /** Folder for built graphs, keyed by the model's hash. Checkpoint folders are never written to. */
   readonly cacheFolder: string;
 }

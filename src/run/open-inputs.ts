@@ -95,6 +95,7 @@ export async function openModelInputs(pipeline: ModelRequest, device: Device): P
         greedy: pipeline.score.greedy,
         precision: compute.precision,
         ...(compute.batch !== null && { batch: compute.batch }),
+        heedsMaxPositions: true, // below, and by whoever sets no length
         cacheFolder,
       });
       checkVocabulary(model.info, tokenizer);

@@ -1,7 +1,9 @@
+import { basename } from 'node:path';
 import { FLOPS_CONTEXT, type ModelInspection } from '../../inspect/model-folder.js';
 import type { OnnxInspection, OnnxValue } from '../../inspect/onnx.js';
 import type { SafetensorsInspection } from '../../inspect/safetensors.js';
 import type { TokenizerInspection } from '../../inspect/tokenizer.js';
+import { inNats, switchText } from '../../model/onnx-export-verdict.js';
 import { bytes, count, table } from '../format.js';
 import { cell, facts, firstRows, pathCell, screen } from './screen.js';
 
@@ -136,6 +138,7 @@ export function modelText(found: ModelInspection): string {
       ['memory on CPU', `${bytes(found.cpuWeightBytes)} of weights in fp32, batches on top`],
       ['tokenizer', found.hasTokenizer ? 'tokenizer.json in the folder' : 'none in the folder'],
       ['fields that change nothing', found.ignoredFields?.map((name) => cell(name, 60)).join(', ') || null],
+      ...probeFacts(found),
       ['hash', found.hash],
     ]),
     ...(found.warnings ?? []).map((warning) => `warning: ${warning}`),
@@ -167,6 +170,27 @@ function tensorFacts({ tensors }: ModelInspection): [string, string][] {
   return [
     ['tensors', `${tensors.used} used`],
     ...rows.flatMap(([name, names]): [string, string][] => (names.length > 0 ? [[name, listed(names)]] : [])),
+  ];
+}
+
+/** Which file was taken of several, and what its losses depend on. */
+function probeFacts({ probed }: ModelInspection): [string, string | null][] {
+  if (probed === null) return [];
+  const { path, others, verdict } = probed;
+  const { batchGap, endGap, bound, lengthSwitch } = verdict;
+  return [
+    [
+      'file',
+      `${cell(basename(path))}${others.length === 0 ? '' : `; not taken: ${cell(others.map((each) => basename(each)).join(', '), 110)}`}`,
+    ],
+    [
+      'probe',
+      `a loss changes by ${inNats(batchGap ?? 0)} with other rows, ${inNats(endGap ?? 0)} with later tokens; ${inNats(bound)} would be too much`,
+    ],
+    [
+      'rows',
+      lengthSwitch === null ? null : `${lengthSwitch.length} tokens at most: ${switchText(lengthSwitch)}`,
+    ],
   ];
 }
 
