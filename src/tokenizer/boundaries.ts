@@ -4,6 +4,7 @@ import type { Definition } from './definition.js';
 import { templateOf } from './encoding-template.js';
 import type { LibraryClass } from './library-classes.js';
 import { classDefault, namedTokens } from './library-tokens.js';
+import type { RequestMarks } from './tokenizer.js';
 
 /** Ids put around each document, and where that was read. */
 export interface Boundaries {
@@ -57,6 +58,32 @@ export function findBoundaries(
   };
   const [bos, eos] = [found('bos'), found('eos')];
   return { bosId: bos.id, eosId: eos.id, bosSource: bos.source, eosSource: eos.source };
+}
+
+/**
+ * The marks of a request, by the rule of lm-evaluation-harness 0.4.13 (models/huggingface.py): a text is what the library's
+ * `encode` makes of it; `add_bos_token` set to true makes that BOS and the text, set to false the text alone; what nothing
+ * precedes follows `bos_token`, else `eos_token`, the class's own where the files name none.
+ */
+export function requestMarks(
+  definition: Definition,
+  companions: Companions,
+  name: LibraryClass,
+  { bosId, eosId }: Pick<Boundaries, 'bosId' | 'eosId'>,
+  bos: BoundaryOverride | undefined,
+): RequestMarks {
+  const named = namedTokens(companions);
+  const idNamed = (role: Role): number | null => {
+    const found = named.get(role);
+    const content = found === undefined ? classDefault(name, role) : found.token?.content;
+    return content == null ? null : idOf(definition, content);
+  };
+  const template = bos === undefined ? templateOf(definition) : null;
+  return {
+    before: template?.before ?? (bosId === null ? [] : [bosId]),
+    after: template?.after ?? [],
+    prefixId: idNamed('bos') ?? bosId ?? idNamed('eos') ?? eosId,
+  };
 }
 
 function byRule(definition: Definition, companions: Companions, name: LibraryClass, role: Role): Found {

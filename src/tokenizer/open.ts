@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { fatalError, usageError } from '../errors.js';
 import { asLoaded, type Loaded } from './as-loaded.js';
-import { type Boundaries, type BoundaryOverride, findBoundaries } from './boundaries.js';
+import { type Boundaries, type BoundaryOverride, findBoundaries, requestMarks } from './boundaries.js';
 import { hashPrepared } from './canonical.js';
 import { type Companions, readCompanions } from './companions.js';
 import { type ControlTokens, isUnreachable, type Prepared, prepare } from './control-tokens.js';
@@ -11,7 +11,7 @@ import { makeAligner } from './offsets.js';
 import { openPool } from './portable.js';
 import { type Recipe, recipeOf } from './recipe.js';
 import { refuseUnsound } from './soundness.js';
-import type { Encoding, Tokenizer, TokenizerEngine } from './tokenizer.js';
+import type { Encoding, RequestMarks, Tokenizer, TokenizerEngine } from './tokenizer.js';
 import { type Watched, watched } from './unspellable.js';
 
 export interface TokenizerSource {
@@ -81,7 +81,7 @@ export async function openTokenizer(source: TokenizerSource): Promise<OpenedToke
       `${source.path}: ${workers} tokenizer threads, expected a whole number from 1`,
     );
   }
-  const { prepared, boundaries, loaded } = await readTokenizer(source, controlTokens);
+  const { prepared, boundaries, loaded, requests } = await readTokenizer(source, controlTokens);
   const guarded = watched(prepared);
   const { definition } = guarded;
   const portable = recipeOf(definition);
@@ -103,6 +103,7 @@ export async function openTokenizer(source: TokenizerSource): Promise<OpenedToke
   return {
     ...common,
     ...run,
+    requests,
     description: {
       path: definition.path,
       model: model.type,
@@ -173,6 +174,7 @@ interface ReadTokenizer {
   readonly prepared: Prepared;
   readonly boundaries: Boundaries;
   readonly loaded: Loaded;
+  readonly requests: RequestMarks;
 }
 
 async function readTokenizer(source: TokenizerSource, controlTokens: ControlTokens): Promise<ReadTokenizer> {
@@ -185,7 +187,8 @@ async function readTokenizer(source: TokenizerSource, controlTokens: ControlToke
     );
   }
   const boundaries = findBoundaries(definition, companions, loaded.class, source);
-  return { prepared: prepare(definition, boundaries, controlTokens), boundaries, loaded };
+  const requests = requestMarks(definition, companions, loaded.class, boundaries, source.bos);
+  return { prepared: prepare(definition, boundaries, controlTokens), boundaries, loaded, requests };
 }
 
 async function chooseEngine(

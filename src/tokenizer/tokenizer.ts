@@ -23,6 +23,16 @@ export interface Encoding {
   readonly unspellable?: string;
 }
 
+/**
+ * What the tokenizer's own `encode` puts around a text, and what a text follows that nothing precedes (its `bos_token`, else its
+ * `eos_token`; null for neither). Requests to a model are made by these, documents by `bosId` and `eosId`.
+ */
+export interface RequestMarks {
+  readonly before: readonly number[];
+  readonly after: readonly number[];
+  readonly prefixId: number | null;
+}
+
 export type TokenizerEngine = 'native' | 'portable';
 
 /** One tokenizer.json behind either engine: the same text gives the same ids and offsets from both. */
@@ -43,6 +53,7 @@ export interface Tokenizer {
   /** Who says so, or why there is none: one clause. */
   readonly bosSource: string;
   readonly eosSource: string;
+  readonly requests: RequestMarks;
   /** What the user should know of the files: one sentence each. */
   readonly notes: readonly string[];
   /**
