@@ -94,8 +94,8 @@ const PLAIN = { single_word: false, lstrip: false, rstrip: false } as const;
  * takes only where tokenizer_config.json has no `added_tokens_decoder`), then that of the other files, then the named
  * ones. A token that is there already gets the flags of the later file; a new one gets the next free id.
  *
- * Tokens that only a class's defaults name and that tokenizer.json does not hold are left out: the library gives them ids
- * beyond the model's.
+ * Tokens that only a class's defaults name and that tokenizer.json does not hold are left out, for the library gives them ids
+ * beyond the model's; so are a BOS and an EOS that are but named.
  * @throws TokensieveError fatal `bad-tokenizer` where a file gives a token another id than the library does
  */
 export function addedTokensAsLoaded(
@@ -131,7 +131,8 @@ export function addedTokensAsLoaded(
   for (const role of NAMES) {
     const own = named.has(role) ? named.get(role)?.token : defaultToken(DEFAULTS[name][role]);
     if (own == null || known(own.content)) continue;
-    if (!named.has(role) && !model.vocab.has(own.content)) ghosts.add(own.content);
+    const mark = role === 'bos' || role === 'eos';
+    if ((mark || !named.has(role)) && !model.vocab.has(own.content)) ghosts.add(own.content);
     add({ ...own, special: true }, null);
   }
   for (const token of extraTokens(companions, name)) {

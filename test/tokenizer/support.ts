@@ -39,11 +39,11 @@ export async function nativeFor(prepared: Prepared): Promise<NativeEngine> {
   return openNative(loaded.binding, prepared.definition);
 }
 
-/** Every sound tokenizer of the shared data once, by its path below it. */
+/** Every sound tokenizer of the shared data once, by its path below it; but Whisper's, which no language model is read with. */
 export function sharedTokenizers(): readonly string[] {
   const seen = new Set<string>();
   return readdirSync(sharedData, { recursive: true, encoding: 'utf8' })
-    .filter((path) => /(^|\/)tokenizer(\.from-[^/]*)?\.json$/.test(path) && !path.includes('damaged'))
+    .filter((path) => /(^|\/)tokenizer(\.from-[^/]*)?\.json$/.test(path) && !path.includes('damaged') && !path.includes('whisper'))
     .sort()
     .filter((path) => {
       const text = readFileSync(join(sharedData, path), 'utf8');
