@@ -85,6 +85,7 @@ describe(`as transformers ${golden.versions['transformers']} loads a folder`, ()
   it('in numbers', () => {
     console.log(`${golden.cases.length} cases:`, counts, Object.fromEntries(refusals));
     expect(counts.equal).toBeGreaterThan(0.9 * golden.cases.length);
+    expect(counts.refused).toBeLessThan(0.02 * golden.cases.length);
     expect(counts.portable).toBeGreaterThan(0.5 * golden.cases.length);
   });
 });
@@ -123,7 +124,8 @@ async function compare(
       counts.bothRefuse++;
       return null;
     }
-    if (error.code !== 'unsupported-tokenizer') return error.message;
+    // A class of bytes over pieces that are no bytes, or of merges over none: text would vanish, or fall into letters.
+    if (!/parts of a text would vanish|without any merge/.test(error.message)) return error.message;
     counts.refused++;
     const why = error.message.slice(error.message.indexOf(': ') + 2).slice(0, 70);
     refusals.set(why, (refusals.get(why) ?? 0) + 1);
