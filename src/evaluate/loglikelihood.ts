@@ -143,7 +143,13 @@ interface SetAside {
   readonly line: number;
   readonly request: number;
   readonly names: JsonObject;
-  readonly reason: 'bad-json' | 'not-unicode' | 'bad-item' | 'oversized-item' | 'unspellable' | 'broken-shard';
+  readonly reason:
+    | 'bad-json'
+    | 'not-unicode'
+    | 'bad-item'
+    | 'oversized-item'
+    | 'unspellable'
+    | 'broken-shard';
   readonly detail: string;
 }
 

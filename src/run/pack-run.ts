@@ -5,9 +5,9 @@ import { toColumns } from '../sequence/columns.js';
 import { openTokenizer } from '../tokenizer/open.js';
 import type { RowStage } from './make-part.js';
 import type { OpenParts } from './parts-job.js';
-import { tellTokenizer } from './tell-tokenizer.js';
 import { type PartsOptions, type PartsReport, runParts } from './parts-run.js';
 import { packingConventions, packingRecipe } from './recipe.js';
+import { tellTokenizer } from './tell-tokenizer.js';
 
 export type PackReport = PartsReport;
 

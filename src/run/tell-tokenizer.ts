@@ -7,7 +7,10 @@ export function tellTokenizer(
   sink: EventSink,
 ): void {
   const { bosId, eosId, bosSource, eosSource, notes } = tokenizer;
-  sink({ event: 'note', message: `${markText('BOS', bosId, bosSource)}; ${markText('EOS', eosId, eosSource)}` });
+  sink({
+    event: 'note',
+    message: `${markText('BOS', bosId, bosSource)}; ${markText('EOS', eosId, eosSource)}`,
+  });
   if (bosId === null && eosId === null) {
     sink({
       event: 'warning',

@@ -170,7 +170,11 @@ function withMistralPattern(
   }
   const first = steps[0]?.['pattern'];
   const pattern = isRecord(first) ? first['Regex'] : null;
-  if (tokenizerConfig?.['fix_mistral_regex'] === false || pattern === TEKKEN_WORDS || typeof type !== 'string')
+  if (
+    tokenizerConfig?.['fix_mistral_regex'] === false ||
+    pattern === TEKKEN_WORDS ||
+    typeof type !== 'string'
+  )
     return unchanged;
   return {
     ...unchanged,

@@ -53,7 +53,8 @@ export function findBoundaries(
     const override = overrides[role];
     if (override === undefined) return byRule(definition, companions, name, role);
     if (override === null || override === false) return { id: null, source: 'switched off' };
-    const id = override === true ? toInsert(definition, companions, name, role) : byName(definition, role, override);
+    const id =
+      override === true ? toInsert(definition, companions, name, role) : byName(definition, role, override);
     return { id, source: 'switched on' };
   };
   const [bos, eos] = [found('bos'), found('eos')];
@@ -140,14 +141,19 @@ function declared(definition: Definition, companions: Companions, name: LibraryC
     ] as const) {
       const ids = json?.[`${role}_token_id`];
       const id: unknown = Array.isArray(ids) ? ids[0] : ids;
-      if (typeof id === 'number' && definition.addedTokens.some((token) => token.special && token.id === id)) {
+      if (
+        typeof id === 'number' &&
+        definition.addedTokens.some((token) => token.special && token.id === id)
+      ) {
         return { id, source: `${role}_token_id of ${file}` };
       }
     }
   }
   const usual = classDefault(name, role);
   const hint =
-    usual !== null && idOf(definition, usual) !== null ? ` (${name} itself would take ${JSON.stringify(usual)})` : '';
+    usual !== null && idOf(definition, usual) !== null
+      ? ` (${name} itself would take ${JSON.stringify(usual)})`
+      : '';
   return { id: null, source: `the tokenizer's files name no ${role}_token${hint}` };
 }
 

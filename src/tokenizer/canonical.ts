@@ -14,9 +14,7 @@ export function hashPrepared({ definition }: Prepared, controlTokens: ControlTok
     controlTokens,
     normalizer: canonicalComponent(normalizer),
     preTokenizer: canonicalComponent(preTokenizer),
-    addedTokens: addedTokens
-      .filter(({ content }) => !isUnreachable(content))
-      .sort((a, b) => a.id - b.id),
+    addedTokens: addedTokens.filter(({ content }) => !isUnreachable(content)).sort((a, b) => a.id - b.id),
     model: canonicalModel(model),
   };
   return createHash('sha256').update(canonicalJson(meaning)).digest('hex');

@@ -255,7 +255,10 @@ function readUnigram(
     }
     const other = pieces.get(piece);
     if (other !== undefined) {
-      throw bad(path, `model.vocab holds ${JSON.stringify(piece)} twice, as ${other} and ${id}; the file is damaged`);
+      throw bad(
+        path,
+        `model.vocab holds ${JSON.stringify(piece)} twice, as ${other} and ${id}; the file is damaged`,
+      );
     }
     pieces.set(piece, id);
     scores.push(score);
@@ -264,7 +267,13 @@ function readUnigram(
   if (unk_id != null && unk_id >= pieces.size) {
     throw bad(path, `model.unk_id is ${unk_id}, but model.vocab has ${pieces.size} pieces`);
   }
-  return { type: 'Unigram', vocab: pieces, scores, unkId: unk_id ?? null, byteFallback: byte_fallback ?? false };
+  return {
+    type: 'Unigram',
+    vocab: pieces,
+    scores,
+    unkId: unk_id ?? null,
+    byteFallback: byte_fallback ?? false,
+  };
 }
 
 function readMerges(path: string, merges: unknown): [string, string][] {

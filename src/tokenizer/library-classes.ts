@@ -102,7 +102,8 @@ export function libraryClassOf(
   const remote = isRecord(tokenizerConfig?.['auto_map']) || Array.isArray(tokenizerConfig?.['auto_map']);
   if (declared === null) return named(ofModel ?? 'TokenizersBackend');
   const hub = withoutFast(declared);
-  if (!remote && hub === 'LlamaTokenizer' && !wrong && mentionsByteLevel) return { name: 'TokenizersBackend' };
+  if (!remote && hub === 'LlamaTokenizer' && !wrong && mentionsByteLevel)
+    return { name: 'TokenizersBackend' };
   if (!remote && ofModel !== undefined && ofModel !== hub) {
     if (ofModel === 'TokenizersBackend') return { name: 'TokenizersBackend' };
     return named(wrong ? ofModel : hub);

@@ -142,12 +142,10 @@ export function addedTokensAsLoaded(
   }
   if (name === 'Qwen2Tokenizer') {
     // Its __init__ adds every named token once more, with the flags that a bare string has.
-    for (const content of [
-      ...specials,
-      ...extraTokens(companions, name).map((extra) => extra.content),
-    ]) {
+    for (const content of [...specials, ...extraTokens(companions, name).map((extra) => extra.content)]) {
       const token = content == null ? undefined : added.get(content);
-      if (token !== undefined) added.set(token.content, { ...token, ...PLAIN, normalized: false, special: true });
+      if (token !== undefined)
+        added.set(token.content, { ...token, ...PLAIN, normalized: false, special: true });
     }
   }
   return [...added.values()].filter(({ content }) => !ghosts.has(content));
@@ -201,6 +199,8 @@ function extraTokens({ tokenizerConfig, specialTokensMap }: Companions, name: Li
       }
     }
   }
-  if (name === 'CodeLlamaTokenizer') for (const content of CODE_LLAMA_EXTRAS) found.push({ ...PLAIN, content, normalized: false, special: true });
+  if (name === 'CodeLlamaTokenizer')
+    for (const content of CODE_LLAMA_EXTRAS)
+      found.push({ ...PLAIN, content, normalized: false, special: true });
   return found;
 }

@@ -242,7 +242,8 @@ const encodingOf = (ids: Int32Array, offsets: Encoding['offsets'], why: string |
 
 function openPortable({ definition, why }: Watched, recipe: Recipe | null, workers: number): Running {
   const { model } = definition;
-  if (recipe === null || model.type !== 'BPE') throw new Error('chooseEngine lets no tokenizer without a recipe through');
+  if (recipe === null || model.type !== 'BPE')
+    throw new Error('chooseEngine lets no tokenizer without a recipe through');
   const pool = openPool({ model, recipe }, definition.path, workers);
   const align = makeAligner(definition, recipe);
   return {

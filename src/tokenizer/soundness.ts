@@ -60,7 +60,10 @@ function refuseStrayMerges({ path, model }: Definition): void {
 function refuseMissingBytes({ path, preTokenizer, normalizer, model }: Definition): void {
   if (model.type === 'Unigram') {
     if (model.unkId !== null) return;
-    throw bad(path, 'model.unk_id is null, so that the reference library fails at every character without a piece');
+    throw bad(
+      path,
+      'model.unk_id is null, so that the reference library fails at every character without a piece',
+    );
   }
   if (model.unkToken !== null) return;
   if (isByteLevel(preTokenizer) || isByteLevel(normalizer)) {
@@ -79,7 +82,10 @@ function refuseMissingBytes({ path, preTokenizer, normalizer, model }: Definitio
     );
   }
   if (!model.vocab.has(bytePiece(0x80))) {
-    throw bad(path, `model.vocab has no byte pieces (${bytePiece(0x80)}), so that characters without a piece would vanish`);
+    throw bad(
+      path,
+      `model.vocab has no byte pieces (${bytePiece(0x80)}), so that characters without a piece would vanish`,
+    );
   }
 }
 

@@ -35,22 +35,35 @@ const declares = { tokenizer_class: 'PreTrainedTokenizerFast', bos_token: '<s>',
 describe('BOS', () => {
   it('goes before a document if and only if the encoding puts it there', async () => {
     expect(await boundaries({ 'tokenizer.json': withBos })).toEqual([1, null]);
-    expect(await boundaries({ 'tokenizer.json': silent, 'tokenizer_config.json': declares })).toEqual([null, 2]);
+    expect(await boundaries({ 'tokenizer.json': silent, 'tokenizer_config.json': declares })).toEqual([
+      null,
+      2,
+    ]);
     for (const add_bos_token of [true, false]) {
       const config = { ...declares, add_bos_token };
-      expect(await boundaries({ 'tokenizer.json': silent, 'tokenizer_config.json': config })).toEqual([null, 2]);
-      expect(await boundaries({ 'tokenizer.json': withBos, 'tokenizer_config.json': config })).toEqual([1, 2]);
+      expect(await boundaries({ 'tokenizer.json': silent, 'tokenizer_config.json': config })).toEqual([
+        null,
+        2,
+      ]);
+      expect(await boundaries({ 'tokenizer.json': withBos, 'tokenizer_config.json': config })).toEqual([
+        1, 2,
+      ]);
     }
   });
 
   it('is none that only a configuration of the model names', async () => {
     for (const name of ['config.json', 'generation_config.json']) {
-      expect(await boundaries({ 'tokenizer.json': silent, [name]: { bos_token_id: 1 } })).toEqual([null, null]);
+      expect(await boundaries({ 'tokenizer.json': silent, [name]: { bos_token_id: 1 } })).toEqual([
+        null,
+        null,
+      ]);
     }
   });
 
   it('is refused where the encoding puts more than one token before a text', async () => {
-    const files = { 'tokenizer.json': { ...llama, post_processor: template(special('<s>'), special('</s>'), text) } };
+    const files = {
+      'tokenizer.json': { ...llama, post_processor: template(special('<s>'), special('</s>'), text) },
+    };
     await expect(boundaries(files)).rejects.toMatchObject({
       code: 'unsupported-tokenizer',
       message: expect.stringContaining('2 tokens (1, 2) before a text'),
@@ -77,7 +90,11 @@ describe('EOS', () => {
 
   it('is none where none is declared, and the reason says so', async () => {
     const config = { 'config.json': { eos_token_id: 2, bos_token_id: 1 } };
-    const { eosId, eosSource } = await open({ 'tokenizer.json': silent, 'tokenizer_config.json': {}, ...config });
+    const { eosId, eosSource } = await open({
+      'tokenizer.json': silent,
+      'tokenizer_config.json': {},
+      ...config,
+    });
     expect([eosId, eosSource]).toEqual([null, "the tokenizer's files name no eos_token"]);
     expect(await boundaries({ 'tokenizer.json': silent })).toEqual([null, null]);
     const none = { 'tokenizer_config.json': { eos_token: null }, ...config };
@@ -117,7 +134,9 @@ describe('overrides', () => {
     expect(await boundaries(files, { bos: true, eos: false })).toEqual([1, null]);
     expect(await boundaries({ 'tokenizer.json': withBos }, { bos: false, eos: '<s>' })).toEqual([null, 1]);
     const config = { 'tokenizer_config.json': {}, 'config.json': { bos_token_id: 1, eos_token_id: 2 } };
-    expect(await boundaries({ 'tokenizer.json': silent, ...config }, { bos: true, eos: true })).toEqual([1, 2]);
+    expect(await boundaries({ 'tokenizer.json': silent, ...config }, { bos: true, eos: true })).toEqual([
+      1, 2,
+    ]);
   });
 
   it('are refused when they name no token', async () => {

@@ -138,7 +138,10 @@ describe('control tokens', () => {
     expect([...(await tokenizer.encode(['a']))[0]!.ids]).toEqual([json.model.vocab.a]);
     await expect(
       openTokenizer({ path: writeFolder({ ...files, 'tokenizer_config.json': { eos_token: 'a' } }) }),
-    ).rejects.toMatchObject({ code: 'unsupported-tokenizer', message: expect.stringMatching(/single character/) });
+    ).rejects.toMatchObject({
+      code: 'unsupported-tokenizer',
+      message: expect.stringMatching(/single character/),
+    });
   });
 
   it('leave the ids of the added tokens after them alone', async () => {

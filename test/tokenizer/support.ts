@@ -43,7 +43,12 @@ export async function nativeFor(prepared: Prepared): Promise<NativeEngine> {
 export function sharedTokenizers(): readonly string[] {
   const seen = new Set<string>();
   return readdirSync(sharedData, { recursive: true, encoding: 'utf8' })
-    .filter((path) => /(^|\/)tokenizer(\.from-[^/]*)?\.json$/.test(path) && !path.includes('damaged') && !path.includes('whisper'))
+    .filter(
+      (path) =>
+        /(^|\/)tokenizer(\.from-[^/]*)?\.json$/.test(path) &&
+        !path.includes('damaged') &&
+        !path.includes('whisper'),
+    )
     .sort()
     .filter((path) => {
       const text = readFileSync(join(sharedData, path), 'utf8');
