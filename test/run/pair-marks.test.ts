@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openModelInputs } from '#tokensieve/run/open-inputs.js';
-import { quickstartInputs } from '../support/quickstart.js';
+import { quickstartInputs, temporaryFolder } from '../support/quickstart.js';
 
 const load = async (reference: string, current: string, sequence: { bos?: boolean; eos?: boolean } = {}) => {
   const cache = mkdtempSync(join(tmpdir(), 'tokensieve-pair-cache-'));
@@ -22,11 +22,13 @@ const load = async (reference: string, current: string, sequence: { bos?: boolea
   return [tokenizer.bosId, tokenizer.eosId];
 };
 
+const inputs = temporaryFolder();
+
 describe('two models', () => {
   it('whose folders would give other rows are no pair, and the message says which', {
     timeout: 120_000,
   }, async () => {
-    const { reference } = await quickstartInputs();
+    const { reference } = await quickstartInputs(inputs);
     const folder = mkdtempSync(join(tmpdir(), 'tokensieve-pair-'));
     const copy = (name: string, change: (config: Record<string, unknown>) => void): string => {
       const to = join(folder, name);

@@ -70,6 +70,7 @@ describe('what no piece spells', () => {
       storage: localStorage(),
       sink: () => undefined,
       signal: new AbortController().signal,
+      replace: false,
     });
     expect(report).toMatchObject({ documents: 2 });
     const names = readdirSync(folder, { recursive: true, encoding: 'utf8' });
