@@ -1,7 +1,8 @@
 import { findBoundaries } from '../tokenizer/boundaries.js';
 import { BYTE_ALPHABET, bytePiece } from '../tokenizer/bytes.js';
 import { prepare } from '../tokenizer/control-tokens.js';
-import { type Definition, readDefinition, tokenizerFile } from '../tokenizer/definition.js';
+import type { Definition } from '../tokenizer/definition.js';
+import { readLoaded } from '../tokenizer/open.js';
 import { MARK } from '../tokenizer/recipe.js';
 import { isByteLevel } from '../tokenizer/soundness.js';
 import type { TokenClass } from './report.js';
@@ -30,9 +31,9 @@ interface Token {
  * @throws TokensieveError fatal `no-tokenizer`, `bad-tokenizer`, `unsupported-tokenizer`
  */
 export async function readTokenTexts(path: string): Promise<TokenTexts> {
-  const { file, folder } = await tokenizerFile(path);
-  const definition = await readDefinition(file);
-  const boundaries = await findBoundaries(definition, folder, {});
+  const { loaded, companions } = await readLoaded(path);
+  const { definition } = loaded;
+  const boundaries = findBoundaries(definition, companions, loaded.class, {});
   const controls = new Set(prepare(definition, boundaries, 'text').hidden);
   return tokenTexts(tokensOf(definition, controls));
 }

@@ -20,6 +20,7 @@ export type QuarantineReason =
   | 'not-unicode'
   | 'oversized-text'
   | 'bad-json'
+  | 'unspellable'
   | 'broken-page'
   | 'broken-row-group'
   | 'broken-shard';

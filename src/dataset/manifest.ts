@@ -30,6 +30,11 @@ const histogram = z.strictObject({
   max: z.number().nullable(),
 });
 
+const mark = z.strictObject({
+  id: count.nullable().meta({ description: 'Null where none was inserted' }),
+  source: z.string().meta({ description: 'Who says so, or why there is none' }),
+});
+
 const output = z.strictObject({
   kind: z.enum(['sequences', 'documents', 'quarantine']).meta({
     description:
@@ -80,6 +85,10 @@ export const manifestSchema = z
       kept: count.optional().meta({ description: 'Tokens of weight above 0' }),
       weight_sum: z.number().min(0).optional(),
     }),
+    marks: z
+      .strictObject({ bos: mark, eos: mark })
+      .optional()
+      .meta({ description: 'What was put around documents; absent in manifests of early versions' }),
     histograms: z
       .record(z.string(), histogram)
       .meta({ description: 'By column, and `excess` (current − reference), in nats' }),

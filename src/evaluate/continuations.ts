@@ -3,9 +3,11 @@ import { locatedError } from '../errors.js';
 import { type ScoringRules, scoreSequences } from '../score/stage.js';
 import type { Sequence } from '../sequence/sequence.js';
 import { utf8Bytes } from '../tokenizer/bytes.js';
+import type { Encoding } from '../tokenizer/tokenizer.js';
 import { groupsOf } from './groups.js';
 import type { Examinee } from './open.js';
 import { type Prompt, TARGET_DELIMITER } from './prompts.js';
+import { asEncoded } from './request-rows.js';
 import { strippedContext } from './stripped-context.js';
 
 /** Prompts tokenized in one call. */
@@ -49,17 +51,17 @@ export interface ContinuationRow {
  * The row of a continuation. Context and continuation are encoded together and parted at the length of the encoded
  * context; a row longer than `length` loses ids from its start, BOS first. Null when the row cannot hold the
  * continuation and one id of context, or when the continuation has no token of its own.
+ *
+ * @param context as `asEncoded` gives it, and so `whole`, the context with its continuation
  */
 export function continuationRow(
   context: Int32Array,
   whole: Int32Array,
-  bosId: number | null,
   length: number,
 ): ContinuationRow | null {
   const targets = whole.length - context.length;
-  const lead = bosId === null ? [] : [bosId];
-  if (targets < 1 || targets >= length || lead.length + context.length === 0) return null;
-  const ids = Int32Array.from([...lead, ...context, ...whole.subarray(context.length)]);
+  if (targets < 1 || targets >= length || context.length === 0) return null;
+  const ids = Int32Array.from([...context, ...whole.subarray(context.length)]);
   const dropped = Math.max(0, ids.length - length);
   return { ids: ids.subarray(dropped), targets, dropped };
 }
@@ -72,7 +74,7 @@ export async function* scorePrompts(
   prompts: AsyncIterable<NumberedPrompt>,
   examinee: Examinee,
   place: string,
-  refuse: (row: number, detail: string) => void,
+  refuse: (row: number, reason: 'oversized-item' | 'unspellable', detail: string) => void,
 ): AsyncGenerator<ScoredPrompt> {
   const waiting: { readonly one: NumberedPrompt; readonly rows: readonly ContinuationRow[] }[] = [];
   const rules: ScoringRules = examinee.scoring;
@@ -80,11 +82,16 @@ export async function* scorePrompts(
 
   async function* sequences(): AsyncGenerator<readonly Sequence[]> {
     for await (const group of groupsOf(prompts, PROMPTS_A_CALL)) {
-      for (const { one, rows } of await encodePrompts(group, examinee, place)) {
+      for (const { one, rows, why } of await encodePrompts(group, examinee, place)) {
+        if (why !== undefined) {
+          refuse(one.row, 'unspellable', why);
+          continue;
+        }
         const complete = rows.filter((row) => row !== null);
         if (complete.length < rows.length) {
           refuse(
             one.row,
+            'oversized-item',
             `a choice has no token of its own, or more than a row of ${rules.length} ids can hold`,
           );
           continue;
@@ -134,11 +141,18 @@ export function sequenceOf({ ids, targets }: ContinuationRow, id: number, docume
   return { id, ids, eligible, segments: [segment] };
 }
 
+interface EncodedPrompt {
+  readonly one: NumberedPrompt;
+  readonly rows: readonly (ContinuationRow | null)[];
+  /** Why it has no ids, where it has none. */
+  readonly why?: string;
+}
+
 async function encodePrompts(
   group: readonly NumberedPrompt[],
   { tokenizer, packing }: Examinee,
   place: string,
-): Promise<{ readonly one: NumberedPrompt; readonly rows: readonly (ContinuationRow | null)[] }[]> {
+): Promise<EncodedPrompt[]> {
   // White space at the context's end belongs to the continuations.
   const texts = group.flatMap(({ prompt: { context, choices } }) => [
     strippedContext(context),
@@ -151,17 +165,17 @@ async function encodePrompts(
     );
   });
   let at = 0;
-  const next = (): Int32Array => {
+  const next = (): Encoding => {
     const encoding = encodings[at++];
     if (encoding === undefined)
       throw new Error(`the tokenizer gave too few results for ${texts.length} texts`);
-    return encoding.ids;
+    return encoding;
   };
   return group.map((one) => {
-    const context = next();
-    const rows = one.prompt.choices.map(() =>
-      continuationRow(context, next(), packing.bosId, packing.length),
-    );
-    return { one, rows };
+    const own = [next(), ...one.prompt.choices.map(next)];
+    const why = own.find(({ unspellable }) => unspellable !== undefined)?.unspellable;
+    const [context = new Int32Array(0), ...wholes] = own.map(({ ids }) => asEncoded(ids, tokenizer.requests));
+    const rows = wholes.map((whole) => continuationRow(context, whole, packing.length));
+    return { one, rows, ...(why !== undefined && { why }) };
   });
 }

@@ -178,6 +178,10 @@ async function* packedRows(
       if (encoding === undefined) {
         throw new Error(`the tokenizer gave ${encodings.length} results for ${group.length} texts`);
       }
+      if (encoding.unspellable !== undefined) {
+        ledger.setAside(document, encoding.unspellable);
+        continue;
+      }
       const one = tokenizedDocument(document, encoding);
       losses.expect({
         row: document.row,

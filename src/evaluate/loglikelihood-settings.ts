@@ -17,9 +17,9 @@ export const loglikelihoodSettings = z.strictObject({
   sequence: z
     .strictObject({
       length,
-      bos: bos.unwrap().default(true).meta({
+      bos: bos.unwrap().optional().meta({
         flag: 'bos',
-        description: 'Insert BOS before every request, where the tokenizer defines one',
+        description: 'BOS before every request or none (default: what the tokenizer’s own encoding adds)',
       }),
     })
     .prefault({}),

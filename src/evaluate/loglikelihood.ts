@@ -12,11 +12,12 @@ import { scoreSequences } from '../score/stage.js';
 import type { Sequence } from '../sequence/sequence.js';
 import { absolutePath } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
+import type { RequestMarks } from '../tokenizer/tokenizer.js';
 import { type ContinuationRow, continuationRow, sequenceOf } from './continuations.js';
 import { groupsOf } from './groups.js';
 import type { LoglikelihoodSettings } from './loglikelihood-settings.js';
 import { type Examinee, openExaminee } from './open.js';
-import { type Prefix, rollingRows, unconditionedRow } from './request-rows.js';
+import { asEncoded, rollingRows, unconditionedRow } from './request-rows.js';
 import { type Request, requestsOf } from './requests.js';
 import { evaluateSequence } from './settings.js';
 import { strippedContext } from './stripped-context.js';
@@ -143,7 +144,13 @@ interface SetAside {
   readonly line: number;
   readonly request: number;
   readonly names: JsonObject;
-  readonly reason: 'bad-json' | 'not-unicode' | 'bad-item' | 'oversized-item' | 'broken-shard';
+  readonly reason:
+    | 'bad-json'
+    | 'not-unicode'
+    | 'bad-item'
+    | 'oversized-item'
+    | 'unspellable'
+    | 'broken-shard';
   readonly detail: string;
 }
 
@@ -279,13 +286,16 @@ async function rowsOfGroup(
   const texts = group.flatMap((one) => ('asked' in one ? textsOf(one.asked) : []));
   const encodings = await tokenizer.encode(texts);
   let at = 0;
-  const next = (): Int32Array => encodings[at++]?.ids ?? new Int32Array(0);
-  const prefix: Prefix = { bosId: packing.bosId, prefixId: packing.bosId ?? tokenizer.eosId };
   return group.map((one) => {
     if (!('asked' in one)) return one;
     const { asked, ...place } = one;
-    const own = textsOf(asked).map(next);
-    const rows = rowsOfRequest(asked, own, prefix, packing.length);
+    const count = textsOf(asked).length;
+    const found = encodings.slice(at, at + count);
+    at += count;
+    const why = found.find(({ unspellable }) => unspellable !== undefined)?.unspellable;
+    if (why !== undefined) return { ...place, reason: 'unspellable' as const, detail: why };
+    const own = found.map(({ ids }) => ids);
+    const rows = rowsOfRequest(asked, own, tokenizer.requests, packing.length);
     if (rows.length > 0 || (asked.kind === 'text' && own[0]?.length === 0)) return { ...place, asked, rows };
     const { line, request, names } = place;
     const detail =
@@ -306,13 +316,13 @@ function textsOf(asked: Request): readonly string[] {
 function rowsOfRequest(
   asked: Request,
   [first = new Int32Array(0), whole]: readonly Int32Array[],
-  prefix: Prefix,
+  marks: RequestMarks,
   length: number,
 ): readonly ContinuationRow[] {
-  if (asked.kind === 'text') return rollingRows(first, prefix, length);
+  if (asked.kind === 'text') return rollingRows(asEncoded(first, marks), marks, length);
   const row =
     whole === undefined
-      ? unconditionedRow(first, prefix, length)
-      : continuationRow(first, whole, prefix.bosId, length);
+      ? unconditionedRow(first, marks, length)
+      : continuationRow(asEncoded(first, marks), asEncoded(whole, marks), length);
   return row === null ? [] : [row];
 }

@@ -79,8 +79,8 @@ export async function openExaminee(
         packing: sequence.packing,
         attention: sequence.attention,
         overlap: Math.min(sequence.overlap ?? Math.max(1, length >> 2), length - 1),
-        bosId: sequence.bos ? tokenizer.bosId : null,
-        eosId: sequence.eos ? tokenizer.eosId : null,
+        bosId: tokenizer.bosId,
+        eosId: tokenizer.eosId,
         eosEligible: sequence.eos_eligible,
       },
       close: async () => {

@@ -14,7 +14,7 @@ const MAX_LINE_BYTES = 1 << 20;
 /** A line that is set aside. `row` is its number from 0. */
 export interface BadLine {
   readonly row: number;
-  readonly reason: 'bad-json' | 'not-unicode' | 'broken-shard' | ItemReason;
+  readonly reason: 'bad-json' | 'not-unicode' | 'broken-shard' | 'unspellable' | ItemReason;
   readonly detail: string;
 }
 

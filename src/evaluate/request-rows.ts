@@ -1,13 +1,13 @@
 /** Rows of ids for a request, by lm-evaluation-harness's rules of tokenization and of windows. */
+import type { RequestMarks } from '../tokenizer/tokenizer.js';
 import type { ContinuationRow } from './continuations.js';
 
-/** Ids that rows begin with. */
-export interface Prefix {
-  /** Inserted before every text; null where there is none. */
-  readonly bosId: number | null;
-  /** What the first token of all follows: BOS, or else EOS; null where there is neither. */
-  readonly prefixId: number | null;
-}
+/** What the first token of all follows: BOS, or else EOS; null where there is neither. */
+type Prefix = Pick<RequestMarks, 'prefixId'>;
+
+/** Ids as the tokenizer's own `encode` gives them, with what it puts around a text. */
+export const asEncoded = (ids: Int32Array, { before, after }: RequestMarks): Int32Array =>
+  before.length + after.length === 0 ? ids : Int32Array.from([...before, ...ids, ...after]);
 
 /**
  * The row of a continuation of nothing: it follows the prefix. Null where there is no prefix, no token, or too many for a row.
@@ -25,14 +25,15 @@ export function unconditionedRow(
 
 /**
  * The rows of a whole text: the first has the prefix and as many tokens as fit, every later one as many tokens as it can with
- * one of context, the last one as much context as fits. Where a BOS is inserted it is a token of the text, as in the harness.
+ * one of context, the last one as much context as fits. What `encode` puts around the text is of the text, as in the harness.
+ *
+ * @param tokens as `asEncoded` gives them
  */
 export function rollingRows(
-  ids: Int32Array,
-  { bosId, prefixId }: Prefix,
+  tokens: Int32Array,
+  { prefixId }: Prefix,
   length: number,
 ): readonly ContinuationRow[] {
-  const tokens = bosId === null ? ids : Int32Array.from([bosId, ...ids]);
   if (prefixId === null || tokens.length === 0) return [];
   const most = length - 1;
   const first = Math.min(most, tokens.length);

@@ -65,7 +65,8 @@ export async function runTask(
   const answers = lossTally();
   let items = 0;
   let truncated = 0;
-  const refuse = (row: number, detail: string): void => setAside({ row, reason: 'oversized-item', detail });
+  const refuse = (row: number, reason: 'oversized-item' | 'unspellable', detail: string): void =>
+    setAside({ row, reason, detail });
   for await (const scored of scorePrompts(prompts(), examinee, file.path, refuse)) {
     signal.throwIfAborted();
     items++;

@@ -98,6 +98,7 @@ export async function makePart(
       doneTokens += tokens;
       tell(tokens, Math.floor(ledger.textBytes() * Math.min(1, doneTokens / Math.max(1, packed.tokens))));
     }
+    await ledger.finish();
     tell(0, ledger.textBytes());
     return await commitPart(context, task, files, outputs, ledger);
   } catch (error) {
@@ -173,6 +174,10 @@ async function* packedSequences(
       if (encoding === undefined) {
         throw new Error(`the tokenizer gave ${encodings.length} results for ${group.length} texts`);
       }
+      if (encoding.unspellable !== undefined) {
+        ledger.setAside(document, encoding.unspellable);
+        continue;
+      }
       const tokenized = tokenizedDocument(document, encoding);
       records.push({
         row: document.row,
@@ -189,6 +194,11 @@ async function* packedSequences(
   }
   yield packer.finish();
 }
+
+const marksOf = ({ bosId, eosId, bosSource, eosSource }: Tokenizer): NonNullable<Manifest['marks']> => ({
+  bos: { id: bosId, source: bosSource },
+  eos: { id: eosId, source: eosSource },
+});
 
 async function commitPart(
   context: PartContext,
@@ -215,6 +225,7 @@ async function commitPart(
     },
     fingerprint: task.fingerprint,
     recipe: task.recipe,
+    marks: marksOf(context.tokenizer),
     counts: {
       documents: text.documents,
       text_bytes: text.textBytes,

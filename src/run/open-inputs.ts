@@ -9,7 +9,8 @@ import { checkVocabulary } from '../model/vocabulary.js';
 import { type Compute, planCompute } from '../score/compute.js';
 import type { ModelRole } from '../score/scorer.js';
 import type { AttentionScope } from '../sequence/packing.js';
-import { hashTokenizer, openTokenizer } from '../tokenizer/open.js';
+import type { BoundaryOverrides } from '../tokenizer/boundaries.js';
+import { identifyTokenizer, openTokenizer } from '../tokenizer/open.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 
 /** What opening needs to know; a pipeline says all of it. */
@@ -18,7 +19,12 @@ export interface ModelRequest {
   readonly current?: string | undefined;
   readonly tokenizer: Pipeline['tokenizer'];
   /** Without a length, nothing is held against what a model takes. */
-  readonly sequence: { readonly attention: AttentionScope; readonly length?: number | undefined };
+  readonly sequence: {
+    readonly attention: AttentionScope;
+    readonly length?: number | undefined;
+    readonly bos?: boolean | undefined;
+    readonly eos?: boolean | undefined;
+  };
   readonly score: {
     readonly entropy: boolean;
     readonly greedy?: boolean;
@@ -76,6 +82,7 @@ export async function openModelInputs(pipeline: ModelRequest, device: Device): P
     path: tokenizerPath,
     engine: pipeline.run.tokenizer_engine,
     controlTokens: pipeline.tokenizer.control_tokens,
+    ...overridesOf(pipeline),
   });
   try {
     const models: Partial<Record<ModelRole, PreparedModel>> = {};
@@ -87,7 +94,7 @@ export async function openModelInputs(pipeline: ModelRequest, device: Device): P
       cacheFolder,
     );
     for (const [role, folder] of folders) {
-      await checkTokenizer(folder, tokenizer, tokenizerPath, pipeline.tokenizer.control_tokens);
+      await checkTokenizer(folder, tokenizer, tokenizerPath, pipeline);
       const model = await prepareModel(folder, {
         device,
         attention: pipeline.sequence.attention,
@@ -144,17 +151,34 @@ async function computeOf(
 
 const hasTokenizer = (folder: string): boolean => existsSync(join(folder, 'tokenizer.json'));
 
+const overridesOf = ({ sequence: { bos, eos } }: ModelRequest): BoundaryOverrides => ({ bos, eos });
+
+/** Refuses a model whose own folder would give other rows than the run's tokenizer: other ids, or other marks around documents. */
 async function checkTokenizer(
   folder: string,
   tokenizer: Tokenizer,
   path: string,
-  controlTokens: 'text' | 'special',
+  request: ModelRequest,
 ): Promise<void> {
   if (!hasTokenizer(folder)) return;
-  const hash = await hashTokenizer(folder, controlTokens);
-  if (hash === tokenizer.hash) return;
-  throw usageError(
-    'tokenizers-differ',
-    `${folder}: its tokenizer (${hash.slice(0, 12)}…) is not the run's (${path}, ${tokenizer.hash.slice(0, 12)}…); losses of two tokenizers cannot be compared, use models of one tokenizer`,
-  );
+  const own = await identifyTokenizer(folder, request.tokenizer.control_tokens, overridesOf(request));
+  if (own.hash !== tokenizer.hash) {
+    throw usageError(
+      'tokenizers-differ',
+      `${folder}: its tokenizer (${own.hash.slice(0, 12)}…) is not the run's (${path}, ${tokenizer.hash.slice(0, 12)}…); losses of two tokenizers cannot be compared, use models of one tokenizer`,
+    );
+  }
+  for (const [mark, flag] of [
+    ['bos', '--bos or --no-bos'],
+    ['eos', '--eos or --no-eos'],
+  ] as const) {
+    const [id, theirs] = [tokenizer[`${mark}Id`], own[`${mark}Id`]];
+    if (id === theirs) continue;
+    const clause = (one: number | null, source: string): string =>
+      `${one === null ? 'none' : `id ${one}`} (${source})`;
+    throw usageError(
+      'tokenizers-differ',
+      `${folder}: ${mark.toUpperCase()} is ${clause(theirs, own[`${mark}Source`])}, but the run's tokenizer (${path}) has ${clause(id, tokenizer[`${mark}Source`])}, so that the two would see other rows; ${flag} settles it for both`,
+    );
+  }
 }

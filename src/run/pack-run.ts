@@ -7,6 +7,7 @@ import type { RowStage } from './make-part.js';
 import type { OpenParts } from './parts-job.js';
 import { type PartsOptions, type PartsReport, runParts } from './parts-run.js';
 import { packingConventions, packingRecipe } from './recipe.js';
+import { tellTokenizer } from './tell-tokenizer.js';
 
 export type PackReport = PartsReport;
 
@@ -32,7 +33,7 @@ export async function packCorpus(settings: PackSettings, options: PartsOptions):
  */
 export async function openPacking(
   settings: PackSettings,
-  { storage }: Pick<PartsOptions, 'storage'>,
+  { storage, sink }: Pick<PartsOptions, 'storage' | 'sink'>,
 ): Promise<OpenParts> {
   const notes: string[] = [];
   const shards = await expandShards(storage, settings.shards, (note) => notes.push(note));
@@ -40,7 +41,10 @@ export async function openPacking(
     path: settings.tokenizer.path,
     engine: settings.run.tokenizer_engine,
     controlTokens: settings.tokenizer.control_tokens,
+    bos: settings.sequence.bos,
+    eos: settings.sequence.eos,
   });
+  tellTokenizer(tokenizer, sink);
   return {
     job: {
       kind: 'packed',
@@ -50,7 +54,7 @@ export async function openPacking(
       notes,
       tokenizer,
       recipe: packingRecipe(settings, tokenizer),
-      conventions: packingConventions(settings),
+      conventions: packingConventions(settings, tokenizer),
       columns: ['weight'],
       lossPrecision: 'fp32',
       compression: settings.compression,

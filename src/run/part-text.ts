@@ -21,6 +21,13 @@ export interface TextCounts {
 export interface TextLedger {
   /** Groups of documents, about 256 KiB of text each, from the part's rows. */
   groups(rows: AsyncIterable<CorpusRow>): AsyncGenerator<readonly Document[]>;
+  /**
+   * Sets a document aside that came in a group: no tokenizer's piece spells a part of it. Told at once, and reported behind
+   * the rows that could not be read, so that the report does not depend on how far reading is ahead.
+   */
+  setAside(document: Document, detail: string): void;
+  /** To be called once all groups are used up and before `counts`. */
+  finish(): Promise<void>;
   /** UTF-8 bytes of the documents so far. */
   textBytes(): number;
   /** Once the groups are used up. */
@@ -46,6 +53,8 @@ export function createTextLedger(
   let quarantinedRows = 0;
   let rowStart = plannedStart;
   let rowEnd = plannedStart ?? 0;
+
+  const unspellable: Quarantined[] = [];
 
   async function setAside(entry: Quarantined): Promise<void> {
     const rows = entry.rows ?? 0;
@@ -88,6 +97,18 @@ export function createTextLedger(
         }
       }
       if (group.length > 0) yield group;
+    },
+    setAside({ row, textBytes: bytes }, detail) {
+      documents--;
+      textBytes -= bytes;
+      const entry: Quarantined = { kind: 'quarantined', row, rows: 1, reason: 'unspellable', detail };
+      quarantinedRows++;
+      quarantined[entry.reason] = (quarantined[entry.reason] ?? 0) + 1;
+      unspellable.push(entry);
+      tell(entry);
+    },
+    async finish() {
+      for (const { kind: _, ...line } of unspellable.splice(0)) await report.write(JSON.stringify(line));
     },
     textBytes: () => textBytes,
     counts: () => ({

@@ -113,9 +113,7 @@ export async function sampleText(
   pipeline: Pick<Pipeline, 'shards' | 'corpus' | 'sequence'>,
   tokenizer: Tokenizer,
 ): Promise<TextSample> {
-  const extra =
-    (pipeline.sequence.bos && tokenizer.bosId !== null ? 1 : 0) +
-    (pipeline.sequence.eos && tokenizer.eosId !== null ? 1 : 0);
+  const extra = (tokenizer.bosId === null ? 0 : 1) + (tokenizer.eosId === null ? 0 : 1);
   for (const plan of plans) {
     const texts: string[] = [];
     let textBytes = 0;
@@ -137,7 +135,7 @@ export async function sampleText(
     }
     if (textBytes === 0) continue;
     const encodings = await tokenizer.encode(texts);
-    const tokens = encodings.reduce((sum, { ids }) => sum + ids.length + extra, 0);
+    const tokens = encodings.reduce((sum, { ids }) => sum + (ids.length === 0 ? 0 : ids.length + extra), 0);
     if (tokens > 0) return { textBytes, tokens, footerBytes };
   }
   throw usageError(

@@ -55,7 +55,8 @@ function rowsRecipe(
   return {
     corpus,
     tokenizer: { hash, bos_id: bosId, eos_id: eosId, control_tokens: tokenizer.control_tokens },
-    sequence: { ...sequence, overlap: overlapOf(sequence) },
+    // What was done, not what was asked for: settings that give the same rows have one fingerprint.
+    sequence: { ...sequence, bos: bosId !== null, eos: eosId !== null, overlap: overlapOf(sequence) },
   };
 }
 
@@ -65,29 +66,39 @@ export function overlapOf({ overlap, length }: Pipeline['sequence']): number {
 }
 
 /** The conventions on which implementations disagree, for the files' metadata (docs/conventions.md). */
-export function scoringConventions(pipeline: Pipeline): JsonObject {
+export function scoringConventions(pipeline: Pipeline, tokenizer: Marks): JsonObject {
   return {
     loss: 'nats; entry i belongs to token i, given the tokens before it in its row; NaN where there is none',
-    ...rowConventions(pipeline.sequence),
+    ...rowConventions(pipeline.sequence, tokenizer),
   };
 }
 
-export function packingConventions({ sequence }: PackSettings): JsonObject {
+export function packingConventions({ sequence }: PackSettings, tokenizer: Marks): JsonObject {
   return {
     method: 'clm',
     weight: '1 where the token is a target, else 0',
     normaliser: 'sum-of-weights',
-    ...rowConventions(sequence),
+    ...rowConventions(sequence, tokenizer),
   };
 }
 
-function rowConventions(sequence: Pipeline['sequence']): JsonObject {
+/** What goes around documents, and by whose word. */
+type Marks = Pick<Tokenizer, 'bosId' | 'eosId' | 'bosSource' | 'eosSource'>;
+
+function rowConventions(
+  sequence: Pipeline['sequence'],
+  { bosId, eosId, bosSource, eosSource }: Marks,
+): JsonObject {
   const { packing, attention, length } = sequence;
   return {
     packing,
     attention,
     row_stride: packing === 'packed' ? length - 1 : null,
     overlap: packing === 'document' ? overlapOf(sequence) : null,
+    bos_id: bosId,
+    bos_source: bosSource,
+    eos_id: eosId,
+    eos_source: eosSource,
     bos_eligible: false,
     eos_eligible: sequence.eos_eligible,
   };

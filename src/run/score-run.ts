@@ -18,6 +18,7 @@ import type { OpenParts } from './parts-job.js';
 import { type PartsOptions, type PartsReport, runParts } from './parts-run.js';
 import { forwardFlops } from './plan.js';
 import { recipeOf, scoringConventions } from './recipe.js';
+import { tellTokenizer } from './tell-tokenizer.js';
 
 export type ScoreOptions = PartsOptions;
 export type ScoreReport = PartsReport;
@@ -54,6 +55,7 @@ export async function openScoring(
   sink({ event: 'note', message: why });
   const inputs = await openModelInputs(pipeline, device);
   const { tokenizer, models, roles, compute } = inputs;
+  tellTokenizer(tokenizer, sink);
   if (compute.note !== null) sink({ event: 'note', message: compute.note });
   for (const message of inputs.warnings) sink({ event: 'warning', message });
   const { score, run } = pipeline;
@@ -68,7 +70,7 @@ export async function openScoring(
       notes,
       tokenizer,
       recipe: recipeOf(pipeline, tokenizer, infosOf(inputs), compute),
-      conventions: scoringConventions(pipeline),
+      conventions: scoringConventions(pipeline, tokenizer),
       columns: scoredColumns(roles, score.entropy),
       lossPrecision: score.loss_precision,
       compression: score.compression,

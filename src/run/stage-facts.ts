@@ -116,6 +116,7 @@ async function countParameters(path: string): Promise<number | null> {
 
 type CorpusSettings = Parameters<typeof sampleText>[2] & {
   readonly tokenizer: { readonly control_tokens: 'text' | 'special' };
+  readonly sequence: { readonly bos?: boolean | undefined; readonly eos?: boolean | undefined };
 };
 
 /** Tokens of a corpus: those of a sample, by the share of all bytes that it is by the footers. */
@@ -126,6 +127,8 @@ async function countTokens(storage: Storage, settings: CorpusSettings, path: str
     path,
     engine: 'auto',
     controlTokens: settings.tokenizer.control_tokens,
+    bos: settings.sequence.bos,
+    eos: settings.sequence.eos,
   });
   try {
     const { textBytes, footerBytes, tokens } = await sampleText(storage, plans, settings, tokenizer);

@@ -25,13 +25,13 @@ export const sequenceSettings = z
       description:
         'document packing: tokens of context that a long document’s next window repeats (default: a quarter of the length)',
     }),
-    bos: z.boolean().default(true).meta({
+    bos: z.boolean().optional().meta({
       flag: 'bos',
-      description: 'Insert BOS before every document, where the tokenizer defines one',
+      description: 'BOS before every document or none (default: if the tokenizer’s own encoding adds it)',
     }),
-    eos: z.boolean().default(true).meta({
+    eos: z.boolean().optional().meta({
       flag: 'eos',
-      description: 'Insert EOS after every document, where the tokenizer defines one',
+      description: 'EOS after every document or none (default: if the tokenizer declares one)',
     }),
     eos_eligible: z.boolean().default(true).meta({
       flag: 'eos-eligible',

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import type { ControlTokens, Prepared } from './control-tokens.js';
-import type { Component } from './definition.js';
+import { type ControlTokens, isUnreachable, type Prepared } from './control-tokens.js';
+import type { Component, Model } from './definition.js';
 
 /**
  * sha256, in hex, of what decides the ids of a text. Two files that tokenize alike but differ in white space, key
@@ -14,10 +14,17 @@ export function hashPrepared({ definition }: Prepared, controlTokens: ControlTok
     controlTokens,
     normalizer: canonicalComponent(normalizer),
     preTokenizer: canonicalComponent(preTokenizer),
-    addedTokens: [...addedTokens].sort((a, b) => a.id - b.id),
-    model: { ...model, vocab: [...model.vocab].sort(([, a], [, b]) => a - b) },
+    addedTokens: addedTokens.filter(({ content }) => !isUnreachable(content)).sort((a, b) => a.id - b.id),
+    model: canonicalModel(model),
   };
   return createHash('sha256').update(canonicalJson(meaning)).digest('hex');
+}
+
+function canonicalModel(model: Model): unknown {
+  const { type, ...rest } = model;
+  const vocab = [...model.vocab].sort(([, a], [, b]) => a - b);
+  // Hashes of before there was another type stay as they were.
+  return type === 'BPE' ? { ...rest, vocab } : { ...model, vocab };
 }
 
 /** Newer files spell out ByteLevel's `use_regex`; `trim_offsets` concerns offsets that are not used here. */

@@ -1,6 +1,6 @@
 import { fatalError } from '../errors.js';
 import type { Boundaries } from './boundaries.js';
-import type { AddedToken, Definition } from './definition.js';
+import type { AddedToken, BpeModel, Definition, UnigramModel } from './definition.js';
 import { isByteLevel } from './soundness.js';
 
 /** `text` (the default): spelled out in a document they are plain text. `special`: they become their control ids. */
@@ -11,14 +11,9 @@ export interface Prepared {
   readonly definition: Definition;
   /** Contents of the control tokens that text cannot give. */
   readonly hidden: readonly string[];
+  /** Ids that no text may have: a text that gets one all the same is set aside. */
+  readonly forbidden: readonly number[];
 }
-
-/** Control tokens that some files forget to mark as `special` (Phi-3's `</s>`). */
-const CONTROL_NAMES = new Set(
-  '<s> </s> <unk> <pad> <mask> <bos> <eos> <sep> <cls> <|endoftext|> <|startoftext|> <|begin_of_text|> <|end_of_text|> <|padding|> <|pad|> <|unk|> <|bos|> <|eos|> <|im_start|> <|im_end|> <|eot_id|> [BOS] [EOS] [PAD] [UNK] [CLS] [SEP] [MASK]'.split(
-    ' ',
-  ),
-);
 
 /**
  * Makes control tokens unreachable from text, so that no document can forge a boundary:
@@ -29,23 +24,48 @@ const CONTROL_NAMES = new Set(
  * What is left are symbols of one character or byte, and products of merges: none is a control token.
  * The unknown token keeps its name: the model needs it, and only it gives it.
  *
+ * A control token is one that the library takes for special, or that goes around documents. An added token that is not
+ * special (Gemma 3's `<s>` is HTML's strike) is text with an id of its own, as in the library.
+ *
  * Added tokens that stay are written into the vocabulary, for otherwise the reference library numbers them anew
  * from the vocabulary's end once the control tokens before them are gone (Whisper's timestamps, off by 106).
  *
  * @throws TokensieveError fatal `unsupported-tokenizer` where that cannot be promised
  */
-export function prepare(source: Definition, boundaries: Boundaries, controlTokens: ControlTokens): Prepared {
-  const isControl = ({ content, special, id }: AddedToken): boolean =>
-    special || CONTROL_NAMES.has(content) || id === boundaries.bosId || id === boundaries.eosId;
+export function prepare(
+  source: Definition,
+  boundaries: Pick<Boundaries, 'bosId' | 'eosId'>,
+  controlTokens: ControlTokens,
+): Prepared {
+  const { bosId, eosId } = boundaries;
+  const { model } = source;
+  const isBoundary = (id: number): boolean => id === bosId || id === eosId;
+  // A file that names an ordinary character as its padding cannot keep it out of texts: it is found there, as in the library.
+  const isOrdinary = ({ content, id }: AddedToken): boolean =>
+    [...content].length === 1 && model.vocab.has(content) && !isBoundary(id);
+  const isControl = (token: AddedToken): boolean =>
+    (token.special && !isOrdinary(token)) || isBoundary(token.id);
   const hide = controlTokens === 'text';
   const kept = source.addedTokens.filter((token) => !hide || !isControl(token));
   const hidden = new Map(
     source.addedTokens.filter((token) => hide && isControl(token)).map(({ content, id }) => [content, id]),
   );
-  if (hide) for (const [content, id] of boundaryPieces(source, boundaries)) hidden.set(content, id);
+  // BOS and EOS where only the vocabulary holds them (stories260K before its added tokens, some conversions).
+  if (hide) for (const [content, id] of model.vocab) if (isBoundary(id)) hidden.set(content, id);
   refuseForgeable(source, hidden, boundaries);
+  return model.type === 'BPE'
+    ? prepareBpe(source, model, kept, hidden)
+    : prepareUnigram(source, model, kept, hidden);
+}
 
-  const { model } = source;
+type Hidden = ReadonlyMap<string, number>;
+
+function prepareBpe(
+  source: Definition,
+  model: BpeModel,
+  kept: readonly AddedToken[],
+  hidden: Hidden,
+): Prepared {
   const vocab = new Map<string, number>();
   for (const [piece, id] of model.vocab) {
     vocab.set(hidden.has(piece) && piece !== model.unkToken ? unreachableName(id) : piece, id);
@@ -59,28 +79,64 @@ export function prepare(source: Definition, boundaries: Boundaries, controlToken
   return {
     definition: { ...source, addedTokens: kept, model: { ...model, vocab, merges } },
     hidden: [...hidden.keys()],
+    forbidden: [],
   };
 }
 
-/** A space never reaches a byte-level model (it is "Ġ" there), and the NUL keeps the name out of other vocabularies. */
-const unreachableName = (id: number): string => ` \u0000control ${id}`;
-
-/** BOS and EOS where only the vocabulary holds them (stories260K before its added tokens, some conversions). */
-function boundaryPieces({ model }: Definition, { bosId, eosId }: Boundaries): [string, number][] {
-  return [...model.vocab].filter(([, id]) => id === bosId || id === eosId);
+/**
+ * A unigram model finds any piece that a text spells, so a name alone does not hide one: texts that reach it are set aside.
+ * Control tokens beyond the vocabulary leave a token in their place, for the library numbers added tokens by their order.
+ */
+function prepareUnigram(
+  source: Definition,
+  model: UnigramModel,
+  kept: readonly AddedToken[],
+  hidden: Hidden,
+): Prepared {
+  const vocab = new Map<string, number>();
+  for (const [piece, id] of model.vocab) {
+    vocab.set(hidden.has(piece) && id !== model.unkId ? unreachableName(id) : piece, id);
+  }
+  const places = source.addedTokens
+    .filter(({ content }) => hidden.has(content) && !model.vocab.has(content))
+    .map((token) => ({ ...token, ...NO_FLAGS, content: unreachableName(token.id) }));
+  return {
+    definition: {
+      ...source,
+      addedTokens: [...kept, ...places].sort((a, b) => a.id - b.id),
+      model: { ...model, vocab },
+    },
+    hidden: [...hidden.keys()],
+    forbidden: [...hidden.values()].filter((id) => id !== model.unkId),
+  };
 }
+
+const NO_FLAGS = { single_word: false, lstrip: false, rstrip: false, normalized: false } as const;
+
+const UNREACHABLE = ' \u0000control ';
+
+/** A space never reaches a byte-level model (it is "Ġ" there), and the NUL keeps the name out of other vocabularies. */
+const unreachableName = (id: number): string => `${UNREACHABLE}${id}`;
+
+/** Whether a piece is the stand-in of a control token. */
+export const isUnreachable = (piece: string): boolean => piece.startsWith(UNREACHABLE);
 
 function refuseForgeable(
   { path, model, preTokenizer }: Definition,
-  hidden: ReadonlyMap<string, number>,
-  { bosId, eosId }: Boundaries,
+  hidden: Hidden,
+  { bosId, eosId }: Pick<Boundaries, 'bosId' | 'eosId'>,
 ): void {
-  const unknown = model.unkToken === null ? undefined : model.vocab.get(model.unkToken);
-  const boundary = unknown !== undefined && (unknown === bosId || unknown === eosId);
-  if (boundary && !isByteLevel(preTokenizer) && !model.byteFallback && hidden.size > 0) {
+  const bytes = isByteLevel(preTokenizer) || model.byteFallback;
+  const unknown =
+    model.type === 'Unigram'
+      ? model.unkId
+      : model.unkToken === null
+        ? null
+        : (model.vocab.get(model.unkToken) ?? null);
+  if (unknown !== null && (unknown === bosId || unknown === eosId) && !bytes && hidden.size > 0) {
     throw fatalError(
       'unsupported-tokenizer',
-      `${path}: its unknown token ${JSON.stringify(model.unkToken)} is also BOS or EOS, so that any unknown character would forge a boundary`,
+      `${path}: its unknown token (id ${unknown}) is also BOS or EOS, so that any unknown character would forge a boundary`,
     );
   }
   for (const content of hidden.keys()) {
@@ -91,7 +147,7 @@ function refuseForgeable(
       );
     }
   }
-  if (hidden.size > 0 && model.ignoreMerges && !isByteLevel(preTokenizer)) {
+  if (hidden.size > 0 && model.type === 'BPE' && model.ignoreMerges && !isByteLevel(preTokenizer)) {
     throw fatalError(
       'unsupported-tokenizer',
       `${path}: model.ignore_merges without a ByteLevel pre-tokenizer would let a text spell out a control token`,

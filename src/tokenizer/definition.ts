@@ -36,8 +36,9 @@ export interface AddedToken {
   readonly special: boolean;
 }
 
-/** Byte pair encoding: the only model type of the architectures that are scored. */
+/** Byte pair encoding. */
 export interface BpeModel {
+  readonly type: 'BPE';
   readonly vocab: ReadonlyMap<string, number>;
   /** In order of rank. */
   readonly merges: readonly (readonly [string, string])[];
@@ -50,16 +51,31 @@ export interface BpeModel {
   readonly endOfWordSuffix: string;
 }
 
+/** SentencePiece's unigram model: the likeliest of all ways to cut a text into pieces (Kudo 2018). */
+export interface UnigramModel {
+  readonly type: 'Unigram';
+  /** The id is the place in the file's list. */
+  readonly vocab: ReadonlyMap<string, number>;
+  /** [pieces] ln p of each piece, by id. */
+  readonly scores: readonly number[];
+  readonly unkId: number | null;
+  readonly byteFallback: boolean;
+}
+
+export type Model = BpeModel | UnigramModel;
+
 /** What of a tokenizer.json decides the ids of a text, with every default filled in. */
 export interface Definition {
   /** Path of the file, for messages. */
   readonly path: string;
   readonly normalizer: Component | null;
   readonly preTokenizer: Component | null;
-  readonly model: BpeModel;
+  readonly model: Model;
   readonly addedTokens: readonly AddedToken[];
-  /** Says where BOS and EOS go when nothing else does; takes no part in encoding. */
+  /** Says what the tokenizer's own encoding puts around a text; takes no part in encoding here. */
   readonly postProcessor: unknown;
+  /** Whether the file has a component ByteLevel anywhere, its decoder included. */
+  readonly mentionsByteLevel: boolean;
 }
 
 const flag = z.boolean().nullish();
@@ -87,6 +103,7 @@ const frame = z.looseObject({
     merges: z.unknown().optional(),
     dropout: z.number().nullish(),
     unk_token: z.string().nullish(),
+    unk_id: z.number().int().nonnegative().nullish(),
     fuse_unk: flag,
     byte_fallback: flag,
     ignore_merges: flag,
@@ -149,10 +166,10 @@ export function parseDefinition(path: string, json: unknown, text = ''): Definit
   }
   const { model, added_tokens, normalizer, pre_tokenizer, post_processor } = parsed.data;
   const type = model.type ?? (model.merges === undefined ? 'of no stated type and without merges' : 'BPE');
-  if (type !== 'BPE') {
+  if (type !== 'BPE' && type !== 'Unigram') {
     throw fatalError(
       'unsupported-tokenizer',
-      `${path}: model is ${type}, expected BPE: causal language models of the supported architectures use nothing else`,
+      `${path}: model is ${type}, expected BPE or Unigram: causal language models use nothing else`,
     );
   }
   if (model.dropout) {
@@ -161,7 +178,6 @@ export function parseDefinition(path: string, json: unknown, text = ''): Definit
       `${path}: model.dropout is ${model.dropout}, so that a text has no one tokenization; set it to null`,
     );
   }
-  const vocab = readVocabulary(path, model.vocab);
   const addedTokens = (added_tokens ?? []).map((token) => ({
     id: token.id,
     content: token.content,
@@ -171,23 +187,29 @@ export function parseDefinition(path: string, json: unknown, text = ''): Definit
     normalized: token.normalized ?? !token.special,
     special: token.special ?? false,
   }));
-  refuseRepeatedKeys(path, text, vocab, addedTokens);
+  const read: Model =
+    type === 'Unigram'
+      ? readUnigram(path, model)
+      : {
+          type,
+          vocab: readVocabulary(path, model.vocab),
+          merges: readMerges(path, model.merges),
+          unkToken: model.unk_token ?? null,
+          fuseUnk: model.fuse_unk ?? false,
+          byteFallback: model.byte_fallback ?? false,
+          ignoreMerges: model.ignore_merges ?? false,
+          continuingSubwordPrefix: model.continuing_subword_prefix ?? '',
+          endOfWordSuffix: model.end_of_word_suffix ?? '',
+        };
+  if (read.type === 'BPE') refuseRepeatedKeys(path, text, read.vocab, addedTokens);
   return {
     path,
     normalizer: normalizer ?? null,
     preTokenizer: pre_tokenizer ?? null,
-    model: {
-      vocab,
-      merges: readMerges(path, model.merges),
-      unkToken: model.unk_token ?? null,
-      fuseUnk: model.fuse_unk ?? false,
-      byteFallback: model.byte_fallback ?? false,
-      ignoreMerges: model.ignore_merges ?? false,
-      continuingSubwordPrefix: model.continuing_subword_prefix ?? '',
-      endOfWordSuffix: model.end_of_word_suffix ?? '',
-    },
+    model: read,
     addedTokens,
     postProcessor: post_processor ?? null,
+    mentionsByteLevel: text.includes('"ByteLevel"'),
   };
 }
 
@@ -217,6 +239,41 @@ function readVocabulary(path: string, vocab: unknown): Map<string, number> {
   }
   if (pieces.size === 0) throw bad(path, 'model.vocab is empty');
   return pieces;
+}
+
+function readUnigram(
+  path: string,
+  { vocab, unk_id, byte_fallback }: z.infer<typeof frame>['model'],
+): UnigramModel {
+  if (!Array.isArray(vocab)) throw bad(path, 'model.vocab is not a list of pieces and scores');
+  const pieces = new Map<string, number>();
+  const scores: number[] = [];
+  for (const [id, entry] of vocab.entries()) {
+    const [piece, score] = Array.isArray(entry) ? entry : [];
+    if (typeof piece !== 'string' || piece === '' || typeof score !== 'number' || !Number.isFinite(score)) {
+      throw bad(path, `model.vocab[${id}] is ${JSON.stringify(entry)}, expected a piece and its score`);
+    }
+    const other = pieces.get(piece);
+    if (other !== undefined) {
+      throw bad(
+        path,
+        `model.vocab holds ${JSON.stringify(piece)} twice, as ${other} and ${id}; the file is damaged`,
+      );
+    }
+    pieces.set(piece, id);
+    scores.push(score);
+  }
+  if (pieces.size === 0) throw bad(path, 'model.vocab is empty');
+  if (unk_id != null && unk_id >= pieces.size) {
+    throw bad(path, `model.unk_id is ${unk_id}, but model.vocab has ${pieces.size} pieces`);
+  }
+  return {
+    type: 'Unigram',
+    vocab: pieces,
+    scores,
+    unkId: unk_id ?? null,
+    byteFallback: byte_fallback ?? false,
+  };
 }
 
 function readMerges(path: string, merges: unknown): [string, string][] {

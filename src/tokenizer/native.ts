@@ -2,7 +2,7 @@ import type { Encoding as NativeEncoding, Tokenizer as NativeTokenizer } from 't
 import { fatalError, firstLine } from '../errors.js';
 import { utf8Length } from './bytes.js';
 import { chunksOf } from './chunks.js';
-import type { Definition } from './definition.js';
+import type { Definition, Model } from './definition.js';
 import type { ByteOffsets } from './tokenizer.js';
 
 export type Binding = typeof import('tokenizers');
@@ -85,19 +85,32 @@ function nativeJson({ normalizer, preTokenizer, addedTokens, model }: Definition
     pre_tokenizer: preTokenizer,
     post_processor: null,
     decoder: null,
-    model: {
-      type: 'BPE',
-      dropout: null,
-      unk_token: model.unkToken,
-      continuing_subword_prefix: model.continuingSubwordPrefix || null,
-      end_of_word_suffix: model.endOfWordSuffix || null,
-      fuse_unk: model.fuseUnk,
-      byte_fallback: model.byteFallback,
-      ignore_merges: model.ignoreMerges,
-      vocab: Object.fromEntries(model.vocab),
-      merges: model.merges,
-    },
+    model: nativeModel(model),
   });
+}
+
+function nativeModel(model: Model): object {
+  if (model.type === 'Unigram') {
+    const { vocab, scores, unkId, byteFallback } = model;
+    return {
+      type: 'Unigram',
+      unk_id: unkId,
+      byte_fallback: byteFallback,
+      vocab: [...vocab].map(([piece, id]) => [piece, scores[id] ?? 0]),
+    };
+  }
+  return {
+    type: 'BPE',
+    dropout: null,
+    unk_token: model.unkToken,
+    continuing_subword_prefix: model.continuingSubwordPrefix || null,
+    end_of_word_suffix: model.endOfWordSuffix || null,
+    fuse_unk: model.fuseUnk,
+    byte_fallback: model.byteFallback,
+    ignore_merges: model.ignoreMerges,
+    vocab: Object.fromEntries(model.vocab),
+    merges: model.merges,
+  };
 }
 
 /** The library counts code points; here they become UTF-8 bytes. */

@@ -25,6 +25,7 @@ export function makeAligner(definition: Definition, recipe: Recipe): Aligner {
 
 /** Bytes of normalized text that each id stands for; 0 where no text gives the id. */
 function tokenLengths({ model, addedTokens }: Definition, recipe: Recipe): Int32Array {
+  const unkToken = model.type === 'BPE' ? model.unkToken : null;
   let size = 0;
   for (const id of model.vocab.values()) size = Math.max(size, id + 1);
   const lengths = new Int32Array(size);
@@ -32,7 +33,7 @@ function tokenLengths({ model, addedTokens }: Definition, recipe: Recipe): Int32
   const alphabet = new Set(BYTE_ALPHABET);
   for (const [piece, id] of model.vocab) {
     if (recipe.byteLevel) lengths[id] = [...piece].every((char) => alphabet.has(char)) ? piece.length : 0;
-    else lengths[id] = fallback.has(piece) ? 1 : piece === model.unkToken ? 0 : utf8Bytes(piece);
+    else lengths[id] = fallback.has(piece) ? 1 : piece === unkToken ? 0 : utf8Bytes(piece);
   }
   for (const token of addedTokens) {
     if (token.normalized) lengths[token.id] = utf8Bytes(normalize(recipe, token.content));

@@ -1,12 +1,12 @@
 import { BPE, ByteLevelPreTokenizer, SplitPreTokenizer } from '@huggingface/tokenizers';
-import type { Definition } from './definition.js';
+import type { BpeModel } from './definition.js';
 import { makeWordSplitter, type WordSplitter } from './merging.js';
 import { makeCutting, piecesOf } from './pieces.js';
 import type { Recipe } from './recipe.js';
 
 /** What a worker needs to encode: plain data that crosses threads. */
 export interface PortableSource {
-  readonly definition: Pick<Definition, 'model'>;
+  readonly model: BpeModel;
   readonly recipe: Recipe;
 }
 
@@ -28,19 +28,12 @@ class MergingBpe extends BPE {
  * falls back to byte pieces; the recipe does what comes before. Synchronous, for one thread.
  */
 export function makePortableEncoder({
-  definition,
+  model: definition,
   recipe,
 }: PortableSource): (text: string) => Int32Array<ArrayBuffer> {
-  const model = makeModel(definition.model);
-  const splitters = recipe.words.map(
-    (words) =>
-      new SplitPreTokenizer({
-        type: 'Split',
-        pattern: { Regex: words },
-        behavior: 'Isolated',
-        invert: false,
-      }),
-  );
+  const model = makeModel(definition);
+  const splitters = recipe.words.map(makeSplitter);
+  const byteSplitters = recipe.byteWords.map(makeSplitter);
   const bytes = recipe.byteLevel
     ? new ByteLevelPreTokenizer({ type: 'ByteLevel', add_prefix_space: false, use_regex: false })
     : null;
@@ -50,7 +43,9 @@ export function makePortableEncoder({
   const encodeWord = (word: string): readonly number[] => {
     const known = remembered.get(word);
     if (known !== undefined) return known;
-    const pieces = model.encode(bytes === null ? [word] : bytes.pre_tokenize(word));
+    let words = bytes === null ? [word] : bytes.pre_tokenize(word);
+    for (const splitter of byteSplitters) words = splitter.pre_tokenize(words);
+    const pieces = model.encode(words);
     const ids = pieces.map((piece) => idOf(model, piece));
     if (word.length <= REMEMBERED_LENGTH) {
       if (remembered.size === REMEMBERED_WORDS) remembered.clear();
@@ -76,18 +71,21 @@ export function makePortableEncoder({
   };
 }
 
+const makeSplitter = (words: string): SplitPreTokenizer =>
+  new SplitPreTokenizer({ type: 'Split', pattern: { Regex: words }, behavior: 'Isolated', invert: false });
+
 function idOf({ tokens_to_ids: ids }: BPE, piece: string): number {
   const id = ids.get(piece);
   if (id !== undefined) return id;
   throw new Error(`the piece ${JSON.stringify(piece)} has no id in the vocabulary`);
 }
 
-function makeModel({ vocab, merges, unkToken, byteFallback, ignoreMerges }: Definition['model']): BPE {
+function makeModel({ vocab, merges, unkToken, byteFallback, ignoreMerges }: BpeModel): BPE {
   const model = new MergingBpe({
     type: 'BPE',
     vocab: Object.fromEntries(vocab),
     merges: [],
-    // A recipe has a piece for every byte, so that there is nothing unknown and nothing to fuse.
+    // What is unknown here sets its text aside (unspellable.ts), so that there is nothing to fuse.
     unk_token: unkToken ?? '',
     fuse_unk: false,
     byte_fallback: byteFallback,

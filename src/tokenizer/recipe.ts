@@ -1,5 +1,7 @@
-import { type AddedToken, type Component, type Definition, flatten } from './definition.js';
-import { digitClass } from './unicode.js';
+import { bytePiece } from './bytes.js';
+import { type AddedToken, type BpeModel, type Component, type Definition, flatten } from './definition.js';
+import { digitClass, punctuationPattern } from './unicode.js';
+import { isSentinel } from './unspellable.js';
 import { GPT2_WORDS, portablePattern } from './words.js';
 
 /** SentencePiece's mark for a space. */
@@ -22,6 +24,8 @@ export interface Recipe {
   /** Patterns applied one after the other; what lies between two matches is a word too. */
   readonly words: readonly string[];
   readonly byteLevel: boolean;
+  /** Patterns applied to words that are written as bytes already (Falcon). */
+  readonly byteWords: readonly string[];
   readonly rawTokens: readonly AddedToken[];
   readonly normalizedTokens: readonly AddedToken[];
 }
@@ -45,13 +49,14 @@ export function recipeOf(definition: Definition): RecipeOrRefusal {
 }
 
 function buildRecipe({ normalizer, preTokenizer, model, addedTokens }: Definition): Recipe {
+  if (model.type !== 'BPE') throw new Refusal(`its model is ${model.type}`);
   if (model.continuingSubwordPrefix !== '' || model.endOfWordSuffix !== '') {
     throw new Refusal('its pieces carry word prefixes or suffixes');
   }
   const normalization = readNormalizer(normalizer);
-  const splitting = readPreTokenizer(preTokenizer);
-  if (!splitting.byteLevel && !(model.byteFallback && hasBytePieces(model.vocab))) {
-    throw new Refusal('it has an unknown token instead of byte pieces');
+  const splitting = readPreTokenizer(preTokenizer, normalization.markSpaces);
+  if (!splitting.byteLevel && !unknownNeverComes(model)) {
+    throw new Refusal('some characters are its unknown token');
   }
   checkAddedTokens(addedTokens, splitting.marksSpaces);
   const recipe = {
@@ -61,6 +66,7 @@ function buildRecipe({ normalizer, preTokenizer, model, addedTokens }: Definitio
     prefix: splitting.prefix,
     words: [...splitting.words],
     byteLevel: splitting.byteLevel,
+    byteWords: splitting.byteWords,
     rawTokens: addedTokens.filter(({ normalized }) => !normalized),
     normalizedTokens: addedTokens.filter(({ normalized }) => normalized),
   };
@@ -84,18 +90,21 @@ function readNormalizer(normalizer: Component | null): Pick<Recipe, 'nfc' | 'pre
   return steps;
 }
 
-interface Splitting extends Pick<Recipe, 'prefix' | 'byteLevel' | 'words'> {
+interface Splitting extends Pick<Recipe, 'prefix' | 'byteLevel' | 'words' | 'byteWords'> {
   readonly marksSpaces: boolean;
 }
 
-function readPreTokenizer(preTokenizer: Component | null): Splitting {
+function readPreTokenizer(preTokenizer: Component | null, spacesAreMarks: boolean): Splitting {
   const words: string[] = [];
+  const byteWords: string[] = [];
   let byteLevel = false;
   let marks = false;
   let prefix: Recipe['prefix'] = null;
   for (const [index, step] of flatten(preTokenizer).entries()) {
-    if (byteLevel || marks)
+    const later = step.type === 'Split' || step.type === 'Digits';
+    if (marks || (byteLevel && !later))
       throw new Refusal(`a pre-tokenizer (${step.type}) follows ByteLevel or Metaspace`);
+    const list = byteLevel ? byteWords : words;
     if (step.type === 'ByteLevel') {
       if (step['add_prefix_space'] !== false) {
         if (index > 0) throw new Refusal('ByteLevel adds a space to every word');
@@ -108,15 +117,19 @@ function readPreTokenizer(preTokenizer: Component | null): Splitting {
       // A word begins at each mark.
       if (step['split'] !== false) words.push(`${MARK}?[^${MARK}]+|${MARK}`);
       marks = true;
+    } else if (step.type === 'Split' && spacesAreMarks && splitsAtSpaces(step)) {
+      // Nothing to split at: the normalizer has turned every space into "▁" (Gemma 3).
     } else if (step.type === 'Split') {
-      words.push(splitPattern(step));
+      list.push(splitPattern(step));
     } else if (step.type === 'Digits') {
-      words.push(`[${digitClass()}]${step['individual_digits'] === true ? '' : '+'}`);
+      list.push(`[${digitClass()}]${step['individual_digits'] === true ? '' : '+'}`);
+    } else if (step.type === 'Punctuation' && PUNCTUATION_BEHAVIOURS.has(step['behavior'])) {
+      list.push(`${punctuationPattern()}${step['behavior'] === 'Contiguous' ? '+' : ''}`);
     } else {
       throw new Refusal(`its pre-tokenizer ${step.type} is not one whose results are known to agree`);
     }
   }
-  return { words, byteLevel, prefix, marksSpaces: marks };
+  return { words, byteWords, byteLevel, prefix, marksSpaces: marks };
 }
 
 function metaspacePrefix(step: Component): Recipe['prefix'] {
@@ -162,6 +175,11 @@ function checkAddedTokens(tokens: readonly AddedToken[], marks: boolean): void {
   }
 }
 
+const PUNCTUATION_BEHAVIOURS = new Set<unknown>([undefined, 'Isolated', 'Contiguous']);
+
+const splitsAtSpaces = ({ pattern: given }: Component): boolean =>
+  typeof given === 'object' && given !== null && 'String' in given && given.String === ' ';
+
 const marksSpaces = ({ pattern: given, content }: Component): boolean =>
   typeof given === 'object' &&
   given !== null &&
@@ -169,10 +187,21 @@ const marksSpaces = ({ pattern: given, content }: Component): boolean =>
   given.String === ' ' &&
   content === MARK;
 
-function hasBytePieces(vocab: ReadonlyMap<string, number>): boolean {
-  // refuseUnsound has seen to it that one of them means all of them.
-  return vocab.has('<0x00>');
+/**
+ * Whether no text gives the unknown token: the two engines do not put it at the same place beside byte pieces. A byte piece
+ * may be missing where its character is a piece itself (Gemma's tab).
+ */
+function unknownNeverComes({ byteFallback, vocab, unkToken }: BpeModel): boolean {
+  if (!byteFallback) return false;
+  if (unkToken !== null && isSentinel(unkToken)) return true;
+  return Array.from({ length: 0xf5 }, (_, byte) => byte).every(
+    (byte) =>
+      vocab.has(bytePiece(byte)) ||
+      byte === 0xc0 ||
+      byte === 0xc1 ||
+      (byte < 0x80 && vocab.has(String.fromCharCode(byte))),
+  );
 }
 
-const wordsBeginAtMarks = (merges: Definition['model']['merges']): boolean =>
+const wordsBeginAtMarks = (merges: BpeModel['merges']): boolean =>
   !merges.some(([left, right]) => right.startsWith(MARK) && !left.endsWith(MARK));

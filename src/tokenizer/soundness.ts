@@ -35,6 +35,7 @@ function refuseLostSpaces({ path, normalizer, model }: Definition): void {
 }
 
 function refuseStrayMerges({ path, model }: Definition): void {
+  if (model.type !== 'BPE') return;
   const { vocab, merges, continuingSubwordPrefix: prefix } = model;
   for (const [rank, [left, right]] of merges.entries()) {
     const product = left + right.slice(prefix.length);
@@ -51,30 +52,45 @@ function refuseStrayMerges({ path, model }: Definition): void {
   }
 }
 
-/** A byte without a piece is dropped from the text in silence where there is no unknown token. */
+/**
+ * A byte without a piece is dropped from the text in silence where there is no unknown token. Vocabularies made from a corpus
+ * lack bytes that the corpus lacked: texts with one are set aside (unspellable.ts). One that lacks what every text is made
+ * of was trained without the byte alphabet, and most of every text would go.
+ */
 function refuseMissingBytes({ path, preTokenizer, normalizer, model }: Definition): void {
-  const byteLevel = isByteLevel(preTokenizer) || isByteLevel(normalizer);
-  const pieces = byteLevel ? BYTE_ALPHABET : Array.from({ length: 256 }, (_, byte) => bytePiece(byte));
-  const missing = pieces.filter((piece, byte) => inUtf8(byte) && !model.vocab.has(piece));
-  const [first] = missing;
-  if (first === undefined) return;
-  if (byteLevel && model.unkToken === null) {
+  if (model.type === 'Unigram') {
+    if (model.unkId !== null) return;
     throw bad(
       path,
-      `model.vocab lacks ${missing.length} of the byte pieces (${JSON.stringify(first)}), so that parts of a text would vanish; train it with the whole byte alphabet`,
+      'model.unk_id is null, so that the reference library fails at every character without a piece',
     );
   }
-  if (byteLevel) return;
-  if (model.byteFallback && missing.length < pieces.filter((_, byte) => inUtf8(byte)).length) {
-    throw bad(path, `model.vocab lacks ${missing.length} of the byte pieces (${first}); the file is damaged`);
+  if (model.unkToken !== null) return;
+  if (isByteLevel(preTokenizer) || isByteLevel(normalizer)) {
+    const missing = BYTE_ALPHABET.filter((piece, byte) => inUtf8(byte) && !model.vocab.has(piece));
+    const plain = BYTE_ALPHABET.find((piece, byte) => isPlain(byte) && !model.vocab.has(piece));
+    if (plain === undefined) return;
+    throw bad(
+      path,
+      `model.vocab lacks ${missing.length} of the byte pieces (${JSON.stringify(plain)}), so that parts of a text would vanish; train it with the whole byte alphabet`,
+    );
   }
-  if (model.unkToken === null && !model.byteFallback) {
+  if (!model.byteFallback) {
     throw bad(
       path,
       'characters without a piece would vanish: it has neither byte pieces nor model.unk_token',
     );
   }
+  if (!model.vocab.has(bytePiece(0x80))) {
+    throw bad(
+      path,
+      `model.vocab has no byte pieces (${bytePiece(0x80)}), so that characters without a piece would vanish`,
+    );
+  }
 }
+
+/** Printable ASCII and the line's end. */
+const isPlain = (byte: number): boolean => byte === 0x0a || (byte >= 0x20 && byte < 0x7f);
 
 /** Whether UTF-8 ever uses the byte; GPT-NeoX has no pieces for those it does not. */
 const inUtf8 = (byte: number): boolean => byte < 0xc0 || (byte > 0xc1 && byte < 0xf5);

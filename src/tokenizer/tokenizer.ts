@@ -16,6 +16,21 @@ export interface Encoding {
    * never pay for them: keep the result if it is needed twice. Synchronous, O(bytes of the text).
    */
   offsets(): ByteOffsets;
+  /**
+   * Why the text has no ids, in one clause; absent where it has. `ids` is empty then: the tokenizer would drop a part of the
+   * text and say nothing.
+   */
+  readonly unspellable?: string;
+}
+
+/**
+ * What the tokenizer's own `encode` puts around a text, and what a text follows that nothing precedes (its `bos_token`, else its
+ * `eos_token`; null for neither). Requests to a model are made by these, documents by `bosId` and `eosId`.
+ */
+export interface RequestMarks {
+  readonly before: readonly number[];
+  readonly after: readonly number[];
+  readonly prefixId: number | null;
 }
 
 export type TokenizerEngine = 'native' | 'portable';
@@ -31,10 +46,16 @@ export interface Tokenizer {
   readonly hash: string;
   /** One more than the largest id that `encode` or BOS/EOS can give. */
   readonly vocabularySize: number;
-  /** Id put before each document; null when the tokenizer defines none, or the same as EOS. */
+  /** Id put before each document; null where none is. */
   readonly bosId: number | null;
-  /** Id put after each document; null when the tokenizer defines none. */
+  /** Id put after each document; null where none is. */
   readonly eosId: number | null;
+  /** Who says so, or why there is none: one clause. */
+  readonly bosSource: string;
+  readonly eosSource: string;
+  readonly requests: RequestMarks;
+  /** What the user should know of the files: one sentence each. */
+  readonly notes: readonly string[];
   /**
    * Encodes documents, in order; calls may overlap. Control tokens spelled out in a text are text (unless opened
    * with `controlTokens: 'special'`). BOS and EOS are never added here.

@@ -235,7 +235,7 @@ describe('a part that several workers make', () => {
       'test',
     );
     const storage = localStorage();
-    parts = await openPacking(settings, { storage });
+    parts = await openPacking(settings, { storage, sink: () => undefined });
     const { plans } = await planShards(
       storage,
       parts.job.shards,

@@ -80,7 +80,10 @@ describe('two writers of one folder', () => {
         sequence: { length },
         corpus: { part_bytes: 1024, keep: ['url'] },
       };
-      return openPacking(parseSettings(packSchema, settings, 'test'), { storage: inner });
+      return openPacking(parseSettings(packSchema, settings, 'test'), {
+        storage: inner,
+        sink: () => undefined,
+      });
     };
     current = await open(32, 'clean');
     const old = await open(64, 'old');

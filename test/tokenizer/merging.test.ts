@@ -32,6 +32,7 @@ describe('words', () => {
 
   it.each([byteLevel, byteFallback])('split as in the portable library: %s', async (path) => {
     const { model } = (await preparedFrom(path)).definition;
+    if (model.type !== 'BPE') throw new Error('not BPE');
     const merges = model.merges.map(([left, right]): [string, string] => [left, right]);
     const config = { unk_token: '', fuse_unk: false, byte_fallback: false, ignore_merges: false };
     const library = new BPE({ type: 'BPE', vocab: Object.fromEntries(model.vocab), merges, ...config });

@@ -74,18 +74,6 @@ describe('engines', () => {
   it.each([
     ['WhitespaceSplit', { pre_tokenizer: { type: 'WhitespaceSplit' } }],
     [
-      'Punctuation',
-      {
-        pre_tokenizer: {
-          type: 'Sequence',
-          pretokenizers: [
-            { type: 'Punctuation', behavior: 'Isolated' },
-            { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true },
-          ],
-        },
-      },
-    ],
-    [
       'MergedWithNext',
       {
         pre_tokenizer: { type: 'Split', pattern: { Regex: 'a' }, behavior: 'MergedWithNext', invert: false },
@@ -94,7 +82,7 @@ describe('engines', () => {
     ['unknown token', { pre_tokenizer: null, model: { ...readJson(byteLevel).model, unk_token: 'a' } }],
   ])('leave to the native one: %s', async (name, change) => {
     const json = { ...readJson(byteLevel), ...change };
-    if (name !== 'Punctuation') json.model = { ...json.model, unk_token: 'a' };
+    json.model = { ...json.model, unk_token: 'a' };
     const { definition } = await preparedFrom(writeFolder({ 'tokenizer.json': json }));
     expect(recipeOf(definition)).toMatchObject({ refusal: expect.stringContaining(name) });
   });
@@ -197,7 +185,9 @@ describe('the pool', () => {
     const { definition } = await preparedFrom(byteLevel);
     const found = recipeOf(definition);
     if (!('recipe' in found)) throw new Error(found.refusal);
-    const pool = openPool({ definition, recipe: { ...found.recipe, words: ['[z-a]'] } }, 'broken.json', 2);
+    if (definition.model.type !== 'BPE') throw new Error('not BPE');
+    const recipe = { ...found.recipe, words: ['[z-a]'] };
+    const pool = openPool({ model: definition.model, recipe }, 'broken.json', 2);
     await expect(pool.encode(texts)).rejects.toMatchObject({
       code: 'tokenizer-failed',
       message: expect.stringMatching(/^broken\.json: .*range/i),

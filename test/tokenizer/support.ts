@@ -5,8 +5,8 @@ import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
 import { findBoundaries } from '#tokensieve/tokenizer/boundaries.js';
 import { type ControlTokens, type Prepared, prepare } from '#tokensieve/tokenizer/control-tokens.js';
-import { readDefinition, tokenizerFile } from '#tokensieve/tokenizer/definition.js';
 import { loadBinding, type NativeEngine, openNative } from '#tokensieve/tokenizer/native.js';
+import { readLoaded } from '#tokensieve/tokenizer/open.js';
 import { sharedData } from '../support/report-skips.js';
 
 export const fixtures = fileURLToPath(new URL('../../fixtures/tokenizers/', import.meta.url));
@@ -27,9 +27,9 @@ export function writeFolder(files: Readonly<Record<string, unknown>>): string {
 }
 
 export async function preparedFrom(path: string, controlTokens: ControlTokens = 'text'): Promise<Prepared> {
-  const { file, folder } = await tokenizerFile(path);
-  const definition = await readDefinition(file);
-  return prepare(definition, await findBoundaries(definition, folder, {}), controlTokens);
+  const { loaded, companions } = await readLoaded(path);
+  const boundaries = findBoundaries(loaded.definition, companions, loaded.class, {});
+  return prepare(loaded.definition, boundaries, controlTokens);
 }
 
 /** The native library itself, with the offsets it gives. */
@@ -39,11 +39,16 @@ export async function nativeFor(prepared: Prepared): Promise<NativeEngine> {
   return openNative(loaded.binding, prepared.definition);
 }
 
-/** Every sound tokenizer of the shared data once, by its path below it. */
+/** Every sound tokenizer of the shared data once, by its path below it; but Whisper's, which no language model is read with. */
 export function sharedTokenizers(): readonly string[] {
   const seen = new Set<string>();
   return readdirSync(sharedData, { recursive: true, encoding: 'utf8' })
-    .filter((path) => /(^|\/)tokenizer(\.from-[^/]*)?\.json$/.test(path) && !path.includes('damaged'))
+    .filter(
+      (path) =>
+        /(^|\/)tokenizer(\.from-[^/]*)?\.json$/.test(path) &&
+        !path.includes('damaged') &&
+        !path.includes('whisper'),
+    )
     .sort()
     .filter((path) => {
       const text = readFileSync(join(sharedData, path), 'utf8');

@@ -103,6 +103,22 @@ describe('every code point is of the same class to both engines', () => {
       }),
     ],
     [
+      'Falcon: punctuation, and digits of what is bytes already',
+      (json: object) => ({
+        ...json,
+        normalizer: null,
+        pre_tokenizer: {
+          type: 'Sequence',
+          pretokenizers: [
+            { type: 'Punctuation', behavior: 'Contiguous' },
+            { ...bytes, use_regex: true },
+            { type: 'Digits', individual_digits: false },
+            split('[0-9][0-9][0-9]'),
+          ],
+        },
+      }),
+    ],
+    [
       'SmolLM2: digits one by one',
       (json: object) => ({
         ...json,

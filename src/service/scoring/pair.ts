@@ -107,6 +107,9 @@ export async function openPair(own: PairSettings, settings: ScoringSettings, dev
   const openDocuments = async (texts: readonly string[], signal: AbortSignal): Promise<ScoringDocument[]> => {
     const encodings = await tokenizer.encode(texts);
     signal.throwIfAborted();
+    const aside = encodings.findIndex(({ unspellable }) => unspellable !== undefined);
+    if (aside >= 0)
+      throw new Refusal(422, 'unspellable', `text ${aside}: ${encodings[aside]?.unspellable}; leave it out`);
     const found = encodings.reduce((sum, { ids }) => sum + rowTokens(ids.length + marks, packing), 0);
     if (found > settings.request_tokens) {
       throw new Refusal(
