@@ -1,4 +1,5 @@
 import { hashJson, isJsonObject } from '../dataset/canonical-json.js';
+import { rulesOfParts, rulesWarning } from '../rules/run-rules.js';
 import type { EventSink } from '../run/events.js';
 import { absolutePath, nameOf } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
@@ -42,6 +43,8 @@ const PASSAGE_IDS = 200;
 export async function auditRun(settings: AuditSettings, options: AuditOptions): Promise<AuditedNumbers> {
   const { storage } = options;
   const run = await openAuditedRun(storage, settings.run, settings.weighted ?? null);
+  const old = rulesWarning(settings.run, await rulesOfParts(storage, run.parts));
+  if (old !== null) options.sink({ event: 'warning', message: old });
   const inputs = await findAuditInputs(storage, settings.run, run.scored, settings.tokenizer);
   const scan = await scanRun(run, { ...options, seed: settings.seed, by: settings.by ?? null });
   const texts = inputs.tokenizer?.texts ?? null;

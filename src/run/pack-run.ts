@@ -1,6 +1,7 @@
 import type { PackSettings } from '../config/pack.js';
 import { expandShards } from '../corpus/expand.js';
 import { packedFolder } from '../dataset/part-files.js';
+import { rulesOfNewRun } from '../rules/new-run.js';
 import { toColumns } from '../sequence/columns.js';
 import { openTokenizer } from '../tokenizer/open.js';
 import type { RowStage } from './make-part.js';
@@ -41,6 +42,13 @@ export async function openPacking(
     engine: settings.run.tokenizer_engine,
     controlTokens: settings.tokenizer.control_tokens,
   });
+  const { sequence, corpus } = settings;
+  const { versions, changes } = await rulesOfNewRun({
+    tokenizer: settings.tokenizer.path,
+    sequence,
+    keep: corpus.keep,
+    models: [],
+  });
   return {
     job: {
       kind: 'packed',
@@ -49,7 +57,8 @@ export async function openPacking(
       shards,
       notes,
       tokenizer,
-      recipe: packingRecipe(settings, tokenizer),
+      recipe: packingRecipe(settings, tokenizer, versions),
+      changes,
       conventions: packingConventions(settings),
       columns: ['weight'],
       lossPrecision: 'fp32',

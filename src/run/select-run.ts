@@ -5,6 +5,8 @@ import { MANIFEST_VERSION, type Manifest, stageManifest } from '../dataset/manif
 import { partFiles } from '../dataset/part-files.js';
 import { createSequenceWriter } from '../dataset/writer.js';
 import { usageError } from '../errors.js';
+import { FIRST_VERSIONS } from '../rules/changes.js';
+import { rulesOfParts, rulesWarning } from '../rules/run-rules.js';
 import { type LoadedMethod, loadMethod } from '../select/load.js';
 import type { PartSource } from '../select/part-source.js';
 import { createSelection, type Prepared, type Selection } from '../select/selection.js';
@@ -16,7 +18,7 @@ import type { Storage } from '../storage/storage.js';
 import { derivedParts } from './derived-parts.js';
 import { type ExpectedPart, finishedManifest, removeStale } from './done-parts.js';
 import type { EventSink } from './events.js';
-import { compressionOf, SEMANTICS } from './recipe.js';
+import { compressionOf } from './recipe.js';
 import { finishedParts, openScored, partSource } from './scored-parts.js';
 import { type Totals, totalsOf } from './totals.js';
 
@@ -64,6 +66,8 @@ export async function selectRun(
       `${folder}: holds the scored files themselves, which weighted ones would replace; choose another --out`,
     );
   }
+  const old = rulesWarning(run, await rulesOfParts(storage, parts));
+  if (old !== null) sink({ event: 'warning', message: old });
   const [means] = meansColumns((parts[0]?.manifest.recipe ?? {}) as JsonObject);
   if (means !== undefined && selection.plan.unit === 'token') {
     throw usageError(
@@ -153,7 +157,7 @@ function selectionRecipe(
   const { scope, plan } = selection;
   const alone = scope.kind !== 'shard' && scope.kind !== 'dataset' && !(plan.unit === 'token' && plan.fit);
   return {
-    semantics: { selecting: 1, writing: SEMANTICS.writing },
+    semantics: { selecting: 1, writing: FIRST_VERSIONS.writing },
     method: identity,
     select: { ...settings } as JsonObject,
     conventions: { ...selection.conventions },
