@@ -49,7 +49,9 @@ export const RULE_CHANGES: readonly RuleChange[] = [
 ];
 
 /** Date of the newest change: what notes of a run say that it was made by. */
-export const RULES_DATE = RULE_CHANGES.map(({ date }) => date).reduce((a, b) => (a > b ? a : b));
+export const RULES_DATE = RULE_CHANGES.map(({ date }) => date)
+  .sort()
+  .at(-1) as string;
 
 export interface TouchedBy {
   readonly rule: string;

@@ -7,6 +7,8 @@ export interface RunFacts {
   /** Ids that were put around every document; null for none. */
   readonly inserted: Boundaries;
   readonly sequence: { readonly length: number; readonly bos: boolean; readonly eos: boolean };
+  /** Tokens that no row has more of. */
+  readonly longestRow: number;
   /** Columns that documents keep. */
   readonly keep: readonly string[];
   readonly tokenizer: Known<TokenizerFacts>;

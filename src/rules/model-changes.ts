@@ -30,8 +30,8 @@ function change(name: string, look: Look): RuleChange {
 const MISTRAL_WINDOW = 4096;
 
 export const MODEL_CHANGES: readonly RuleChange[] = [
-  change('default-window', ({ config }, { sequence }) =>
-    isClass(config, 'Mistral') && config['sliding_window'] === undefined && sequence.length > MISTRAL_WINDOW
+  change('default-window', ({ config }, { longestRow }) =>
+    isClass(config, 'Mistral') && config['sliding_window'] === undefined && longestRow > MISTRAL_WINDOW
       ? `config.json names no sliding_window, and its default of ${MISTRAL_WINDOW} was not taken: losses of rows longer than that differ from transformers'`
       : null,
   ),

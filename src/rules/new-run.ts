@@ -31,6 +31,7 @@ export async function rulesOfNewRun(run: NewRun, changes?: readonly RuleChange[]
       semantics: {},
       inserted: { bosId: before.bos?.id ?? null, eosId: before.eos?.id ?? null },
       sequence: run.sequence,
+      longestRow: run.sequence.length,
       keep: run.keep,
       tokenizer,
       models,

@@ -22,15 +22,13 @@ interface ReadNow {
   readonly what: (rows: number, shard: string) => string;
 }
 
-const times = (rows: number): string => (rows === 1 ? 'a row' : `${rows} rows`);
-
 const READ_NOW: readonly ReadNow[] = [
   {
     name: 'nan-in-jsonl',
     matches: ({ reason, detail }) =>
       reason === 'bad-json' && /NaN|Infinity|No number after minus sign/.test(detail),
     what: (rows, shard) =>
-      `${times(rows)} with NaN or Infinity were set aside, as in ${shard}: Python's json reads them, and so do we now`,
+      `rows with NaN or Infinity were set aside (${rows}, as in ${shard}), which are read now as Python's json reads them`,
   },
   {
     name: 'garbage-behind-gzip',
@@ -41,7 +39,7 @@ const READ_NOW: readonly ReadNow[] = [
   {
     name: 'large-pages',
     matches: ({ detail }) => /page of \d+ bytes uncompressed, at most 268435456 are read/.test(detail),
-    what: (_, shard) => `pages above 256 MiB were set aside, as in ${shard}: they are read now`,
+    what: (_, shard) => `pages above 256 MiB were set aside, as in ${shard}, which are read now`,
   },
 ];
 

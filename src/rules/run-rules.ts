@@ -15,8 +15,8 @@ import { readTokenizerFacts } from './read-tokenizer.js';
 
 /** Snake case: printed as JSON as it is. */
 export interface RulesReport {
-  /** `older`: by rules that have changed since, of which the rest says what it means for this run. */
-  readonly made_by: 'todays-rules' | 'older-rules';
+  /** Where notes of the run say nothing, as beside parts that were moved, the rest is judged as if it were by older ones. */
+  readonly made_by: 'todays-rules' | 'older-rules' | 'not-known';
   readonly touched: readonly {
     readonly rule: string;
     readonly stage: string;
@@ -64,15 +64,18 @@ export async function rulesOfParts(
   const [first] = parts;
   if (first === undefined) return null;
   const recipe = rowsRecipe(first.manifest.recipe);
+  // Parts that other programs wrote are by their rules.
+  if (!isJsonObject(recipe['semantics'])) return null;
   const above = folderOf(absolutePath(first.folder));
   const notes = (await readRunNotes(storage, above)) ?? (await readRunNotes(storage, first.folder));
   if ((await rulesNotedBy(storage, first, notes)) >= RULES_DATE) return BY_TODAYS;
-  return reportOf(judge(await factsOfParts(storage, parts, recipe, notes, places)));
+  const judgement = judge(await factsOfParts(storage, parts, recipe, notes, places));
+  return reportOf(judgement, notes === null && judgement.touched.length === 0 ? 'not-known' : 'older-rules');
 }
 
-export function reportOf({ touched, unknown }: Judgement): RulesReport {
+function reportOf({ touched, unknown }: Judgement, made_by: RulesReport['made_by']): RulesReport {
   return {
-    made_by: 'older-rules',
+    made_by,
     touched: touched.flatMap(({ rule, stage, touches }) =>
       touches.map((touch) => ({ rule, stage, ...touch })),
     ),
@@ -130,6 +133,10 @@ async function factsOfParts(
       bos: sequence['bos'] !== false,
       eos: sequence['eos'] !== false,
     },
+    longestRow: Math.min(
+      Number(sequence['length'] ?? 0),
+      parts.reduce((most, { manifest }) => Math.max(most, manifest.counts.tokens), 0),
+    ),
     keep,
     tokenizer: await readTokenizerFacts(notes?.tokenizer ?? places.tokenizer),
     models,
@@ -137,15 +144,21 @@ async function factsOfParts(
   };
 }
 
+const MADE_BY: Readonly<Record<RulesReport['made_by'], string>> = {
+  'todays-rules': "made by today's rules",
+  'older-rules': 'made by older rules',
+  'not-known': 'nothing says by which rules it was made',
+};
+
 /** A line for each change that touches the run, and one for those that cannot be told; none where no change touches it. */
-export function rulesLines({ touched, unknown }: RulesReport): string[] {
+function rulesLines({ made_by, touched, unknown }: RulesReport): string[] {
   const reasons = [...new Set(unknown.map(({ why }) => why))];
   return [
     ...touched.map(({ what, results }) => `made by older rules: ${what} (touches ${results})`),
     ...(unknown.length === 0
       ? []
       : [
-          `made by older rules: whether these touch it cannot be told, since ${reasons.join(', and ')}: ${unknown.map(({ rule }) => rule).join(', ')}`,
+          `${MADE_BY[made_by]}: whether these changes touch it cannot be told, since ${reasons.join(', and ')}: ${unknown.map(({ rule }) => rule).join(', ')}`,
         ]),
   ];
 }
@@ -154,7 +167,7 @@ export function rulesLines({ touched, unknown }: RulesReport): string[] {
 export function rulesText(report: RulesReport): string[] {
   const lines = rulesLines(report);
   if (report.made_by === 'todays-rules' || lines.length > 0) return lines;
-  return ['made by older rules; no change of them since touches any of its results'];
+  return [`${MADE_BY[report.made_by]}; no change of them since touches any of its results`];
 }
 
 /** The same in one line, for commands that go on: null where there is nothing to say. */

@@ -3,6 +3,7 @@ import { type FinishedPart, knownInput } from '../dataset/finished-parts.js';
 import { meansColumns } from '../dataset/imported-means.js';
 import { MANIFEST_VERSION, type Manifest, stageManifest } from '../dataset/manifest.js';
 import { partFiles } from '../dataset/part-files.js';
+import { readRunNotes, writeRunNotes } from '../dataset/run-notes.js';
 import { createSequenceWriter } from '../dataset/writer.js';
 import { usageError } from '../errors.js';
 import { FIRST_VERSIONS } from '../rules/changes.js';
@@ -13,7 +14,7 @@ import { createSelection, type Prepared, type Selection } from '../select/select
 import type { SelectionSettings } from '../select/settings.js';
 import { addStatistics, type SelectionStatistics } from '../select/statistics.js';
 import { claimedSignal, claimFolder } from '../storage/folder-claim.js';
-import { absolutePath, nameOf } from '../storage/path.js';
+import { absolutePath, folderOf, nameOf } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import { derivedParts } from './derived-parts.js';
 import { type ExpectedPart, finishedManifest, removeStale } from './done-parts.js';
@@ -126,6 +127,7 @@ export async function selectRun(
         statistics = statistics === null ? weighed.statistics : addStatistics(statistics, weighed.statistics);
       }
     }
+    await carryNotes(storage, run, folder);
     // Before it is told as done: what a removed folder held went with it.
     await claim.check?.();
     const all = [...done.values(), ...made];
@@ -164,6 +166,15 @@ function selectionRecipe(
     scored: parts[0]?.manifest.recipe as JsonObject,
     dataset: alone ? null : hashJson(parts.map(({ manifest }) => scoredDigest(manifest))),
   };
+}
+
+/** Weighted files that lie elsewhere have the run's notes beside them: its own are out of their readers' sight. */
+async function carryNotes(storage: Storage, run: string, folder: string): Promise<void> {
+  const above = folderOf(absolutePath(folder));
+  if ([run, folderOf(absolutePath(run))].some((place) => absolutePath(place) === above)) return;
+  const notes =
+    (await readRunNotes(storage, run)) ?? (await readRunNotes(storage, folderOf(absolutePath(run))));
+  if (notes !== null) await writeRunNotes(storage, folder, notes);
 }
 
 /** sha256 of the part's scored file. */

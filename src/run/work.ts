@@ -208,10 +208,16 @@ export async function findWork(
   const [first] = stale;
   if (first !== undefined && !replace) {
     const older = first.why.some((line) => line.startsWith('semantics.')) && changes.length > 0;
-    const why = older ? [`${OLDER_RULES}: ${changes.join('; ')}`, ...first.why] : first.why;
+    if (older || outdated.length > 0) {
+      const why = older ? `${OLDER_RULES}: ${changes.join('; ')}` : first.why[0];
+      throw usageError(
+        'stale-parts',
+        `${folder}: ${stale.length} finished part(s) are ${why} (${first.path}); old and new are never mixed: keep them and choose another --out, or redo them with --replace`,
+      );
+    }
     throw usageError(
       'stale-parts',
-      `${folder}: ${stale.length} finished part(s) were made otherwise (${first.path}: ${why.slice(0, 4).join('; ')}); choose another --out, go back to the old settings, or redo them with --replace`,
+      `${folder}: ${stale.length} finished part(s) were made otherwise (${first.path}: ${first.why.slice(0, 4).join('; ')}); choose another --out, go back to the old settings, or redo them with --replace`,
     );
   }
   const counts = new Map<string, number | null>([
