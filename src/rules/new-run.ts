@@ -7,7 +7,7 @@ import { readTokenizerFacts } from './read-tokenizer.js';
 export interface NewRun {
   /** A tokenizer.json, or the folder that holds it. */
   readonly tokenizer: string;
-  readonly sequence: RunFacts['sequence'];
+  readonly sequence: { readonly length: number; readonly bos?: boolean; readonly eos?: boolean };
   readonly keep: readonly string[];
   readonly models: readonly { readonly role: string; readonly folder: string }[];
 }
@@ -30,7 +30,11 @@ export async function rulesOfNewRun(run: NewRun, changes?: readonly RuleChange[]
     {
       semantics: {},
       inserted: { bosId: before.bos?.id ?? null, eosId: before.eos?.id ?? null },
-      sequence: run.sequence,
+      sequence: {
+        length: run.sequence.length,
+        bos: run.sequence.bos !== false,
+        eos: run.sequence.eos !== false,
+      },
       longestRow: run.sequence.length,
       keep: run.keep,
       tokenizer,

@@ -75,36 +75,31 @@ function before(files: Files, role: Role): Source | null {
   return fromTemplate(files, role);
 }
 
-/** Today's rule for BOS: the tokenizer's own encoding adds it. */
-function bosNow(files: Files): Source | null {
-  const config = companion(files, 'tokenizer_config.json');
-  if (config?.['add_bos_token'] === false) return null;
-  const template = fromTemplate(files, 'bos');
-  if (template !== null) return template;
-  const declared = files.idOf(contentOf(config?.['bos_token']));
-  if (config?.['add_bos_token'] === true && declared !== null) {
-    return { id: declared, from: 'add_bos_token of tokenizer_config.json' };
-  }
-  return fromConfig(files, 'bos');
-}
+/** Today's rule for BOS: the tokenizer's own encoding adds it, and nothing else does. */
+const bosNow = (files: Files): Source | null => fromTemplate(files, 'bos');
 
-/** Today's rule for EOS: the tokenizer declares one, or its encoding adds it. */
+/**
+ * Today's rule for EOS: its encoding adds it, or a file declares it. An id that only a model's configuration names counts
+ * where no tokenizer_config.json speaks, and of special tokens alone.
+ */
 function eosNow(files: Files): Source | null {
-  for (const name of ['tokenizer_config.json', 'special_tokens_map.json']) {
-    const id = files.idOf(contentOf(companion(files, name)?.['eos_token']));
-    if (id !== null) return { id, from: name };
-  }
-  return fromTemplate(files, 'eos') ?? fromConfig(files, 'eos');
-}
-
-/** An id that only a model's configuration names counts where no tokenizer_config.json speaks, and of special tokens alone. */
-function fromConfig(files: Files, role: Role): Source | null {
-  if (companion(files, 'tokenizer_config.json') !== null) return null;
+  const added = fromTemplate(files, 'eos');
+  if (added !== null) return added;
+  const [config, map] = [
+    companion(files, 'tokenizer_config.json'),
+    companion(files, 'special_tokens_map.json'),
+  ];
+  // The library reads the map only where the other has no added_tokens_decoder, and then it wins.
+  const mapFirst = map?.['eos_token'] !== undefined && !isObject(config?.['added_tokens_decoder']);
+  const from = mapFirst ? 'special_tokens_map.json' : 'tokenizer_config.json';
+  const declared = mapFirst ? map?.['eos_token'] : (config?.['eos_token'] ?? map?.['eos_token']);
+  const id = files.idOf(contentOf(declared));
+  if (declared !== undefined) return id === null ? null : { id, from };
+  if (config !== null) return null;
   for (const name of ['generation_config.json', 'config.json']) {
-    const id = firstId(companion(files, name)?.[`${role}_token_id`]);
-    if (id === null) continue;
-    const special = files.addedTokens.some((token) => token['id'] === id && token['special'] === true);
-    return special ? { id, from: name } : null;
+    const named = firstId(companion(files, name)?.['eos_token_id']);
+    const special = files.addedTokens.some((token) => token['id'] === named && token['special'] === true);
+    if (named !== null && special) return { id: named, from: name };
   }
   return null;
 }
@@ -119,16 +114,20 @@ function firstId(value: unknown): number | null {
   return typeof id === 'number' && Number.isInteger(id) && id >= 0 ? id : null;
 }
 
-/** The special token at an edge of the post-processor's template for one text. */
+/** The special token that the post-processor puts before or after a text. */
 function fromTemplate(files: Files, role: Role): Source | null {
+  const from = 'post_processor of tokenizer.json';
   const processor = files.tokenizer['post_processor'];
   const all = isObject(processor) ? (processor['processors'] ?? [processor]) : [];
-  for (const one of listOf(all)) {
-    const single = isObject(one) ? listOf(one['single']) : [];
+  for (const one of listOf(all).filter(isObject)) {
+    const single = listOf(one['single']);
     const edge = role === 'bos' ? single[0] : single.at(-1);
     const token = isObject(edge) ? edge['SpecialToken'] : null;
     const id = isObject(token) ? files.idOf(token['id']) : null;
-    if (id !== null) return { id, from: "the tokenizer's own encoding" };
+    if (id !== null) return { id, from };
+    // Of RoBERTa and BERT: a pair of content and id.
+    const pair = listOf(one[role === 'bos' ? 'cls' : 'sep'])[1];
+    if (typeof pair === 'number') return { id: pair, from };
   }
   return null;
 }

@@ -48,7 +48,7 @@ function boundary({ tokenizer, inserted, sequence }: RunFacts, role: 'bos' | 'eo
   const place = role === 'bos' ? 'before' : 'after';
   if (id === null) {
     return rows(
-      `${name} id ${now?.id} was not inserted, which ${now?.from} asks for: rows differ from transformers'`,
+      `${name} id ${now?.id} was not inserted, which ${now?.from} adds: rows differ from transformers'`,
     );
   }
   const from = sourceOf(id, tokenizer.before[role]);
