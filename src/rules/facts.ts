@@ -1,11 +1,10 @@
 /** What a rule change is judged by: what a run says of itself, and what its tokenizer and model folders still say. Plain data. */
-import type { Boundaries } from '../tokenizer/boundaries.js';
 
 export interface RunFacts {
   /** Versions of the rules that the run was made by; a stage that is not named is of version 1. */
   readonly semantics: Readonly<Record<string, unknown>>;
   /** Ids that were put around every document; null for none. */
-  readonly inserted: Boundaries;
+  readonly inserted: { readonly bosId: number | null; readonly eosId: number | null };
   readonly sequence: { readonly length: number; readonly bos: boolean; readonly eos: boolean };
   /** Tokens that no row has more of. */
   readonly longestRow: number;

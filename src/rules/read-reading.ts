@@ -15,6 +15,14 @@ const REPORT_BYTES = 1 << 20;
 const DOCUMENTS = 20_000;
 const JSON_LINES = /\.(?:jsonl|ndjson|json)(?:\.(?:gz|zst))?$/i;
 
+/**
+ * Manifests say what was put around documents since the rules of 2026-11-30: a part that does is by these or later ones,
+ * whatever its report says. A line can hold NaN and be no JSON under any rules.
+ */
+export const isMarked = (manifest: object): boolean => 'marks' in manifest && manifest.marks !== undefined;
+/** What parts with marks are made by at least. */
+export const MARKED_SINCE = '2026-11-30';
+
 /** @param parts of a scored or packed folder */
 export async function readReadingFacts(
   storage: Storage,
@@ -23,7 +31,7 @@ export async function readReadingFacts(
 ): Promise<ReadingFacts> {
   const setAside: SetAside[] = [];
   const columns = new Map<string, Column>();
-  for (const part of parts) {
+  for (const part of parts.filter(({ manifest }) => !isMarked(manifest))) {
     setAside.push(...(await rowsSetAside(storage, part)));
     if (keep.length > 0 && JSON_LINES.test(part.manifest.shard)) await lookAtColumns(storage, part, columns);
   }
@@ -44,7 +52,7 @@ export async function rowsSetAside(
   { manifest, folder }: FinishedPart,
 ): Promise<readonly SetAside[]> {
   const { shard, part, counts, outputs } = manifest;
-  if (!REASONS.some((reason) => (counts.quarantined[reason] ?? 0) > 0)) return [];
+  if (isMarked(manifest) || !REASONS.some((reason) => (counts.quarantined[reason] ?? 0) > 0)) return [];
   const bytes = outputs.find(({ kind }) => kind === 'quarantine')?.bytes ?? 0;
   const path = partFiles(folder, shard, part).quarantine;
   try {

@@ -38,7 +38,8 @@ const READ_NOW: readonly ReadNow[] = [
   },
   {
     name: 'large-pages',
-    matches: ({ detail }) => /page of \d+ bytes uncompressed, at most 268435456 are read/.test(detail),
+    matches: ({ detail }) =>
+      /page of \d+ bytes uncompressed, at most 268435456 are read(?! of this file)/.test(detail),
     what: (_, shard) => `pages above 256 MiB were set aside, as in ${shard}, which are read now`,
   },
 ];

@@ -10,7 +10,7 @@ import { type Judgement, judge, RULES_DATE } from './changes.js';
 import type { RunFacts } from './facts.js';
 import { notedRules } from './noted.js';
 import { readModelFacts } from './read-model.js';
-import { readReadingFacts } from './read-reading.js';
+import { isMarked, MARKED_SINCE, readReadingFacts } from './read-reading.js';
 import { readTokenizerFacts } from './read-tokenizer.js';
 
 /** Snake case: printed as JSON as it is. */
@@ -68,7 +68,10 @@ export async function rulesOfParts(
   if (!isJsonObject(recipe['semantics'])) return null;
   const above = folderOf(absolutePath(first.folder));
   const notes = (await readRunNotes(storage, above)) ?? (await readRunNotes(storage, first.folder));
-  if ((await rulesNotedBy(storage, first, notes)) >= RULES_DATE) return BY_TODAYS;
+  const marked = parts.every(({ manifest }) => isMarked(manifest)) ? MARKED_SINCE : '';
+  if ([marked, await rulesNotedBy(storage, first, notes)].some((date) => date >= RULES_DATE)) {
+    return BY_TODAYS;
+  }
   const judgement = judge(await factsOfParts(storage, parts, recipe, notes, places));
   return reportOf(judgement, notes === null && judgement.touched.length === 0 ? 'not-known' : 'older-rules');
 }

@@ -1,11 +1,15 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import type { FinishedPart } from '#tokensieve/dataset/finished-parts.js';
 import { FIRST_VERSIONS, judge, RULE_CHANGES, RULES_DATE, versionsOf } from '#tokensieve/rules/changes.js';
 import type { ModelFacts, RunFacts, TokenizerFacts } from '#tokensieve/rules/facts.js';
 import { rulesOfNewRun } from '#tokensieve/rules/new-run.js';
 import { readModelFacts } from '#tokensieve/rules/read-model.js';
+import { rowsSetAside } from '#tokensieve/rules/read-reading.js';
 import { readTokenizerFacts } from '#tokensieve/rules/read-tokenizer.js';
+import { readNow } from '#tokensieve/rules/reading-changes.js';
+import { localStorage } from '#tokensieve/storage/local.js';
 import { writeInputs } from '../../fixtures/old-runs/inputs.mjs';
 import { temporaryFolder } from '../support/quickstart.js';
 
@@ -49,6 +53,7 @@ const mistral = { architectures: ['MistralForCausalLM'] };
 const gpt2 = { architectures: ['GPT2LMHeadModel'] };
 const head = { ownHead: ['lm_head.weight', 'transformer.wte.weight'] } as const;
 
+const temporary = temporaryFolder();
 const namesOf = (run: RunFacts): string[] => judge(run).touched.map(({ rule }) => rule);
 const sentenceOf = (run: RunFacts): string =>
   judge(run)
@@ -286,6 +291,25 @@ describe('a change touches', () => {
     ],
   ])('not %s', (_, run) => {
     expect(judge(run)).toEqual({ touched: [], unknown: [] });
+  });
+
+  it('no part that says what was put around its documents: it is by newer rules, whatever it set aside', async () => {
+    const manifest = {
+      shard: 'a.jsonl',
+      part: 0,
+      counts: { quarantined: { 'bad-json': 1 } },
+      outputs: [{ kind: 'quarantine', name: '00000.quarantine.jsonl', bytes: 200, sha256: '', rows: 1 }],
+    };
+    const line = `{"row":3,"rows":1,"reason":"bad-json","detail":"Unexpected token 'N', \\"{\\"text\\": NaN, oops}\\""}\n`;
+    const place = join(temporary, 'a.jsonl');
+    mkdirSync(place);
+    writeFileSync(join(place, '00000.quarantine.jsonl'), line.padEnd(200, '\n'));
+    const part = (more: object) =>
+      ({ folder: temporary, manifest: { ...manifest, ...more } }) as unknown as FinishedPart;
+    const rows = await rowsSetAside(localStorage(), part({}));
+    expect(readNow(rows).map(({ rule }) => rule)).toEqual(['nan-in-jsonl']);
+    const source = { id: null, source: '' };
+    expect(await rowsSetAside(localStorage(), part({ marks: { bos: source, eos: source } }))).toEqual([]);
   });
 
   it('nobody knows whom, where a folder is gone: each change that it concerns is named', () => {
