@@ -7,6 +7,7 @@ import { auditSchema } from '../dist/audit/report.js';
 import { pipelineFileSchema } from '../dist/config/stages.js';
 import { exportSchema } from '../dist/config/export.js';
 import { importSchema } from '../dist/config/import.js';
+import { inputSchema } from '../dist/config/shorthand.js';
 import { datasetSchemas } from '../dist/dataset/schemas-json.js';
 import { loglikelihoodSettings } from '../dist/evaluate/loglikelihood-settings.js';
 import { exportIndexSchema, exportManifestSchema } from '../dist/export/manifest.js';
@@ -16,15 +17,14 @@ import { trainSchema } from '../dist/train/settings.js';
 /** Every schema of the package, by file name. */
 export const schemas = () => ({
   ...datasetSchemas(),
-  // As a file is written: what has a default may be left out.
-  'pipeline.json': { title: 'tokensieve pipeline', ...z.toJSONSchema(pipelineFileSchema, { io: 'input' }) },
+  'pipeline.json': { title: 'tokensieve pipeline', ...inputSchema(pipelineFileSchema) },
   'audit.json': z.toJSONSchema(auditSchema),
-  'export.json': { title: 'tokensieve export', ...z.toJSONSchema(exportSchema, { io: 'input' }) },
-  'import.json': { title: 'tokensieve import', ...z.toJSONSchema(importSchema, { io: 'input' }) },
+  'export.json': { title: 'tokensieve export', ...inputSchema(exportSchema) },
+  'import.json': { title: 'tokensieve import', ...inputSchema(importSchema) },
   'export-manifest.schema.json': z.toJSONSchema(exportManifestSchema),
   'export-index.schema.json': z.toJSONSchema(exportIndexSchema),
-  'loglikelihood.json': { title: 'tokensieve loglikelihood', ...z.toJSONSchema(loglikelihoodSettings, { io: 'input' }) },
-  'train.json': { title: 'tokensieve train', ...z.toJSONSchema(trainSchema, { io: 'input' }) },
+  'loglikelihood.json': { title: 'tokensieve loglikelihood', ...inputSchema(loglikelihoodSettings) },
+  'train.json': { title: 'tokensieve train', ...inputSchema(trainSchema) },
 });
 
 /** The document of the service's API, openapi.json. */

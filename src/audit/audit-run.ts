@@ -1,5 +1,6 @@
 import { hashJson, isJsonObject, type JsonObject } from '../dataset/canonical-json.js';
 import { meansColumns } from '../dataset/imported-means.js';
+import { rulesOfParts, rulesWarning } from '../rules/run-rules.js';
 import type { EventSink } from '../run/events.js';
 import { diagnose, type Evidence } from '../select/diagnosis/diagnose.js';
 import type { Finding } from '../select/diagnosis/finding.js';
@@ -48,6 +49,8 @@ const PASSAGE_IDS = 200;
 export async function auditRun(settings: AuditSettings, options: AuditOptions): Promise<AuditedNumbers> {
   const { storage } = options;
   const run = await openAuditedRun(storage, settings.run, settings.weighted ?? null);
+  const old = rulesWarning(settings.run, await rulesOfParts(storage, run.parts));
+  if (old !== null) options.sink({ event: 'warning', message: old });
   const inputs = await findAuditInputs(storage, settings.run, run.scored, settings.tokenizer);
   const scan = await scanRun(run, { ...options, seed: settings.seed, by: settings.by ?? null });
   const texts = inputs.tokenizer?.texts ?? null;

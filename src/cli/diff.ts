@@ -1,4 +1,5 @@
 import { diffRuns, formatDiff } from '../dataset/diff.js';
+import { rulesOfFolder, rulesWarning } from '../rules/run-rules.js';
 import { routedStorage } from '../storage/routed.js';
 import type { Command } from './command.js';
 import { EXIT, untilInterrupted } from './exit.js';
@@ -21,7 +22,15 @@ export const diffCommand: Command = {
         { storage, folder: String(args['a']) },
         { storage, folder: String(args['b']) },
       );
-      const text = args['json'] === true ? JSON.stringify(report, null, 2) : formatDiff(report).join('\n');
+      const rules = {
+        a: await rulesOfFolder(storage, String(args['a'])),
+        b: await rulesOfFolder(storage, String(args['b'])),
+      };
+      const told = [rulesWarning(String(args['a']), rules.a), rulesWarning(String(args['b']), rules.b)];
+      const text =
+        args['json'] === true
+          ? JSON.stringify({ ...report, rules }, null, 2)
+          : [...told.filter((line) => line !== null), ...formatDiff(report)].join('\n');
       process.stdout.write(`${text}\n`);
       return EXIT.done;
     }),

@@ -1,5 +1,6 @@
 import type { Stage } from '../config/stages.js';
 import { usageError } from '../errors.js';
+import { rulesText } from '../rules/run-rules.js';
 import { type FleetWork, planFleet } from '../run/plan-fleet.js';
 import { paperWork, stageWork } from '../run/plan-paper.js';
 import { planRun, type RunPlan } from '../run/plan-run.js';
@@ -142,7 +143,7 @@ function print(plan: object, text: string, asJson: boolean): void {
   process.stdout.write(`${asJson ? JSON.stringify({ ...plan, text }, null, 2) : text}\n`);
 }
 
-function describePlan({ cost, broken, deviceWhy, rate }: RunPlan): string {
+function describePlan({ cost, broken, deviceWhy, rate, rules }: RunPlan): string {
   const rows = [
     ['shards', `${cost.shards}${broken.length > 0 ? `, and ${broken.length} broken` : ''}`],
     ['parts', String(cost.parts)],
@@ -155,7 +156,10 @@ function describePlan({ cost, broken, deviceWhy, rate }: RunPlan): string {
     ['scored files', bytes(cost.outputBytes)],
     ['share of a training run', shareText(cost.share)],
   ];
-  return [table(rows), ...broken.map(({ shard, detail }) => `broken: ${shard}: ${detail}`)].join('\n');
+  const old = rules === null ? [] : rulesText(rules).map((line) => `in the output folder: ${line}`);
+  return [table(rows), ...old, ...broken.map(({ shard, detail }) => `broken: ${shard}: ${detail}`)].join(
+    '\n',
+  );
 }
 
 function shareText({ frozen, live }: RunPlan['cost']['share']): string {

@@ -1,6 +1,7 @@
 import { verifyFolder } from '../dataset/verify.js';
 import { withdrawParts } from '../dataset/withdraw.js';
 import { isExport, verifyExport } from '../export/verify.js';
+import { rulesOfFolder, rulesText } from '../rules/run-rules.js';
 import { routedStorage } from '../storage/routed.js';
 import type { Command } from './command.js';
 import { EXIT, untilInterrupted } from './exit.js';
@@ -27,16 +28,20 @@ export const verifyCommand: Command = {
       const folder = String(args['folder']);
       const storage = routedStorage();
       const verify = isExport(folder, await storage.list(folder)) ? verifyExport : verifyFolder;
-      const report = await verify(storage, folder, {
+      const checked = await verify(storage, folder, {
         onProgress: ({ done, of }) => {
           if (process.stderr.isTTY) process.stderr.write(`\r${done} of ${of} parts`);
         },
       });
       if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
+      const rules = await rulesOfFolder(storage, folder);
+      const report = { ...checked, ...(rules !== null && { rules }) };
       const { manifests, files, sequences, tokens, findings, damaged } = report;
       if (args['json'] === true) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
       else {
         for (const { file, reason } of findings) process.stdout.write(`${file}: ${reason}\n`);
+        for (const line of rules === null ? [] : rulesText(rules))
+          process.stdout.write(`${folder}: ${line}\n`);
         const verdict = findings.length === 0 ? 'sound' : `${findings.length} finding(s)`;
         process.stdout.write(
           `${folder}: ${verdict}: ${manifests} parts, ${files} files (${bytes(report.bytes)}), ${count(sequences)} sequences, ${count(tokens)} tokens\n`,

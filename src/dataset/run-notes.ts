@@ -33,6 +33,9 @@ const runNotesSchema = z.object({
   shards: z.array(path).max(100_000).meta({ description: 'Files, folders and globs, as they were given' }),
   tokenizer: path.nullable(),
   models: z.array(modelNotes).max(2),
+  rules: z.string().max(10).optional().meta({
+    description: 'Date of the newest change of the rules that the run was made by; absent in older runs',
+  }),
 });
 
 export type RunNotes = z.infer<typeof runNotesSchema>;

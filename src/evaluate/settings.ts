@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { pipelineSchema } from '../config/pipeline.js';
+import { oneOrMore, withShorthand } from '../config/shorthand.js';
 import { sequenceSettings } from '../sequence/settings.js';
 import { TASK_NAMES } from './tasks.js';
 
@@ -14,26 +15,26 @@ const pipeline = pipelineSchema.shape;
 const SET_NAME = /^[A-Za-z0-9][\w.-]{0,63}$/;
 
 /** `NAME=GLOB` of the command line, several with one name being one set. */
-const heldOut = z
-  .preprocess(
-    (value) => {
-      const given = typeof value === 'string' ? [value] : value;
-      if (!Array.isArray(given)) return value;
-      const sets: Record<string, string[]> = {};
-      for (const one of given) {
-        // Without a name it is all pattern, and the empty name is refused below.
-        const [, name = '', pattern = String(one)] = /^([^=/]+)=(.+)$/s.exec(String(one)) ?? [];
-        sets[name] = [...(Object.hasOwn(sets, name) ? (sets[name] ?? []) : []), pattern];
-      }
-      return sets;
-    },
-    z
-      .record(z.string(), z.array(z.string().min(1)).min(1).readonly())
-      .refine((sets) => Object.keys(sets).every((name) => SET_NAME.test(name)), {
-        message:
-          'expected NAME=GLOB, as in clean=held-out/*.parquet, with a name of at most 64 letters, digits, dots, dashes or underscores',
-      }),
-  )
+const heldOut = withShorthand(
+  z
+    .record(z.string(), z.array(z.string().min(1)).min(1).readonly())
+    .refine((sets) => Object.keys(sets).every((name) => SET_NAME.test(name)), {
+      message:
+        'expected NAME=GLOB, as in clean=held-out/*.parquet, with a name of at most 64 letters, digits, dots, dashes or underscores',
+    }),
+  oneOrMore(z.string().regex(/^[A-Za-z0-9][\w.-]{0,63}=.+$/)),
+  (value) => {
+    const given = typeof value === 'string' ? [value] : value;
+    if (!Array.isArray(given)) return value;
+    const sets: Record<string, string[]> = {};
+    for (const one of given) {
+      // Without a name it is all pattern, and the empty name is refused below.
+      const [, name = '', pattern = String(one)] = /^([^=/]+)=(.+)$/s.exec(String(one)) ?? [];
+      sets[name] = [...(Object.hasOwn(sets, name) ? (sets[name] ?? []) : []), pattern];
+    }
+    return sets;
+  },
+)
   .default({})
   .meta({
     flag: 'held-out',
@@ -41,13 +42,18 @@ const heldOut = z
       'Held-out documents, NAME=GLOB: files, folders or globs of shards as a corpus has them (repeatable)',
   });
 
+const ANY_TASK = TASK_NAMES.join('|');
+
 /** `mathqa,gsm8k` */
-const tasks = z
-  .preprocess((value) => {
+const tasks = withShorthand(
+  z.array(z.enum(TASK_NAMES)).readonly(),
+  oneOrMore(z.string().regex(new RegExp(`^(${ANY_TASK})(,(${ANY_TASK}))*$`))),
+  (value) => {
     const given = typeof value === 'string' ? [value] : value;
     if (!Array.isArray(given)) return value;
     return [...new Set(given.flatMap((one) => (typeof one === 'string' ? one.split(',') : [one])))];
-  }, z.array(z.enum(TASK_NAMES)).readonly())
+  },
+)
   .default([])
   .meta({ flag: 'tasks', description: `Tasks to evaluate, with commas between: ${TASK_NAMES.join(', ')}` });
 

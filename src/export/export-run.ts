@@ -3,6 +3,7 @@ import type { ExportSettings } from '../config/export.js';
 import { canonicalJson, hashJson, type JsonObject } from '../dataset/canonical-json.js';
 import type { Manifest } from '../dataset/manifest.js';
 import { usageError } from '../errors.js';
+import { rulesOfParts, rulesWarning } from '../rules/run-rules.js';
 import type { EventSink } from '../run/events.js';
 import { claimedSignal, claimFolder } from '../storage/folder-claim.js';
 import { absolutePath, joinPath } from '../storage/path.js';
@@ -57,6 +58,8 @@ export async function exportRun(settings: ExportSettings, given: ExportOptions):
   if ([source.folder, settings.run].some((path) => absolutePath(path) === absolutePath(out))) {
     throw usageError('out-is-input', `${out}: holds the files that are exported; choose another --out`);
   }
+  const old = rulesWarning(settings.run, await rulesOfParts(storage, source.parts));
+  if (old !== null) sink({ event: 'warning', message: old });
   const rules = { threshold: settings.threshold ?? null, bitsOnly: format.bitsOnly(settings) };
   refuseFractions(source, rules);
   const shards = planShards(

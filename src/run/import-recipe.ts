@@ -4,9 +4,9 @@ import { hashJson, type JsonObject } from '../dataset/canonical-json.js';
 import { type FinishedPart, knownInput } from '../dataset/finished-parts.js';
 import { digestOf } from '../dataset/manifest.js';
 import type { TokenColumn } from '../dataset/sequence-batch.js';
+import { FIRST_VERSIONS } from '../rules/changes.js';
 import type { ExpectedPart } from './done-parts.js';
 import type { ImportTarget } from './import-target.js';
-import { SEMANTICS } from './recipe.js';
 
 /** Everything but the run's own parts that determines the bytes of an imported part. */
 export function importRecipe(
@@ -23,7 +23,7 @@ export function importRecipe(
   const own = hashJson({ model_name, sources: files });
   return {
     ...rows,
-    semantics: { ...(semantics as JsonObject | undefined), importing: 1, writing: SEMANTICS.writing },
+    semantics: { ...(semantics as JsonObject | undefined), importing: 1, writing: FIRST_VERSIONS.writing },
     models: {
       reference: settings.as === 'reference' ? own : known('reference'),
       current: settings.as === 'current' ? own : known('current'),

@@ -7,6 +7,7 @@ import { readRunNotes, writeRunNotes } from '../dataset/run-notes.js';
 import { usageError } from '../errors.js';
 import { createShiftWatch } from '../import/shift.js';
 import { openSources, type RecordReader, readSources } from '../import/sources.js';
+import { rulesOfParts, rulesWarning } from '../rules/run-rules.js';
 import { claimedSignal, claimFolder } from '../storage/folder-claim.js';
 import { absolutePath } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
@@ -63,6 +64,8 @@ export async function importScores(settings: ImportSettings, given: ImportOption
       `${folder}: holds the scored files themselves, which the imported ones would replace; choose another --out`,
     );
   }
+  const old = rulesWarning(settings.run, await rulesOfParts(storage, target.parts));
+  if (old !== null) sink({ event: 'warning', message: old });
   const sources = await openSources(storage, settings, given.signal);
   const recipe = importRecipe(settings, target, sources);
   const claim = await claimFolder(settings.out, hashJson(recipe), storage);

@@ -1,6 +1,7 @@
 import type { PackSettings } from '../config/pack.js';
 import { expandShards } from '../corpus/expand.js';
 import { packedFolder } from '../dataset/part-files.js';
+import { rulesOfNewRun } from '../rules/new-run.js';
 import { toColumns } from '../sequence/columns.js';
 import { openTokenizer } from '../tokenizer/open.js';
 import type { RowStage } from './make-part.js';
@@ -45,6 +46,14 @@ export async function openPacking(
     eos: settings.sequence.eos,
   });
   tellTokenizer(tokenizer, sink);
+  const { sequence, corpus } = settings;
+  const { versions, changes } = await rulesOfNewRun({
+    tokenizer: settings.tokenizer.path,
+    sequence: { length: sequence.length, bos: sequence.bos !== false, eos: sequence.eos !== false },
+    marks: tokenizer,
+    keep: corpus.keep,
+    models: [],
+  });
   return {
     job: {
       kind: 'packed',
@@ -53,7 +62,8 @@ export async function openPacking(
       shards,
       notes,
       tokenizer,
-      recipe: packingRecipe(settings, tokenizer),
+      recipe: packingRecipe(settings, tokenizer, versions),
+      changes,
       conventions: packingConventions(settings, tokenizer),
       columns: ['weight'],
       lossPrecision: 'fp32',

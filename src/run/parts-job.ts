@@ -18,6 +18,8 @@ export interface PartsJob
   readonly notes: readonly string[];
   /** Everything but the input that determines the bytes written. */
   readonly recipe: JsonObject;
+  /** What parts by older rules would have otherwise: clauses. Empty where no change of the rules touches this run. */
+  readonly changes: readonly string[];
   /** Parts in work at once. */
   readonly workers: number;
   /** Opens the stage of one of `lanes` lanes. */

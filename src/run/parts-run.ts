@@ -1,5 +1,7 @@
 import { hashJson } from '../dataset/canonical-json.js';
 import { firstLine } from '../errors.js';
+import { RULES_DATE } from '../rules/changes.js';
+import { notedRules } from '../rules/noted.js';
 import { claimedSignal, claimFolder } from '../storage/folder-claim.js';
 import type { Storage } from '../storage/storage.js';
 import { tellDamaged } from './damaged-parts.js';
@@ -100,10 +102,16 @@ export async function planParts(
   const planned = await planShards(storage, shards, readOptions(settings), settings.corpus.limit, sink);
   const all = tasksOf(planned.plans);
   const own = share === undefined ? all : tasksOfShare(all, share);
-  const work = await findWork(storage, planned, own, recipe, folder, replace);
+  const work = await findWork(storage, planned, own, recipe, folder, replace, job.changes);
+  // Of this run's fingerprint, so that nothing else would tell them from new ones.
+  for (const path of work.outdated) await storage.remove(path);
   await dropLeftovers(job, options, work.leftovers);
   tellDamaged(work.damaged, sink);
-  await writePlanNotes(storage, settings.out, planNotes(job, planned));
+  const rules = work.before === 0 ? RULES_DATE : await notedRules(storage, settings.out, job.kind);
+  await writePlanNotes(storage, settings.out, {
+    ...planNotes(job, planned),
+    ...(rules !== null && { rules }),
+  });
   sink({
     event: 'planned',
     shards: shards.length,

@@ -5,11 +5,12 @@ import { readShard } from '../corpus/read-shard.js';
 import type { ShardPlan } from '../corpus/shard.js';
 import { usageError } from '../errors.js';
 import type { Device } from '../model/prepared-model.js';
+import { type RulesReport, type RunPlaces, rulesOfFolder } from '../rules/run-rules.js';
 import { chooseDevice } from '../score/device.js';
 import { measureMatmulRate } from '../score/matmul-rate.js';
 import type { Storage } from '../storage/storage.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
-import { openModelInputs } from './open-inputs.js';
+import { type ModelInputs, openModelInputs } from './open-inputs.js';
 import { type CostPlan, planCost } from './plan.js';
 import { infosOf } from './score-run.js';
 import { type BrokenShard, planShards, readOptions } from './work.js';
@@ -29,6 +30,8 @@ export interface RunPlan {
   readonly rate: string;
   /** Bytes of the models' weights, two a parameter. */
   readonly modelBytes: number;
+  /** Of what lies in the output folder already: which of its results changes of the rules since touch; null without parts. */
+  readonly rules: RulesReport | null;
 }
 
 export interface PlanOptions {
@@ -70,6 +73,7 @@ export async function planRun(pipeline: Pipeline, { storage, tflops }: PlanOptio
     });
     return {
       cost,
+      rules: await rulesOfFolder(storage, pipeline.out, placesOf(inputs)),
       plans,
       broken,
       device: chosen.device,
@@ -81,6 +85,15 @@ export async function planRun(pipeline: Pipeline, { storage, tflops }: PlanOptio
     await inputs.tokenizer.close();
   }
 }
+
+/** Where the pipeline has what a run that is not finished does not name. */
+const placesOf = ({ tokenizerPath, models, roles }: ModelInputs): RunPlaces => ({
+  tokenizer: tokenizerPath,
+  models: roles.flatMap((role) => {
+    const folder = models[role]?.info.folder;
+    return folder === undefined ? [] : [{ role, folder }];
+  }),
+});
 
 /** Operations a second to reckon with: as given, or measured on the CPU; null where neither can be. */
 export async function reckonedRate(

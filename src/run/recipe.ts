@@ -2,15 +2,13 @@ import type { PackSettings } from '../config/pack.js';
 import type { Pipeline } from '../config/pipeline.js';
 import { isJsonObject, type JsonObject } from '../dataset/canonical-json.js';
 import type { ModelInfo } from '../model/prepared-model.js';
+import { FIRST_VERSIONS, type Stage } from '../rules/changes.js';
 import type { Compute } from '../score/compute.js';
 import type { ModelRole } from '../score/scorer.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 
-/**
- * Versions of what each stage means, raised by hand when a stage would write other bytes for the same input.
- * Not the package version: a patch release must not discard finished work.
- */
-export const SEMANTICS = { reading: 1, tokenizing: 1, packing: 1, scoring: 1, writing: 1 } as const;
+/** Versions of the rules that a run is made by (src/rules): parts of other versions are never mixed with its own. */
+export type RuleVersions = Readonly<Record<Stage, number>>;
 
 /** Everything but the input that determines the bytes of a scored part, as plain JSON. */
 export type Recipe = JsonObject;
@@ -21,11 +19,12 @@ export function recipeOf(
   tokenizer: Pick<Tokenizer, 'hash' | 'bosId' | 'eosId'>,
   models: Readonly<Partial<Record<ModelRole, ModelInfo>>>,
   { profile, batchTokens }: Pick<Compute, 'profile' | 'batchTokens'>,
+  versions: RuleVersions = FIRST_VERSIONS,
 ): Recipe {
   // Device and precision are in the profile as they turned out.
   const { device: _, precision: __, ...score } = pipeline.score;
   return {
-    semantics: SEMANTICS,
+    semantics: { ...versions },
     ...rowsRecipe(pipeline, tokenizer),
     models: {
       reference: models.reference?.hash ?? null,
@@ -40,8 +39,9 @@ export function recipeOf(
 export function packingRecipe(
   settings: PackSettings,
   tokenizer: Pick<Tokenizer, 'hash' | 'bosId' | 'eosId'>,
+  versions: RuleVersions = FIRST_VERSIONS,
 ): Recipe {
-  const { scoring: _, ...semantics } = SEMANTICS;
+  const { scoring: _, ...semantics } = versions;
   return { semantics, ...rowsRecipe(settings, tokenizer), compression: settings.compression };
 }
 
@@ -55,8 +55,14 @@ function rowsRecipe(
   return {
     corpus,
     tokenizer: { hash, bos_id: bosId, eos_id: eosId, control_tokens: tokenizer.control_tokens },
-    // What was done, not what was asked for: settings that give the same rows have one fingerprint.
-    sequence: { ...sequence, bos: bosId !== null, eos: eosId !== null, overlap: overlapOf(sequence) },
+    // Spelled as it always was, so that runs that no change of the rules touches keep their fingerprint: what is put around a
+    // document are the ids above.
+    sequence: {
+      ...sequence,
+      bos: sequence.bos ?? true,
+      eos: sequence.eos ?? true,
+      overlap: overlapOf(sequence),
+    },
   };
 }
 

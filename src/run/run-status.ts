@@ -4,10 +4,12 @@
  */
 import { hostname } from 'node:os';
 import { hashJson } from '../dataset/canonical-json.js';
+import type { FinishedPart } from '../dataset/finished-parts.js';
 import { MANIFEST_SUFFIX, type Manifest, readManifest } from '../dataset/manifest.js';
 import { packedFolder, placeOfManifest, scoredFolder } from '../dataset/part-files.js';
 import { usageError } from '../errors.js';
 import { mapAhead } from '../flow/map-ahead.js';
+import { type RulesReport, rulesOfParts } from '../rules/run-rules.js';
 import { isRunning } from '../storage/process-identity.js';
 import type { Storage } from '../storage/storage.js';
 import { type PlanNotes, readWorkerNotes, type WorkerNotes } from './worker-notes.js';
@@ -15,6 +17,8 @@ import { type PlanNotes, readWorkerNotes, type WorkerNotes } from './worker-note
 /** Manifests that are opened; of more, this many evenly spaced ones, and sums are estimates. */
 const READ_MANIFESTS = 2_000;
 const MANIFESTS_AHEAD = 16;
+/** Parts by which a run's rules are judged: `verify` looks at all. */
+const JUDGED_PARTS = 64;
 /** A process that has written nothing for so long is gone, or cut off: twelve writes are missing. */
 const SILENT_MS = 60_000;
 
@@ -57,6 +61,8 @@ export interface PartsStatus {
   readonly tokens: number;
   readonly text_bytes: { readonly done: number; readonly total: number | null };
   readonly quarantined_rows: number;
+  /** Which of its results changes of the rules since touch; null without parts. */
+  readonly rules: RulesReport | null;
   /** Of the processes that run, together. */
   readonly tokens_per_second: number | null;
   readonly seconds_left: number | null;
@@ -101,7 +107,7 @@ async function partsStatus(
   storage: Storage,
   { kind, folder, plan, paths, notes }: Found,
 ): Promise<PartsStatus> {
-  const sums = await sumManifests(storage, paths, plan?.recipe);
+  const sums = await sumManifests(storage, folder, paths, plan?.recipe);
   const workers: WorkerStatus[] = [];
   for (const one of notes) workers.push(await workerStatus(one));
   const running = workers.filter(({ state }) => state === 'running');
@@ -128,6 +134,7 @@ async function partsStatus(
     tokens: sums.tokens,
     text_bytes: { done: sums.textBytes, total },
     quarantined_rows: sums.quarantinedRows,
+    rules: await rulesOfParts(storage, sums.parts),
     tokens_per_second: running.length === 0 ? null : Math.round(rate((worker) => worker.tokens)),
     seconds_left: isDone
       ? 0
@@ -138,12 +145,18 @@ async function partsStatus(
   };
 }
 
-async function sumManifests(storage: Storage, paths: readonly string[], recipe: string | undefined) {
+async function sumManifests(
+  storage: Storage,
+  folder: string,
+  paths: readonly string[],
+  recipe: string | undefined,
+) {
   const every = Math.max(1, paths.length / READ_MANIFESTS);
   const opened = Array.from(
     { length: Math.min(paths.length, READ_MANIFESTS) },
     (_, i) => paths[Math.floor(i * every)],
   );
+  const parts: FinishedPart[] = [];
   const sums = { done: 0, stale: 0, tokens: 0, textBytes: 0, quarantinedRows: 0 };
   const read = async (path: string | undefined): Promise<Manifest | null> => {
     try {
@@ -159,6 +172,7 @@ async function sumManifests(storage: Storage, paths: readonly string[], recipe: 
       continue;
     }
     sums.done++;
+    if (parts.length < JUDGED_PARTS) parts.push({ manifest, folder });
     sums.tokens += manifest.counts.tokens;
     sums.textBytes += manifest.counts.text_bytes;
     sums.quarantinedRows += manifest.counts.quarantined_rows;
@@ -171,6 +185,7 @@ async function sumManifests(storage: Storage, paths: readonly string[], recipe: 
     textBytes: scaled(sums.textBytes),
     quarantinedRows: scaled(sums.quarantinedRows),
     estimated: every > 1,
+    parts,
   };
 }
 

@@ -5,6 +5,8 @@ import { scoredFolder } from '../dataset/part-files.js';
 import { type RunNotes, writeRunNotes } from '../dataset/run-notes.js';
 import { locatedError } from '../errors.js';
 import type { ModelInfo } from '../model/prepared-model.js';
+import { type RunRules, rulesOfNewRun } from '../rules/new-run.js';
+import { notedRules } from '../rules/noted.js';
 import { MIXED_WINDOW_BATCHES } from '../score/batches.js';
 import { scoredColumns, toSequenceBatch } from '../score/columns.js';
 import type { Compute } from '../score/compute.js';
@@ -60,6 +62,7 @@ export async function openScoring(
   for (const message of inputs.warnings) sink({ event: 'warning', message });
   const { score, run } = pipeline;
   const rules = scoringRules(pipeline, roles, compute);
+  const { versions, changes } = await rulesOf(pipeline, inputs);
   let opened = 0;
   return {
     job: {
@@ -69,7 +72,8 @@ export async function openScoring(
       shards,
       notes,
       tokenizer,
-      recipe: recipeOf(pipeline, tokenizer, infosOf(inputs), compute),
+      recipe: recipeOf(pipeline, tokenizer, infosOf(inputs), compute, versions),
+      changes,
       conventions: scoringConventions(pipeline, tokenizer),
       columns: scoredColumns(roles, score.entropy),
       lossPrecision: score.loss_precision,
@@ -84,10 +88,33 @@ export async function openScoring(
         return scoringStage(await openScorer({ models, device, threads, card, inTurns }), rules);
       },
     },
-    finish: () => writeRunNotes(storage, pipeline.out, runNotes(pipeline, inputs)),
+    finish: async () => {
+      const rules = await notedRules(storage, pipeline.out, 'scored');
+      const notes = runNotes(pipeline, inputs);
+      await writeRunNotes(storage, pipeline.out, { ...notes, ...(rules !== null && { rules }) });
+    },
     close: () => tokenizer.close(),
   };
 }
+
+const rulesOf = (
+  pipeline: Pipeline,
+  { tokenizer, tokenizerPath, models, roles }: ModelInputs,
+): Promise<RunRules> =>
+  rulesOfNewRun({
+    tokenizer: tokenizerPath,
+    sequence: {
+      length: pipeline.sequence.length,
+      bos: pipeline.sequence.bos !== false,
+      eos: pipeline.sequence.eos !== false,
+    },
+    marks: tokenizer,
+    keep: pipeline.corpus.keep,
+    models: roles.flatMap((role) => {
+      const folder = models[role]?.info.folder;
+      return folder === undefined ? [] : [{ role, folder }];
+    }),
+  });
 
 /** What the models are, without their graphs. */
 export function infosOf({

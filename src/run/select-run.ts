@@ -3,8 +3,11 @@ import { type FinishedPart, knownInput } from '../dataset/finished-parts.js';
 import { meansColumns } from '../dataset/imported-means.js';
 import { MANIFEST_VERSION, type Manifest, stageManifest } from '../dataset/manifest.js';
 import { partFiles } from '../dataset/part-files.js';
+import { readRunNotes, writeRunNotes } from '../dataset/run-notes.js';
 import { createSequenceWriter } from '../dataset/writer.js';
 import { usageError } from '../errors.js';
+import { FIRST_VERSIONS } from '../rules/changes.js';
+import { rulesOfParts, rulesWarning } from '../rules/run-rules.js';
 import type { Finding } from '../select/diagnosis/finding.js';
 import { type LoadedMethod, loadMethod } from '../select/load.js';
 import type { PartSource } from '../select/part-source.js';
@@ -12,12 +15,12 @@ import { createSelection, type Prepared, type Selection } from '../select/select
 import type { SelectionSettings } from '../select/settings.js';
 import { addStatistics, type SelectionStatistics } from '../select/statistics.js';
 import { claimedSignal, claimFolder } from '../storage/folder-claim.js';
-import { absolutePath, nameOf } from '../storage/path.js';
+import { absolutePath, folderOf, nameOf } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import { derivedParts } from './derived-parts.js';
 import { type ExpectedPart, finishedManifest, removeStale } from './done-parts.js';
 import type { EventSink } from './events.js';
-import { compressionOf, SEMANTICS } from './recipe.js';
+import { compressionOf } from './recipe.js';
 import { finishedParts, openScored, partSource } from './scored-parts.js';
 import { type SelectionDoctor, selectionDoctor } from './selection-doctor.js';
 import { type Totals, totalsOf } from './totals.js';
@@ -68,6 +71,8 @@ export async function selectRun(
       `${folder}: holds the scored files themselves, which weighted ones would replace; choose another --out`,
     );
   }
+  const old = rulesWarning(run, await rulesOfParts(storage, parts));
+  if (old !== null) sink({ event: 'warning', message: old });
   const [means] = meansColumns((parts[0]?.manifest.recipe ?? {}) as JsonObject);
   if (means !== undefined && selection.plan.unit === 'token') {
     throw usageError(
@@ -141,6 +146,7 @@ export async function selectRun(
         statistics = statistics === null ? weighed.statistics : addStatistics(statistics, weighed.statistics);
       }
     }
+    await carryNotes(storage, run, folder);
     // Before it is told as done: what a removed folder held went with it.
     await claim.check?.();
     const all = [...done.values(), ...made];
@@ -173,13 +179,22 @@ function selectionRecipe(
   const { scope, plan } = selection;
   const alone = scope.kind !== 'shard' && scope.kind !== 'dataset' && !(plan.unit === 'token' && plan.fit);
   return {
-    semantics: { selecting: 1, writing: SEMANTICS.writing },
+    semantics: { selecting: 1, writing: FIRST_VERSIONS.writing },
     method: identity,
     select: { ...settings } as JsonObject,
     conventions: { ...selection.conventions },
     scored: parts[0]?.manifest.recipe as JsonObject,
     dataset: alone ? null : hashJson(parts.map(({ manifest }) => scoredDigest(manifest))),
   };
+}
+
+/** Weighted files that lie elsewhere have the run's notes beside them: its own are out of their readers' sight. */
+async function carryNotes(storage: Storage, run: string, folder: string): Promise<void> {
+  const above = folderOf(absolutePath(folder));
+  if ([run, folderOf(absolutePath(run))].some((place) => absolutePath(place) === above)) return;
+  const notes =
+    (await readRunNotes(storage, run)) ?? (await readRunNotes(storage, folderOf(absolutePath(run))));
+  if (notes !== null) await writeRunNotes(storage, folder, notes);
 }
 
 /** sha256 of the part's scored file. */

@@ -5,6 +5,7 @@ import { expandShards } from '../corpus/expand.js';
 import { MANIFEST_SUFFIX, readManifest } from '../dataset/manifest.js';
 import { TokensieveError } from '../errors.js';
 import { readConfiguration } from '../model/configuration.js';
+import { type RulesReport, rulesOfFolder } from '../rules/run-rules.js';
 import { normalPath } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import { openTokenizer } from '../tokenizer/open.js';
@@ -19,6 +20,8 @@ export interface StagedPlan {
   readonly assumed: readonly string[];
   /** Where the rate behind `seconds` comes from. */
   readonly rate: string;
+  /** Of output folders of stages that hold parts already: which of their results changes of the rules since touch. */
+  readonly rules: readonly { readonly stage: string; readonly report: RulesReport }[];
 }
 
 /** What the stages of a pipeline would cost. Reads what `gatherFacts` reads; trains, scores and writes nothing. */
@@ -32,7 +35,22 @@ export async function planStaged(
     ...stage,
     seconds: stage.flops === null || flopsPerSecond === null ? null : stage.flops / flopsPerSecond,
   }));
-  return { stages, assumed: facts.assumed, rate };
+  return { stages, assumed: facts.assumed, rate, rules: await rulesOfStages(staged, storage) };
+}
+
+async function rulesOfStages({ stages }: StagedPipeline, storage: Storage): Promise<StagedPlan['rules']> {
+  const found: StagedPlan['rules'][number][] = [];
+  for (const { kind, name, settings } of stages) {
+    if (kind !== 'score' && kind !== 'pack') continue;
+    const given = kind === 'score' ? { reference: settings.reference, current: settings.current } : {};
+    const models = Object.entries(given).flatMap(([role, folder]) =>
+      folder === undefined ? [] : [{ role, folder }],
+    );
+    const tokenizer = settings.tokenizer.path ?? models[0]?.folder ?? null;
+    const report = await rulesOfFolder(storage, settings.out, { tokenizer, models });
+    if (report !== null) found.push({ stage: name, report });
+  }
+  return found;
 }
 
 /** Sizes and where they come from: what files say, or else what the pipeline assumes. */

@@ -6,6 +6,8 @@ import { fingerprintOf, type Manifest } from '../dataset/manifest.js';
 import { type PartPlace, partFiles } from '../dataset/part-files.js';
 import { firstLine, TokensieveError, usageError } from '../errors.js';
 import { mapAhead } from '../flow/map-ahead.js';
+import { rowsSetAside } from '../rules/read-reading.js';
+import { readNow } from '../rules/reading-changes.js';
 import type { Storage } from '../storage/storage.js';
 import { partState } from './done-parts.js';
 import type { EventSink } from './events.js';
@@ -13,6 +15,7 @@ import { leftoverParts, listPartsAndSizes } from './leftovers.js';
 import type { PartTask } from './make-part.js';
 import type { Counted } from './totals.js';
 
+const OLDER_RULES = 'by older rules';
 /** Footers read at once: a folder of many shards is bound by the store's latency. */
 const FOOTERS_AHEAD = 8;
 /** Manifests read at once: a resumed run is bound by the store's latency too, and a manifest is small. */
@@ -128,6 +131,10 @@ export interface Work {
   readonly doneStreamParts: ReadonlyMap<string, ReadonlyMap<number, Manifest>>;
   /** Finished parts found damaged, a line each that names the file. They are among the tasks again. */
   readonly damaged: readonly string[];
+  /** Manifests of finished parts whose rows are read otherwise now, to be removed before the parts are made again. */
+  readonly outdated: readonly string[];
+  /** Parts that the folder had a manifest of. */
+  readonly before: number;
   /** Those that this command does not make, as far as plans tell; a jsonl shard's are known when it was read. */
   readonly leftovers: readonly PartPlace[];
 }
@@ -135,6 +142,7 @@ export interface Work {
 /**
  * What is left to do of `wanted`, from one listing of the output folder.
  * @param wanted the tasks of this process, of those that the plans make
+ * @param changes what parts by older rules have otherwise, in clauses
  * @throws TokensieveError `stale-parts` (usage) unless `replace`
  */
 export async function findWork(
@@ -144,6 +152,7 @@ export async function findWork(
   recipe: JsonObject,
   folder: string,
   replace: boolean,
+  changes: readonly string[] = [],
 ): Promise<Work> {
   const { found, sizes } = await listPartsAndSizes(storage, folder);
   const manifests = new Set(found.map(({ shard, part }) => partFiles(folder, shard, part).manifest));
@@ -151,6 +160,7 @@ export async function findWork(
   const tasks: Task[] = [];
   const doneStreamParts = new Map<string, ReadonlyMap<number, Manifest>>();
   const damaged: string[] = [];
+  const outdated: string[] = [];
   const stale: { path: string; why: readonly string[] }[] = [];
   const partsOf = new Map<string, number[]>();
   for (const { shard, part } of found) {
@@ -168,11 +178,20 @@ export async function findWork(
   const look = async ({ task, part }: { readonly task: Task; readonly part: number }) => {
     const path = partFiles(folder, task.plan.shard.name, part).manifest;
     const state = await partState(storage, manifests, path, partTask(task.plan, part, null, recipe), sizes);
-    return { task, part, path, state };
+    const old =
+      state.state === 'done'
+        ? readNow(await rowsSetAside(storage, { manifest: state.manifest, folder }))
+        : [];
+    return { task, part, path, state, old };
   };
   const finished = new Set<Task>();
   const doneOf = new Map<Task, Map<number, Manifest>>();
-  for await (const { task, part, path, state } of mapAhead(looks(), MANIFESTS_AHEAD, look)) {
+  for await (const { task, part, path, state, old } of mapAhead(looks(), MANIFESTS_AHEAD, look)) {
+    if (old.length > 0) {
+      outdated.push(path);
+      stale.push({ path, why: [`${OLDER_RULES}: ${old.map(({ touch }) => touch.what).join('; ')}`] });
+      continue;
+    }
     if (state.state === 'damaged') damaged.push(state.why);
     if (state.state === 'stale') stale.push({ path, why: state.why });
     if (state.state !== 'done') continue;
@@ -188,6 +207,14 @@ export async function findWork(
   }
   const [first] = stale;
   if (first !== undefined && !replace) {
+    const older = first.why.some((line) => line.startsWith('semantics.')) && changes.length > 0;
+    if (older || outdated.length > 0) {
+      const why = older ? `${OLDER_RULES}: ${changes.join('; ')}` : first.why[0];
+      throw usageError(
+        'stale-parts',
+        `${folder}: ${stale.length} finished part(s) are ${why} (${first.path}); old and new are never mixed: keep them and choose another --out, or redo them with --replace`,
+      );
+    }
     throw usageError(
       'stale-parts',
       `${folder}: ${stale.length} finished part(s) were made otherwise (${first.path}: ${first.why.slice(0, 4).join('; ')}); choose another --out, go back to the old settings, or redo them with --replace`,
@@ -197,5 +224,13 @@ export async function findWork(
     ...plans.map(({ shard, parts }) => [shard.name, parts?.length ?? null] as const),
     ...broken.map(({ shard }) => [shard, null] as const),
   ]);
-  return { done, tasks, doneStreamParts, damaged, leftovers: leftoverParts(found, counts) };
+  return {
+    done,
+    tasks,
+    doneStreamParts,
+    damaged,
+    outdated,
+    before: found.length,
+    leftovers: leftoverParts(found, counts),
+  };
 }

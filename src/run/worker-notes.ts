@@ -34,6 +34,8 @@ const planSchema = z.object({
   streams: count,
   /** Text of all parts, an estimate for compressed jsonl. */
   text_bytes: count,
+  /** Date of the newest change of the rules that all parts were made by; absent where there may be older ones. */
+  rules: z.string().optional(),
 });
 /** What a run's plan came to, the same whoever makes it. */
 export type PlanNotes = z.infer<typeof planSchema>;

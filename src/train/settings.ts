@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { withShorthand } from '../config/shorthand.js';
 
 /**
  * The one definition of a training run: types, defaults, the flags of `tokensieve train` (`meta.flag`), and
@@ -17,11 +18,11 @@ const source = z.strictObject({
 });
 
 /** `PATH` or `PATH=RATIO`. */
-const sourceOrText = z.preprocess((value) => {
+const sourceOrText = withShorthand(source, z.string().min(1), (value) => {
   if (typeof value !== 'string') return value;
   const [, path, ratio] = /^(.+)=(\d+(?:\.\d+)?)$/.exec(value) ?? [];
   return path === undefined ? { path: value } : { path, ratio: Number(ratio) };
-}, source);
+});
 
 const modelSettings = z.strictObject({
   start: z.string().min(1).optional().meta({
@@ -184,7 +185,9 @@ const scheduleSettings = z.strictObject({
 });
 
 /** `{ name: folder }`, or `NAME=FOLDER` texts. */
-const namedFolders = z.preprocess(
+const namedFolders = withShorthand(
+  z.record(z.string().regex(/^[\w.-]{1,64}$/, 'expected NAME=FOLDER'), z.string().min(1)),
+  z.array(z.string().regex(/^[\w.-]{1,64}=./)),
   (value) =>
     Array.isArray(value)
       ? Object.fromEntries(
@@ -195,7 +198,6 @@ const namedFolders = z.preprocess(
           }),
         )
       : value,
-  z.record(z.string().regex(/^[\w.-]{1,64}$/, 'expected NAME=FOLDER'), z.string().min(1)),
 );
 
 const heldOutSettings = z.strictObject({

@@ -11,6 +11,7 @@ import type { Device } from '../model/prepared-model.js';
 import { emulated } from '../onnx/emulate.js';
 import type { Graph } from '../onnx/graph.js';
 import { encodeModel, toModelProto } from '../onnx/proto.js';
+import { rulesOfFolder, rulesWarning } from '../rules/run-rules.js';
 import { readCards } from '../score/card.js';
 import { chooseDevice } from '../score/device.js';
 import { claimFolder } from '../storage/folder-claim.js';
@@ -68,6 +69,10 @@ export async function trainRun(settings: TrainSettings, options: TrainOptions): 
   for (const message of model.warnings) sink({ event: 'warning', message });
   const data = await openTrainingData(storage, settings.data, settings.batch);
   checkFit(settings, model, data.description);
+  for (const { path } of settings.data.sources) {
+    const old = rulesWarning(path, await rulesOfFolder(storage, path));
+    if (old !== null) sink({ event: 'warning', message: old });
+  }
   const { device, why } = chooseDevice(settings.run.device);
   sink({ event: 'note', message: why });
   const parameters = model.parameters.reduce((sum, { length }) => sum + length, 0);

@@ -40,7 +40,7 @@ export interface Event {
 export interface Worker extends RunningCli {
   /** Events so far. */
   readonly events: Event[];
-  /** Resolves with the first event of this kind, those gone by included. */
+  /** Resolves with the first event of this kind, those gone by included; rejects when the process ends without it. */
   seen(event: string): Promise<Event>;
 }
 
@@ -51,7 +51,7 @@ export function environmentOf(redis: TestRedis): NodeJS.ProcessEnv {
 /** Starts `tokensieve worker` or `enqueue --follow`; its log is read as it comes. */
 export function startInQueue(redis: TestRedis, args: readonly string[]): Worker {
   const events: Event[] = [];
-  const waiting: { event: string; resolve(event: Event): void }[] = [];
+  const waiting: { event: string; resolve(event: Event): void; reject(error: Error): void }[] = [];
   const running = startCli([...args, '--log', 'json'], {
     env: environmentOf(redis),
     onLine(line) {
@@ -61,14 +61,24 @@ export function startInQueue(redis: TestRedis, args: readonly string[]): Worker 
       for (const one of waiting.filter((waiter) => waiter.event === event.event)) one.resolve(event);
     },
   });
+  let end: Error | null = null;
+  const onEnd = (how: string): void => {
+    end = new Error(`${args[0]} ended without the event that was waited for: ${how}`);
+    for (const one of waiting) one.reject(end);
+  };
+  running.outcome.then(
+    ({ code, signal, stderr }) => onEnd(`${signal ?? code}: ${stderr.slice(-2000)}`),
+    (error: unknown) => onEnd(String(error)),
+  );
   return {
     ...running,
     events,
     seen: (event) =>
-      new Promise((resolve) => {
+      new Promise((resolve, reject) => {
         const before = events.find((one) => one.event === event);
-        if (before === undefined) waiting.push({ event, resolve });
-        else resolve(before);
+        if (before !== undefined) resolve(before);
+        else if (end !== null) reject(end);
+        else waiting.push({ event, resolve, reject });
       }),
   };
 }

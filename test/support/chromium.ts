@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 
-/** Where a Chromium is, Debian's by default; null where there is none. */
-export const chromiumPath: string | null =
-  [process.env['CHROMIUM'], '/usr/bin/chromium'].find((path) => path !== undefined && existsSync(path)) ??
-  null;
+const place = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
+
+/** Where a Chromium is, Debian's by default; null where there is none, or `CHROMIUM` names nothing that is there. */
+export const chromiumPath: string | null = existsSync(place) ? place : null;

@@ -90,3 +90,22 @@ export async function manySmallParts(folder: string): Promise<string> {
   write('b/more.jsonl.gz', gzipSync(`${lines.join('\n')}\n`));
   return join(folder, '**/*.{parquet,jsonl.gz}');
 }
+
+/**
+ * Parquet shards of several parts each, 30 long documents in groups of five: enough work that a process can be killed in the
+ * middle of it. With `part_bytes` of 16 KiB a shard has about six parts.
+ */
+export async function shardsOfManyParts(folder: string, count = 4): Promise<void> {
+  const [web] = shards;
+  if (web === undefined) throw new Error('the quickstart has no shards');
+  mkdirSync(folder, { recursive: true });
+  for (let i = 0; i < count; i++) {
+    const pages = rowsOf({ ...web, from: 120 * i, rows: 120 }, defaults.seed);
+    const rows = Array.from({ length: 30 }, (_, row) => {
+      const own = pages.slice(4 * row, 4 * row + 4);
+      return { ...own[0], text: own.map(({ text }) => text).join('\n\n') } as (typeof pages)[number];
+    });
+    const bytes = await parquetBytes(rows, i % 2 === 0 ? 'SNAPPY' : 'GZIP', 5);
+    writeFileSync(join(folder, `web-0000${i}.parquet`), bytes);
+  }
+}

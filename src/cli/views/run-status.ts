@@ -1,3 +1,4 @@
+import { rulesText } from '../../rules/run-rules.js';
 import type { PartsStatus, WorkerStatus } from '../../run/run-status.js';
 import { bytes, count, duration, percent, printable, table } from '../format.js';
 
@@ -28,6 +29,8 @@ function stageText(stage: PartsStatus): string {
   if (streams > 0) rows.push(['jsonl shards', `${streams}; only reading tells their parts`]);
   if (stage.broken_shards > 0) rows.push(['broken shards', String(stage.broken_shards)]);
   if (stage.quarantined_rows > 0) rows.push(['quarantined rows', `${about}${count(stage.quarantined_rows)}`]);
+  for (const line of stage.rules === null ? [] : rulesText(stage.rules))
+    rows.push(['rules', printable(line)]);
   const shown = workers.slice(0, SHOWN);
   const more = workers.length - shown.length;
   return [

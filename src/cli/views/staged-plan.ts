@@ -1,8 +1,9 @@
+import { rulesText } from '../../rules/run-rules.js';
 import type { StagedPlan } from '../../run/stage-facts.js';
 import { count, duration, printable, table } from '../format.js';
 
 /** A plan of stages: a line each with tokens, operations and time, and what the figures rest on. */
-export function stagedPlanText({ stages, assumed, rate }: StagedPlan): string {
+export function stagedPlanText({ stages, assumed, rate, rules }: StagedPlan): string {
   const sum = (value: (stage: StagedPlan['stages'][number]) => number | null): number | null =>
     stages.reduce<number | null>((total, stage) => {
       const one = value(stage);
@@ -24,6 +25,9 @@ export function stagedPlanText({ stages, assumed, rate }: StagedPlan): string {
     ]),
     `time: at ${rate}; training takes 6 operations a parameter and token, scoring 2; held-out losses are not in it`,
     ...assumed.map((path) => `assumed by the pipeline, not there yet: ${printable(path)}`),
+    ...rules.flatMap(({ stage, report }) =>
+      rulesText(report).map((line) => `in the output folder of ${printable(stage)}: ${printable(line)}`),
+    ),
     ...unknown.map((what) => `not known: ${printable(what)}; name it under assume`),
   ].join('\n');
 }

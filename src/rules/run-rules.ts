@@ -1,0 +1,182 @@
+/** The one question that readers of a run ask: which of its results do changes of the rules since touch? */
+import { isJsonObject, type JsonObject } from '../dataset/canonical-json.js';
+import { type FinishedPart, readParts } from '../dataset/finished-parts.js';
+import { MANIFEST_SUFFIX } from '../dataset/manifest.js';
+import { packedFolder, scoredFolder, weightedFolder } from '../dataset/part-files.js';
+import { type RunNotes, readRunNotes } from '../dataset/run-notes.js';
+import { absolutePath, folderOf } from '../storage/path.js';
+import type { Storage } from '../storage/storage.js';
+import { type Judgement, judge, RULES_DATE } from './changes.js';
+import type { RunFacts } from './facts.js';
+import { notedRules } from './noted.js';
+import { readModelFacts } from './read-model.js';
+import { isMarked, MARKED_SINCE, readReadingFacts } from './read-reading.js';
+import { readTokenizerFacts } from './read-tokenizer.js';
+
+/** Snake case: printed as JSON as it is. */
+export interface RulesReport {
+  /** Where notes of the run say nothing, as beside parts that were moved, the rest is judged as if it were by older ones. */
+  readonly made_by: 'todays-rules' | 'older-rules' | 'not-known';
+  readonly touched: readonly {
+    readonly rule: string;
+    readonly stage: string;
+    readonly what: string;
+    readonly results: string;
+  }[];
+  /** Changes of which it cannot be told whether they touch the run. */
+  readonly unknown: readonly { readonly rule: string; readonly stage: string; readonly why: string }[];
+}
+
+const BY_TODAYS: RulesReport = { made_by: 'todays-rules', touched: [], unknown: [] };
+
+/** Where a run's inputs are, for runs whose notes do not say. */
+export interface RunPlaces {
+  readonly tokenizer: string | null;
+  readonly models: readonly { readonly role: string; readonly folder: string }[];
+}
+
+const NOWHERE: RunPlaces = { tokenizer: null, models: [] };
+
+/**
+ * @param folder a run's output folder, or a folder of scored, weighted or packed parts
+ * @returns null where there are no parts, or none whose manifests tell how they were made
+ */
+export async function rulesOfFolder(
+  storage: Storage,
+  folder: string,
+  places: RunPlaces = NOWHERE,
+): Promise<RulesReport | null> {
+  for (const place of [scoredFolder(folder), packedFolder(folder), weightedFolder(folder), folder]) {
+    const paths = (await storage.list(place)).filter((path) => path.endsWith(MANIFEST_SUFFIX));
+    if (paths.length === 0) continue;
+    const parts = await readParts(storage, place, paths).catch(() => []);
+    return parts.length === 0 ? null : await rulesOfParts(storage, parts, places);
+  }
+  return null;
+}
+
+/** The same of parts whose manifests are read already: all of one folder. */
+export async function rulesOfParts(
+  storage: Storage,
+  parts: readonly FinishedPart[],
+  places: RunPlaces = NOWHERE,
+): Promise<RulesReport | null> {
+  const [first] = parts;
+  if (first === undefined) return null;
+  const recipe = rowsRecipe(first.manifest.recipe);
+  // Parts that other programs wrote are by their rules.
+  if (!isJsonObject(recipe['semantics'])) return null;
+  const above = folderOf(absolutePath(first.folder));
+  const notes = (await readRunNotes(storage, above)) ?? (await readRunNotes(storage, first.folder));
+  const marked = parts.every(({ manifest }) => isMarked(manifest)) ? MARKED_SINCE : '';
+  if ([marked, await rulesNotedBy(storage, first, notes)].some((date) => date >= RULES_DATE)) {
+    return BY_TODAYS;
+  }
+  const judgement = judge(await factsOfParts(storage, parts, recipe, notes, places));
+  return reportOf(judgement, notes === null && judgement.touched.length === 0 ? 'not-known' : 'older-rules');
+}
+
+function reportOf({ touched, unknown }: Judgement, made_by: RulesReport['made_by']): RulesReport {
+  return {
+    made_by,
+    touched: touched.flatMap(({ rule, stage, touches }) =>
+      touches.map((touch) => ({ rule, stage, ...touch })),
+    ),
+    unknown,
+  };
+}
+
+/** Date of the rules by the notes beside the parts; empty where these say nothing. */
+async function rulesNotedBy(storage: Storage, { manifest, folder }: FinishedPart, notes: RunNotes | null) {
+  if (manifest.kind === 'packed') {
+    return (await notedRules(storage, folderOf(absolutePath(folder)), 'packed')) ?? '';
+  }
+  return notes?.rules ?? (await notedRules(storage, folderOf(absolutePath(folder)), 'scored')) ?? '';
+}
+
+/** A weighted part's recipe, and an export's, holds that of the rows. */
+function rowsRecipe(recipe: JsonObject): JsonObject {
+  const inner = recipe['scored'];
+  return isJsonObject(inner) ? inner : recipe;
+}
+
+async function factsOfParts(
+  storage: Storage,
+  parts: readonly FinishedPart[],
+  recipe: JsonObject,
+  notes: RunNotes | null,
+  places: RunPlaces,
+): Promise<RunFacts> {
+  const section = (name: string): JsonObject => {
+    const value = recipe[name];
+    return isJsonObject(value) ? value : {};
+  };
+  const [tokenizer, sequence, corpus, hashes, imported] = [
+    section('tokenizer'),
+    section('sequence'),
+    section('corpus'),
+    section('models'),
+    section('import'),
+  ];
+  const id = (value: unknown): number | null => (typeof value === 'number' ? value : null);
+  const keep = Array.isArray(corpus['keep']) ? corpus['keep'].filter((name) => typeof name === 'string') : [];
+  // Imported losses are not ours to judge.
+  const roles = ['reference', 'current'].filter((role) => hashes[role] != null && imported['as'] !== role);
+  const models: RunFacts['models'][number][] = [];
+  for (const role of roles) {
+    const known = [...(notes?.models ?? []), ...places.models].find((model) => model.role === role);
+    const folder = known?.folder ?? null;
+    models.push({ role, facts: await readModelFacts(role, folder) });
+  }
+  return {
+    semantics: section('semantics'),
+    inserted: { bosId: id(tokenizer['bos_id']), eosId: id(tokenizer['eos_id']) },
+    sequence: {
+      length: Number(sequence['length'] ?? 0),
+      bos: sequence['bos'] !== false,
+      eos: sequence['eos'] !== false,
+    },
+    longestRow: Math.min(
+      Number(sequence['length'] ?? 0),
+      parts.reduce((most, { manifest }) => Math.max(most, manifest.counts.tokens), 0),
+    ),
+    keep,
+    tokenizer: await readTokenizerFacts(notes?.tokenizer ?? places.tokenizer),
+    models,
+    reading: await readReadingFacts(storage, parts, { keep, patterns: notes?.shards ?? null }),
+  };
+}
+
+const MADE_BY: Readonly<Record<RulesReport['made_by'], string>> = {
+  'todays-rules': "made by today's rules",
+  'older-rules': 'made by older rules',
+  'not-known': 'nothing says by which rules it was made',
+};
+
+/** A line for each change that touches the run, and one for those that cannot be told; none where no change touches it. */
+function rulesLines({ made_by, touched, unknown }: RulesReport): string[] {
+  const reasons = [...new Set(unknown.map(({ why }) => why))];
+  return [
+    ...touched.map(({ what, results }) => `made by older rules: ${what} (touches ${results})`),
+    ...(unknown.length === 0
+      ? []
+      : [
+          `${MADE_BY[made_by]}: whether these changes touch it cannot be told, since ${reasons.join(', and ')}: ${unknown.map(({ rule }) => rule).join(', ')}`,
+        ]),
+  ];
+}
+
+/** The lines, or one that says that no change touches a run by older rules; none for a run by today's. */
+export function rulesText(report: RulesReport): string[] {
+  const lines = rulesLines(report);
+  if (report.made_by === 'todays-rules' || lines.length > 0) return lines;
+  return [`${MADE_BY[report.made_by]}; no change of them since touches any of its results`];
+}
+
+/** The same in one line, for commands that go on: null where there is nothing to say. */
+export function rulesWarning(run: string, report: RulesReport | null): string | null {
+  if (report === null || (report.touched.length === 0 && report.unknown.length === 0)) return null;
+  const [first] = rulesLines(report);
+  const more = rulesLines(report).length - 1;
+  return `${run}: ${first}${more > 0 ? `; ${more} more: tokensieve verify ${run}` : ''}`;
+}

@@ -1,0 +1,68 @@
+/** Changes of how text becomes ids. */
+import type { RuleChange, Touch, Verdict } from './changes.js';
+import { isMissing, type RunFacts, type Source } from './facts.js';
+
+const ROWS = 'rows, and so all losses and weights';
+const change = (name: string, touches: RuleChange['touches']): RuleChange => ({
+  name,
+  date: '2026-11-30',
+  stage: 'tokenizing',
+  version: 2,
+  touches,
+});
+
+export const TOKENIZER_CHANGES: readonly RuleChange[] = [
+  // BOS is put before a document if the tokenizer's own encoding adds it, and else not.
+  change('bos-of-the-encoding', (run) => boundary(run, 'bos')),
+  // EOS is put after a document if the tokenizer declares one.
+  change('declared-eos', (run) => boundary(run, 'eos')),
+  change('prefix-space-of-the-config', ({ tokenizer }) => {
+    if (isMissing(tokenizer)) return { unknown: tokenizer.missing };
+    const { file, config } = tokenizer.prefixSpace;
+    if (file === null || config === null || file === config) return [];
+    return rows(
+      `add_prefix_space ${config} of tokenizer_config.json was not read (tokenizer.json says ${file}): the first ids of texts differ from transformers'`,
+    );
+  }),
+  change('added-tokens-of-the-config', ({ tokenizer }) => {
+    if (isMissing(tokenizer)) return { unknown: tokenizer.missing };
+    const { otherAddedTokens: tokens } = tokenizer;
+    if (tokens.length === 0) return [];
+    const some = tokens.slice(0, 3).map((token) => JSON.stringify(token));
+    return rows(
+      `added_tokens_decoder of tokenizer_config.json was not read (${some.join(', ')}${tokens.length > 3 ? ` and ${tokens.length - 3} more` : ''}): texts that hold these differ from transformers'`,
+    );
+  }),
+];
+
+const rows = (what: string): readonly Touch[] => [{ what, results: ROWS }];
+
+function boundary({ tokenizer, inserted, sequence }: RunFacts, role: 'bos' | 'eos'): Verdict {
+  // Switched off, it was never inserted, and is not.
+  if (!sequence[role]) return [];
+  if (isMissing(tokenizer)) return { unknown: tokenizer.missing };
+  const id = role === 'bos' ? inserted.bosId : inserted.eosId;
+  const now = tokenizer.now[role];
+  if (id === (now?.id ?? null)) return [];
+  const name = role.toUpperCase();
+  const place = role === 'bos' ? 'before' : 'after';
+  if (id === null) {
+    return rows(
+      `${name} id ${now?.id} was not inserted, which ${now?.from} adds: rows differ from transformers'`,
+    );
+  }
+  const from = sourceOf(id, tokenizer.before[role]);
+  const instead =
+    now === null
+      ? role === 'bos'
+        ? ', which the tokenizer does not add'
+        : ', though the tokenizer declares none'
+      : `, where ${now.from} says ${now.id}`;
+  return rows(
+    `${name} id ${id} was inserted ${from}${place} every document${instead}: rows differ from transformers'`,
+  );
+}
+
+/** Where an id came from, as far as the folder still says. */
+const sourceOf = (id: number, before: Source | null): string =>
+  before?.id === id ? `from ${before.from} ` : '';
