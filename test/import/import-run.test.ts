@@ -67,8 +67,7 @@ beforeAll(async () => {
   inputs = await quickstartInputs(at('inputs'));
   const shards = await manySmallParts(at('corpus'));
   const run = { threads: 1 };
-  const sequence = { length: 64, bos: true };
-  const rows = { shards: [shards], corpus: { part_bytes: 4096, limit: 6 }, sequence };
+  const rows = { shards: [shards], corpus: { part_bytes: 4096, limit: 6 }, sequence: { length: 64 } };
   const options = { storage, sink: () => undefined, signal: new AbortController().signal, replace: false };
   const { reference, current } = inputs;
   const score = { ...rows, current, score: { device: 'cpu' }, run } as const;
@@ -332,7 +331,7 @@ describe('what does not fit', () => {
       parsePack(
         {
           shards: [join(at('corpus'), '**/*.{parquet,jsonl.gz}')],
-          ...{ corpus: { part_bytes: 4096, limit: 6 }, sequence: { length: 64, bos: true } },
+          ...{ corpus: { part_bytes: 4096, limit: 6 }, sequence: { length: 64 } },
           ...{ tokenizer: { path: inputs.reference }, out: at('own') },
         },
         'test',

@@ -385,7 +385,7 @@ describe('what is refused', () => {
       'broken-safetensors',
     ],
     ['m.manifest.json', '{"fingerprint": 1, "outputs": []}', 'bad-manifest'],
-    ['tokenizer.json', '{"model": {"type": "Unigram", "vocab": []}}', 'bad-tokenizer'],
+    ['tokenizer.json', '{"model": {"type": "WordPiece", "vocab": {}}}', 'unsupported-tokenizer'],
     ['broken.onnx', 'not protobuf at all', 'onnx-unreadable'],
     ['cut.jsonl.gz', gzipSync(jsonLines).subarray(0, 12), 'broken-shard'],
     ['bad.yaml', 'shards: [x]\n', 'bad-settings'],

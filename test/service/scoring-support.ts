@@ -1,5 +1,5 @@
 /** Pairs of small real models, an app with the scoring routes, and what `tokensieve score` says of the same texts. */
-import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import Fastify from 'fastify';
@@ -31,7 +31,12 @@ export function writePairs(folder: string): { readonly fallback: TestPair; reado
       seed,
       overrides: { vocab_size: vocabulary },
     });
-    copyFileSync(tokenizer, join(path, 'tokenizer.json'));
+    const json = JSON.parse(readFileSync(tokenizer, 'utf8'));
+    const single = [{ SpecialToken: { id: '<s>', type_id: 0 } }, { Sequence: { id: 'A', type_id: 0 } }];
+    if (tokenizer === byteFallback) json.post_processor = { type: 'TemplateProcessing', single, pair: [] };
+    writeFileSync(join(path, 'tokenizer.json'), JSON.stringify(json));
+    const eos_token = tokenizer === byteFallback ? '</s>' : '<|endoftext|>';
+    writeFileSync(join(path, 'tokenizer_config.json'), JSON.stringify({ eos_token }));
     return path;
   };
   const pair = (name: string, seed: number, tokenizer: string, vocabulary: number): TestPair => ({
