@@ -1,4 +1,5 @@
 import { pathToFileURL } from 'node:url';
+import { format } from 'node:util';
 import { cliPath, type Outcome } from './cli.js';
 
 let runs = 0;
@@ -9,27 +10,51 @@ let runs = 0;
  * and ends is asked of a real one (cli.ts).
  */
 export async function cliHere(args: readonly string[]): Promise<Outcome> {
-  const { argv } = process;
+  const { argv, exit, exitCode } = process;
   const listeners = process.stdout.listeners('error');
   const said = { stdout: '', stderr: '' };
-  const restore = (['stdout', 'stderr'] as const).map((name) => {
-    const { write } = process[name];
-    process[name].write = (text: string | Uint8Array): boolean => {
-      said[name] += typeof text === 'string' ? text : Buffer.from(text).toString();
-      return true;
-    };
-    return () => {
-      process[name].write = write;
-    };
-  });
+  const ended = (code: unknown): Outcome => ({ code: Number(code ?? 0), signal: null, ...said });
+  const restore = [
+    ...(['stdout', 'stderr'] as const).map((name) => {
+      const { write } = process[name];
+      process[name].write = (text: string | Uint8Array): boolean => {
+        said[name] += typeof text === 'string' ? text : Buffer.from(text).toString();
+        return true;
+      };
+      return () => {
+        process[name].write = write;
+      };
+    }),
+    // Vitest's console does not write to its process.
+    ...(['log', 'info', 'warn', 'error'] as const).map((name) => {
+      const write = console[name];
+      const stream = name === 'log' || name === 'info' ? 'stdout' : 'stderr';
+      console[name] = (...values: unknown[]) => {
+        said[stream] += `${format(...values)}\n`;
+      };
+      return () => {
+        console[name] = write;
+      };
+    }),
+  ];
+  // What is said after an exit no process would have said.
+  let exited: Outcome | null = null;
+  process.exit = (code) => {
+    exited ??= ended(code ?? process.exitCode);
+    throw new Error(`the command ended with exit code ${exited.code}`);
+  };
   process.argv = [process.execPath, cliPath, ...args];
   process.exitCode = undefined;
   try {
-    await import(/* @vite-ignore */ `${pathToFileURL(cliPath)}?run=${++runs}`);
-    return { code: Number(process.exitCode ?? 0), signal: null, ...said };
+    const main = `${pathToFileURL(cliPath)}?run=${++runs}`;
+    await import(/* @vite-ignore */ main).catch((error) => {
+      if (exited === null) throw error;
+    });
+    return exited ?? ended(process.exitCode);
   } finally {
-    process.exitCode = undefined;
+    process.exitCode = exitCode;
     process.argv = argv;
+    process.exit = exit;
     for (const undo of restore) undo();
     for (const listener of process.stdout.listeners('error'))
       if (!listeners.includes(listener)) process.stdout.off('error', listener as () => void);

@@ -85,17 +85,24 @@ function readSafetensors(path: string): Map<string, Tensor> {
 }
 
 function decode(bytes: Buffer, dtype: string): Float64Array {
-  if (dtype === 'F32') {
-    return Float64Array.from({ length: bytes.length / 4 }, (_, i) => bytes.readFloatLE(4 * i));
-  }
-  const half = (i: number): number => bytes.readUInt16LE(2 * i);
-  if (dtype === 'BF16') return Float64Array.from({ length: bytes.length / 2 }, (_, i) => bf16(half(i)));
-  if (dtype === 'F16') return Float64Array.from({ length: bytes.length / 2 }, (_, i) => f16(half(i)));
+  const size = dtype === 'F32' ? 4 : 2;
+  const values = new Float64Array(bytes.length / size);
+  const fill = (read: (at: number) => number): Float64Array => {
+    for (let i = 0; i < values.length; i++) values[i] = read(size * i);
+    return values;
+  };
+  if (dtype === 'F32') return fill((at) => bytes.readFloatLE(at));
+  if (dtype === 'BF16') return fill((at) => bf16(bytes.readUInt16LE(at)));
+  if (dtype === 'F16') return fill((at) => f16(bytes.readUInt16LE(at)));
   throw new Error(`dtype ${dtype}`);
 }
 
+const bits32 = new Uint32Array(1);
+const float32 = new Float32Array(bits32.buffer);
+
 function bf16(bits: number): number {
-  return new Float32Array(Uint32Array.of(bits << 16).buffer)[0]!;
+  bits32[0] = bits << 16;
+  return float32[0]!;
 }
 
 /** IEEE 754 binary16: 1 sign, 5 exponent (bias 15), 10 fraction bits. */

@@ -49,12 +49,16 @@ export function lossesWithin(
 }
 
 export function tokenLoss(logits: Row, id: number): { loss: number; entropy: number } {
-  const max = logits.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+  let max = Number.NEGATIVE_INFINITY;
+  for (let i = 0; i < logits.length; i++) max = Math.max(max, logits[i]!);
   let sum = 0;
-  for (const logit of logits) sum += Math.exp(logit - max);
+  let weighted = 0;
+  for (let i = 0; i < logits.length; i++) {
+    const share = Math.exp(logits[i]! - max);
+    sum += share;
+    weighted += share * logits[i]!;
+  }
   const logSum = max + Math.log(sum);
   // H = −Σ p ln p = ln Z − Σ p · logit.
-  let mean = 0;
-  for (const logit of logits) mean += Math.exp(logit - logSum) * logit;
-  return { loss: logSum - logits[id]!, entropy: logSum - mean };
+  return { loss: logSum - logits[id]!, entropy: logSum - weighted / sum };
 }
