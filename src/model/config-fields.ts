@@ -29,6 +29,7 @@ const bookkeeping = `
   unsloth_version unsloth_fixed generation_config tie_encoder_decoder transformers.js_config
   base_model_tp_plan base_model_pp_plan base_model_fsdp_plan attention_probs_dropout_prob num_logits_to_keep
   tie_last_hidden_states is_llama_config output_router_logits
+  sequence_parallel sequence_parallel_size context_parallel_size data_parallel_size model_parallel model_parallel_size
 `;
 
 /** Settings of generation that older configurations hold, as GenerationConfig names them. */
@@ -121,6 +122,32 @@ const harmless = new Set(
 /** Words of what every family here has: switching it off says as much as switching something on. */
 const always = new Set(words('causal rope rotary rms rmsnorm glu gated residual'));
 
+/**
+ * What other families and libraries call a field that is read here, by the names that it has here. Converters leave both in
+ * the file; where both say the same, the second changes nothing.
+ */
+const otherNames: readonly (readonly [others: string, read: string])[] = [
+  ['num_layers n_layers n_layer', 'num_hidden_layers n_layer'],
+  ['num_heads n_heads n_head', 'num_attention_heads n_head'],
+  ['num_kv_heads n_kv_heads', 'num_key_value_heads'],
+  ['n_embd d_model embed_dim embedding_size hidden_dim', 'hidden_size n_embd'],
+  ['n_inner d_ff ffn_dim ffn_hidden_size hidden_dim', 'intermediate_size n_inner'],
+  ['n_positions max_positions', 'max_position_embeddings n_positions'],
+  [
+    'norm_eps norm_epsilon layer_norm_eps layer_norm_epsilon rms_norm_epsilon',
+    'rms_norm_eps layer_norm_eps layer_norm_epsilon',
+  ],
+  ['rope_base rotary_base rotary_emb_base', 'rope_theta rotary_emb_base'],
+  ['activation activation_function hidden_activation', 'hidden_act activation_function'],
+  ['share_embedding share_embeddings tie_embeddings', 'tie_word_embeddings'],
+];
+
+const saysItAgain = (name: string, value: unknown, config: Readonly<Record<string, unknown>>): boolean =>
+  otherNames.some(
+    ([others, read]) =>
+      words(others).includes(name) && words(read).some((own) => own !== name && config[own] === value),
+  );
+
 const wordsOf = (name: string): string[] =>
   name
     .replace(/([a-z\d])([A-Z])/g, '$1_$2')
@@ -162,7 +189,7 @@ export function ignoredFields(
   const nothing = new Set([...inertFields, ...inert]);
   const others = Object.entries(config).filter(([name]) => !known.has(name));
   for (const [name, value] of others) {
-    const found = nothing.has(name) ? null : objection(name, value);
+    const found = nothing.has(name) || saysItAgain(name, value, config) ? null : objection(name, value);
     if (found === null) continue;
     throw fatalError(
       'unknown-config-field',

@@ -7,7 +7,7 @@ import { families } from './architectures/index.js';
 import { ignoredFields } from './config-fields.js';
 import type { Decoder, Family } from './decoder.js';
 import { refuseOtherConfig } from './other-models.js';
-import { refuseQuantisedConfig } from './quantisation.js';
+import { isSwitchedOff, refuseQuantisedConfig } from './quantisation.js';
 
 /** A config.json by itself: enough to build a model from scratch. */
 export interface Configuration {
@@ -112,6 +112,11 @@ function notesOn(config: Head, { className }: Family): string[] {
     ...(code.length > 0
       ? [
           `auto_map names code of its own (${code.map(([, name]) => String(name)).join(', ')}), which is not run: computed as transformers' ${className}`,
+        ]
+      : []),
+    ...(isSwitchedOff(config)
+      ? [
+          'quantization_config names bitsandbytes and switches both of its forms off: the weights are used as they are, as by transformers',
         ]
       : []),
     ...(filled(config['rope_scaling']) && filled(config['rope_parameters'])

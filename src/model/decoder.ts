@@ -88,6 +88,8 @@ export const size = z
   .int()
   .min(1)
   .max(2 ** 31 - 1);
+/** Layers: each takes work before a tensor is missed, and a header of safetensors cannot name as many as this. */
+export const depth = size.max(65_536);
 export const epsilon = z.number().positive().max(1);
 
 /**

@@ -31,7 +31,7 @@ const methods: Readonly<Record<string, Method>> = {
   },
   bitsandbytes: {
     label: 'bitsandbytes',
-    takenBy: `transformers with bitsandbytes takes it; here, ${dequantised}`,
+    takenBy: `transformers with bitsandbytes takes it; here, ${dequantised}; if it was left in the file of a merged model whose weights are plain, take the field out`,
   },
   'compressed-tensors': {
     label: 'compressed-tensors',
@@ -92,6 +92,7 @@ function statedMethod(config: Members): { field: string; method: string; setting
     if (field === 'quantization' && !('bits' in settings) && typeof settings['quant_algo'] !== 'string')
       continue;
     const named = settings['quant_method'];
+    if (named === 'bitsandbytes' && !loadsNarrow(settings)) continue;
     const byField =
       field === 'quantization' ? 'mlx' : field === 'compression_config' ? 'compressed-tensors' : '';
     return { field, settings, method: typeof named === 'string' ? named : methodOf(settings) || byField };
@@ -99,9 +100,18 @@ function statedMethod(config: Members): { field: string; method: string; setting
   return null;
 }
 
+const loadsNarrow = (settings: Members): boolean =>
+  settings['load_in_4bit'] === true || settings['load_in_8bit'] === true;
+
+/** What trainers leave of bitsandbytes in a model that they saved whole: transformers skips it, and tensors that are quantised tell it by themselves. */
+export const isSwitchedOff = (config: Members): boolean => {
+  const settings = config['quantization_config'];
+  return isObject(settings) && settings['quant_method'] === 'bitsandbytes' && !loadsNarrow(settings);
+};
+
 /** Of settings that name no method: bitsandbytes' older form, and MLX's. */
 function methodOf(settings: Members): string {
-  if (settings['load_in_4bit'] === true || settings['load_in_8bit'] === true) return 'bitsandbytes';
+  if (loadsNarrow(settings)) return 'bitsandbytes';
   if (typeof settings['quant_algo'] === 'string') return 'modelopt';
   return 'group_size' in settings && 'bits' in settings ? 'mlx' : '';
 }

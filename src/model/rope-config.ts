@@ -46,6 +46,8 @@ export interface RopeRequest {
 const understood = new Set(Object.keys(ropeSchema.shape));
 /** Marks of fine-tuning and of other families, which transformers passes over. */
 const inert = new Set(['finetuned', 'mrope_section']);
+/** Frequencies are made before a tensor is looked at; the widest head of any model known has 576 entries. */
+const widestHead = 65_536;
 
 /** transformers takes `rope_scaling` before `rope_parameters`, whole, unless it is empty. */
 function chosenSection(
@@ -58,6 +60,7 @@ function chosenSection(
   const parsed = parseConfig(z.looseObject({ [name]: ropeSchema }), { [name]: section }, file)[name] ?? {};
   for (const [key, value] of Object.entries(parsed)) {
     if (understood.has(key) || inert.has(key) || value === null) continue;
+    if (key === 'attn_factor') throw attnFactor(`${file}: field ${name}.${key}`);
     throw fatalError(
       'unknown-config-field',
       `${file}: field ${name}.${key} is not one that rotary positions of this family have; expected ${[...understood].join(', ')}: ` +
@@ -68,6 +71,14 @@ function chosenSection(
   }
   return parsed;
 }
+
+/** DeepSeek's distillations of Qwen3 have it, and the libraries that people compare differ in it. */
+const attnFactor = (field: string): Error =>
+  fatalError(
+    'unknown-config-field',
+    `${field} is passed over by transformers, while vLLM multiplies yarn's scale of cos and sin with it, and which is meant cannot be told; expected attention_factor, the whole scale: ` +
+      'take attn_factor out to compute as transformers, or put attention_factor = attn_factor · (0.1 · ln(factor) + 1) in its place to compute as vLLM',
+  );
 
 /** Types whose frequencies depend on the length that a model was first trained for. */
 const usesOriginal: ReadonlySet<RopeType> = new Set(['llama3', 'yarn', 'longrope']);
@@ -116,6 +127,12 @@ function rotaryDimensions(
   type: RopeType,
   share: number | null | undefined,
 ): number {
+  if (headSize > widestHead) {
+    throw fatalError(
+      'bad-config',
+      `${file}: a head of ${headSize} entries; expected ${widestHead} at most: fetch the checkpoint's config.json again`,
+    );
+  }
   if (type === 'default' && !partial) return headSize;
   if (share === null) throw nullField(file, 'the share of a head that rotates');
   if (type === 'proportional') return headSize;

@@ -289,6 +289,55 @@ describe('configurations as people have them', () => {
     expect(message).toContain('ONNX');
   });
 
+  it.each([
+    { num_layers: 32, n_heads: 32, hidden_dim: 4096, activation_function: 'silu' },
+    { norm_eps: llama2.rms_norm_eps, layer_norm_eps: llama2.rms_norm_eps },
+    { share_embedding: false, sequence_parallel_size: 1 },
+  ])('takes a field of another library that says the same again: %j', async (again) => {
+    expect((await read({ ...llama2, ...again })).ignored).toEqual(expect.arrayContaining(Object.keys(again)));
+  });
+
+  it.each([
+    ['num_layers', { ...llama2, num_layers: 31 }],
+    ['norm_eps', { ...llama2, norm_eps: 1e-3 }],
+    ['norm_eps', { model_type: 'llama', norm_eps: 1e-6 }],
+    ['share_embedding', { ...llama2, share_embedding: true }],
+  ])('refuses it where it says something else, or alone: %s', async (field, config) => {
+    expect(await refusal(config)).toContain(`config.json: field ${field} (`);
+  });
+
+  it('tells what attn_factor of yarn is to the libraries that differ over it', async () => {
+    const yarn = { type: 'yarn', factor: 4.0, original_max_position_embeddings: 32768, attn_factor: 0.878 };
+    expect(await refusal({ ...qwen25, rope_scaling: yarn })).toMatch(
+      /rope_scaling\.attn_factor.*transformers.*vLLM.*attention_factor/,
+    );
+  });
+
+  it('takes what is left of bitsandbytes with both of its forms off, with a word', async () => {
+    const off = {
+      quant_method: 'bitsandbytes',
+      load_in_4bit: false,
+      load_in_8bit: false,
+      llm_int8_threshold: 6.0,
+    };
+    const { notes } = await read({ ...llama2, quantization_config: off });
+    expect(notes).toEqual([expect.stringContaining('switches both of its forms off') as string]);
+  });
+
+  it.each([
+    ['llama', 'num_hidden_layers', { head_dim: 2 ** 30 }],
+    ['mistral', 'num_hidden_layers', { head_dim: 2 ** 30 }],
+    ['ministral', 'num_hidden_layers', { head_dim: 2 ** 30 }],
+    ['qwen2', 'num_hidden_layers', { head_dim: 2 ** 30 }],
+    ['qwen3', 'num_hidden_layers', { head_dim: 2 ** 30 }],
+    ['gpt_neox', 'num_hidden_layers', { hidden_size: 2 ** 30, num_attention_heads: 1 }],
+    ['gpt2', 'n_layer', null],
+  ])('%s of 2^30 layers or entries of a head is refused before they are made', async (type, layers, wide) => {
+    const config = { model_type: type, ...(type === 'ministral' && { head_dim: 8 }) };
+    expect(await refusal({ ...config, [layers]: 2 ** 30 })).toContain(`field ${layers} is not usable`);
+    if (wide !== null) expect(await refusal({ ...config, ...wide })).toMatch(/a head of 1073741824 entries/);
+  });
+
   it('takes fields that nobody knows if no word of them is of the computation', async () => {
     const own = {
       wandb_run: 'x7',

@@ -12,6 +12,7 @@ import {
   checkConfig,
   type Decoder,
   type DecoderNames,
+  depth,
   epsilon,
   type Family,
   parseConfig,
@@ -23,7 +24,7 @@ import type { Weights } from '../weights.js';
 const schema = z.object({
   vocab_size: size.default(50_257),
   n_embd: size.default(768),
-  n_layer: size.default(12),
+  n_layer: depth.default(12),
   n_head: size.default(12),
   n_inner: size.nullish(),
   n_positions: size.default(1024),
@@ -161,6 +162,8 @@ export const gpt2: Family = {
   understood: [...Object.keys(schema.shape), ...Object.keys(aliases)],
   inert: [
     'n_ctx',
+    // nanoGPT's name for the biases that the class always has; where it is false they are missed by their names.
+    'bias',
     'attn_pdrop',
     'embd_pdrop',
     'resid_pdrop',

@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { type ActivationName, activations } from '../activations.js';
-import { checkConfig, epsilon, parseConfig, size } from '../decoder.js';
+import { checkConfig, depth, epsilon, parseConfig, size } from '../decoder.js';
 import type { Rope } from '../rope.js';
 import { readRope, ropeFields } from '../rope-config.js';
 
@@ -12,7 +12,7 @@ const flag = (value: boolean) => z.boolean().default(value);
 
 const common = {
   hidden_size: size.default(4096),
-  num_hidden_layers: size.default(32),
+  num_hidden_layers: depth.default(32),
   num_attention_heads: size.default(32),
   hidden_act: z.enum(activations.names).default('silu'),
   rms_norm_eps: epsilon.default(1e-6),
