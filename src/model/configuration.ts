@@ -1,7 +1,7 @@
 /** config.json: which family it is of, what its decoder is, and which of its fields change nothing. */
 import { z } from 'zod';
 import { fatalError, firstLine } from '../errors.js';
-import { parseJson } from '../json/parse-json.js';
+import { parsePythonJson } from '../json/python-json.js';
 import { readText } from '../storage/read-text.js';
 import { families } from './architectures/index.js';
 import { ignoredFields } from './config-fields.js';
@@ -40,13 +40,13 @@ export async function readConfiguration(path: string): Promise<Configuration> {
   return { architecture: family.className, decoder, config, ignored, notes: notesOn(config, family) };
 }
 
-/** @throws fatal `code` naming the file */
+/** As Python's json reads it, whose NaN and infinities people's fields hold. @throws fatal `code` naming the file */
 async function readJson(file: string, maxBytes: number, code: string): Promise<unknown> {
   const text = await readText(file, maxBytes).catch((error: unknown) => {
     throw fatalError(code, `${file}: ${firstLine(error)}; fetch the checkpoint again`, { cause: error });
   });
   try {
-    return parseJson(text);
+    return parsePythonJson(text);
   } catch (error) {
     throw fatalError(code, `${file}: is not JSON; fetch the checkpoint again`, { cause: error });
   }

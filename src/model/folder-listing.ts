@@ -2,7 +2,7 @@
 import { lstat, readdir, readlink, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { usageError } from '../errors.js';
-import { parseJson } from '../json/parse-json.js';
+import { parsePythonJson } from '../json/python-json.js';
 import { readText } from '../storage/read-text.js';
 
 export interface FolderListing {
@@ -47,7 +47,7 @@ export async function listFolder(folder: string): Promise<FolderListing> {
 
 async function readConfig(folder: string): Promise<FolderListing['config']> {
   const config: unknown = await readText(join(folder, 'config.json'), 16 * 2 ** 20)
-    .then(parseJson)
+    .then(parsePythonJson)
     .catch(() => null);
   if (typeof config !== 'object' || config === null || Array.isArray(config)) return null;
   return config as Readonly<Record<string, unknown>>;

@@ -1,4 +1,5 @@
 /** Models in the formats of other programs: what was found, and what would take it. */
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { besideWeights, expected, filesLike, named, type Rule } from './folder-rule.js';
 import { refuseOtherConfig } from './other-models.js';
@@ -11,8 +12,13 @@ const saveAgain =
 export const gguf =
   "is a model in GGUF, the format of llama.cpp, which takes it; use the checkpoint that it was made from, or turn it into one (transformers' from_pretrained(folder, gguf_file=…), then save_pretrained)";
 
-export const pickle = (name: string): string =>
-  `holds its weights as pickle (${name}), which can run code when it is read; expected model.safetensors: ${saveAgain} (safe_serialization=True in versions before 5)`;
+/** Pickles by other names than transformers gives them are of a trainer's own form, which transformers does not load. */
+export function pickle(name: string): string {
+  const how = /pytorch_model[^/]*\.bin/.test(name)
+    ? `${saveAgain} (safe_serialization=True in versions before 5)`
+    : "turn it into Hugging Face's form with the script of the trainer that wrote it (LitGPT's litgpt convert_from_litgpt, OLMo's convert_olmo_to_hf.py and the like), then save it with save_pretrained";
+  return `holds its weights as pickle (${name}), which can run code when it is read; expected model.safetensors: ${how}`;
+}
 
 /** In order: particular formats come before what many of them have. */
 export const foreignFormats: readonly Rule[] = [
@@ -86,7 +92,10 @@ export const foreignFormats: readonly Rule[] = [
   ],
   [
     'meta-checkpoint',
-    ({ files }) => {
+    ({ folder, files, folders }) => {
+      const inner = folders.find((name) => existsSync(join(folder, name, 'params.json')));
+      if (inner !== undefined && files.every((name) => !/config\.json$|\.safetensors$/.test(name)))
+        return `has no config.json, but ${inner} in it holds a checkpoint in Meta's or Mistral's own form (params.json); fetch the repository's files for transformers, or turn it into Hugging Face's form (transformers' convert_llama_weights_to_hf.py)`;
       const weights = files.filter((name) => /^consolidated.*\.(pth|safetensors)$/.test(name));
       if (weights.length === 0) return null;
       const by = weights.some((name) => name.endsWith('.pth')) ? "Meta's" : "Mistral's";
@@ -99,9 +108,14 @@ export const foreignFormats: readonly Rule[] = [
     'peft-adapter',
     async ({ folder, files }) => {
       const found = adapterFiles(files);
-      return found.length === 0
-        ? null
-        : `is a ${await describeAdapter(folder)} (${named(found)}) without the model that it changes; merge it into its base (peft's AutoPeftModelForCausalLM, merge_and_unload, save_pretrained) and name the result`;
+      if (found.length === 0) return null;
+      const { what, merges } = await describeAdapter(folder);
+      return (
+        `is a ${what} (${named(found)}) without the model that it changes; ` +
+        (merges
+          ? "merge it into its base (peft's AutoPeftModelForCausalLM, merge_and_unload, save_pretrained) and name the result"
+          : 'this kind cannot be merged into weights: transformers with peft takes it, here its base alone works')
+      );
     },
   ],
   [
@@ -146,7 +160,9 @@ export const foreignFormats: readonly Rule[] = [
     'trainer-state',
     ({ folder, files, folders }) => {
       const found = [
-        ...folders.filter((name) => /^global_step\d+$|^pytorch_model_fsdp|^mp_rank_\d|^iter_\d+$/.test(name)),
+        ...folders.filter((name) =>
+          /^global_step\d+$|^pytorch_model_fsdp|^mp_rank_\d|^iter_\d+$|^model_and_optim$/.test(name),
+        ),
         ...files.filter((name) =>
           /\.distcp$|^mp_rank_\d+.*\.pt$|_optim_states\.pt$|^latest_checkpointed_iteration\.txt$/.test(name),
         ),
@@ -154,11 +170,15 @@ export const foreignFormats: readonly Rule[] = [
       if (found.length === 0 || files.some((name) => /^pytorch_model.*\.bin$/.test(name))) return null;
       const megatron = found.some((name) => /^iter_|latest_checkpointed/.test(name));
       const deepspeed = found.some((name) => /^global_step|mp_rank|_optim_states/.test(name));
-      const how = megatron
-        ? "convert it with the trainer's own script (Megatron-LM's tools/checkpoint, Megatron-Bridge)"
-        : deepspeed
-          ? `gather it: python zero_to_fp32.py ${folder} OUT --safe_serialization`
-          : `gather it: accelerate merge-weights ${folder} OUT`;
+      // accelerate asks for the folder that has the pieces in it.
+      const pieces = folders.find((name) => name.startsWith('pytorch_model_fsdp'));
+      const how = found.includes('model_and_optim')
+        ? "convert it with OLMo-core's convert_checkpoint_to_hf.py"
+        : megatron
+          ? "convert it with the trainer's own script (Megatron-LM's tools/checkpoint, Megatron-Bridge)"
+          : deepspeed
+            ? `gather it: python zero_to_fp32.py ${folder} OUT --safe_serialization`
+            : `gather it: accelerate merge-weights ${join(folder, pieces ?? '')} OUT`;
       return `holds a trainer's state in pieces (${named(found)}) and no whole model; ${how}, and put config.json beside it`;
     },
   ],

@@ -12,8 +12,19 @@ const isWeights = (name: string): boolean => /^adapter_model\.(safetensors|bin)$
 export const adapterFiles = (names: readonly string[]): string[] =>
   names.filter((name) => name === CONFIG_NAME || isWeights(name));
 
-/** What an adapter is, by its adapter_config.json: `LORA adapter of org/base`. For messages alone. */
-export async function describeAdapter(folder: string): Promise<string> {
+/** Kinds that put vectors before a text or into its attention, and have nothing to add to the weights. */
+const unmergeable =
+  /^(PROMPT_TUNING|MULTITASK_PROMPT_TUNING|P_TUNING|PREFIX_TUNING|ADAPTION_PROMPT|CPT|CARTRIDGE|XLORA)$/;
+
+interface AdapterWords {
+  /** What it is, by its adapter_config.json: `PEFT adapter (LORA) of org/base`. */
+  readonly what: string;
+  /** Whether it can be made a part of its base's weights. */
+  readonly merges: boolean;
+}
+
+/** For messages alone. */
+export async function describeAdapter(folder: string): Promise<AdapterWords> {
   const config = await readText(join(folder, CONFIG_NAME), 2 ** 20)
     .then(parseJson)
     .catch(() => null);
@@ -23,7 +34,10 @@ export async function describeAdapter(folder: string): Promise<string> {
   };
   const base = text('base_model_name_or_path');
   const type = text('peft_type');
-  return `PEFT adapter${type === '' ? '' : ` (${type})`}${base === '' ? '' : ` of ${base}`}`;
+  return {
+    what: `PEFT adapter${type === '' ? '' : ` (${type})`}${base === '' ? '' : ` of ${base}`}`,
+    merges: !unmergeable.test(type),
+  };
 }
 
 /**
@@ -33,8 +47,12 @@ export async function describeAdapter(folder: string): Promise<string> {
 export async function refuseAdapter(folder: string): Promise<void> {
   const files = adapterFiles(await readdir(folder).catch((): string[] => []));
   if (files.length === 0) return;
+  const { what, merges } = await describeAdapter(folder);
   throw fatalError(
     'adapter-beside-model',
-    `${folder}: holds ${files.join(' and ')} beside the model, a ${await describeAdapter(folder)}, which transformers adds to the weights when it loads the folder; expected one model: merge it (peft's merge_and_unload, then save_pretrained into an empty folder), or move the adapter's files away if they are merged already`,
+    `${folder}: holds ${files.join(' and ')} beside the model, a ${what}, which transformers ${merges ? 'adds to the weights' : 'puts around the model'} when it loads the folder; expected one model: ` +
+      (merges
+        ? "merge it (peft's merge_and_unload, then save_pretrained into an empty folder), or move the adapter's files away if they are merged already"
+        : "this kind cannot be merged into the weights; move the adapter's files away if the model without it is meant"),
   );
 }

@@ -93,6 +93,14 @@ async function readHeaderText(handle: FileHandle, file: string, size: number): P
   const prefix = Buffer.alloc(8);
   await handle.read(prefix, 0, 8, 0);
   const length = prefix.readBigUInt64LE();
+  // Eight printable characters are a length beyond any file: a page that a server sent, or a pointer to the file.
+  const start = prefix.toString('latin1');
+  if (/^[\x20-\x7e\r\n\t]{8}$/.test(start)) {
+    throw broken(
+      file,
+      `is text (it begins with ${JSON.stringify(start)}), such as a page that a server sent in the place of the file`,
+    );
+  }
   if (length > BigInt(maxHeaderBytes)) {
     throw broken(file, `claims a header of ${length} bytes, more than the format's ${maxHeaderBytes}`);
   }

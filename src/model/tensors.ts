@@ -127,6 +127,15 @@ function missing(
       `${folder}: ${expected}: fetch the whole checkpoint, or check that config.json belongs to it`,
     );
   }
+  const other = [...found.keys()].find((key) =>
+    /^(score|classifier|qa_outputs|v_head|value_head|reward_head|regression_head)\./.test(key),
+  );
+  if (other !== undefined) {
+    return fatalError(
+      'missing-tensor',
+      `${folder}: ${expected}, and ${other} is there, the head of a classifier or of a reward model, which gives a text no likelihood: name the language model that it was made from`,
+    );
+  }
   return fatalError(
     'missing-tensor',
     `${folder}: ${expected}, since config.json does not tie the head to ${names.embedding} (tie_word_embeddings false, or its family's default), and transformers would draw it at random: fetch the whole checkpoint, or set "tie_word_embeddings": true in config.json if the embedding is the head`,

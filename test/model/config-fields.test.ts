@@ -338,6 +338,14 @@ describe('configurations as people have them', () => {
     if (wide !== null) expect(await refusal({ ...config, ...wide })).toMatch(/a head of 1073741824 entries/);
   });
 
+  it("reads NaN and infinities, as Python's json does, where nothing is computed from them", async () => {
+    const path = join(scratch, 'config.json');
+    writeFileSync(path, `{"best_score": NaN, "bound": -Infinity, ${JSON.stringify(llama2).slice(1)}`);
+    expect((await readConfiguration(path)).ignored).toEqual(expect.arrayContaining(['best_score', 'bound']));
+    writeFileSync(path, JSON.stringify(llama2).replace('"rms_norm_eps":', '"rms_norm_eps":NaN,"x":'));
+    await expect(readConfiguration(path)).rejects.toThrow(/rms_norm_eps/);
+  });
+
   it('takes fields that nobody knows if no word of them is of the computation', async () => {
     const own = {
       wandb_run: 'x7',

@@ -106,6 +106,34 @@ const kinds: readonly (readonly [string, Readonly<Record<string, string>>, strin
     /save_pretrained/,
   ],
   ['a .pth', { 'model.pth': '' }, 'pickle-checkpoint', /model\.pth/, /save_pretrained/],
+  [
+    "a trainer's own pickle",
+    { 'lit_model.pth': '' },
+    'pickle-checkpoint',
+    /lit_model\.pth/,
+    /script of the trainer/,
+  ],
+  [
+    'a prompt, which has nothing to merge',
+    { 'adapter_config.json': '{"peft_type":"PROMPT_TUNING"}', 'adapter_model.safetensors': '' },
+    'peft-adapter',
+    /PEFT adapter \(PROMPT_TUNING\)/,
+    /cannot be merged/,
+  ],
+  [
+    "Meta's form in a folder of the repository",
+    { 'original/params.json': '{}', 'original/consolidated.00.pth': '', 'README.md': '' },
+    'meta-checkpoint',
+    /original in it holds a checkpoint in Meta's/,
+    /convert_llama_weights_to_hf/,
+  ],
+  [
+    'pieces of OLMo-core',
+    { 'config.json': '{"model":{}}', 'model_and_optim/.metadata': '' },
+    'trainer-state',
+    /model_and_optim/,
+    /convert_checkpoint_to_hf/,
+  ],
   ['a .pt', { 'weights.pt': '' }, 'pickle-checkpoint', /weights\.pt/, /save_pretrained/],
   [
     'AutoGPTQ under its own names',
@@ -298,7 +326,7 @@ const kinds: readonly (readonly [string, Readonly<Record<string, string>>, strin
     { 'pytorch_model_fsdp_0/__0_0.distcp': '', 'trainer_state.json': '{}' },
     'trainer-state',
     /trainer's state in pieces \(pytorch_model_fsdp_0\)/,
-    /accelerate merge-weights/,
+    /accelerate merge-weights \S*pytorch_model_fsdp_0 OUT/,
   ],
   [
     'pieces beside each other',

@@ -165,6 +165,12 @@ describe('a safetensors header', () => {
     expect(process.memoryUsage().heapUsed - before).toBeLessThan(100e6);
   });
 
+  it('that is a page of a server is told to be text', async () => {
+    const path = join(scratch, `${made++}.safetensors`);
+    writeFileSync(path, '<!doctype html><html><body>404</body></html>');
+    await expect(readSafetensorsHeader(path)).rejects.toThrow(/is text \(it begins with "<!doctyp"\)/);
+  });
+
   it('nested without end is refused', async () => {
     await expect(readSafetensorsHeader(header('[{"a":'.repeat(100_000)))).rejects.toThrow(
       /nested deeper than/,

@@ -200,6 +200,14 @@ describe('names that nobody gives a plain model', () => {
   });
 });
 
+it('a classifier or a reward model without a head is told to be one', async () => {
+  const untied = { ...config, tie_word_embeddings: false };
+  const { code, message } = await refusal(write(untied, [...tensorsOf(), raw('score.weight', [2, 8])]));
+  expect(code).toBe('missing-tensor');
+  expect(message).toMatch(/lm_head\.weight.*score\.weight is there, the head of a classifier/);
+  expect(message).not.toContain('"tie_word_embeddings": true');
+});
+
 describe('quantization_config', () => {
   it.each([
     [{ quant_method: 'gptq', bits: 4 }, /GPTQ, 4 bit/],
