@@ -89,7 +89,7 @@ export const size = z
   .min(1)
   .max(2 ** 31 - 1);
 /** Layers: each takes work before a tensor is missed, and a header of safetensors cannot name as many as this. */
-export const depth = size.max(65_536);
+export const depth = size.max(2 ** 20);
 export const epsilon = z.number().positive().max(1);
 
 /**
