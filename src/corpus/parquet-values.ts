@@ -1,11 +1,12 @@
 /**
  * Parquet's physical values as plain JSON values, without loss:
- * integers are numbers, or decimal strings beyond ±(2^53 − 1); decimals are strings with all their digits;
+ * integers are numbers, exact ones beyond ±(2^53 − 1); decimals are strings with all their digits;
  * NaN and infinities are the strings "NaN", "Infinity", "-Infinity"; dates, times and timestamps are ISO 8601
  * strings with the digits of their unit and a `Z` when they are UTC; UUIDs are strings. Byte arrays are strings
  * when they are well-formed UTF-8 and `{"hex": "..."}` when not; fixed-length ones are always `{"hex": "..."}`.
  */
 import { isUtf8 } from 'node:buffer';
+import { ExactNumber } from '../json/exact-number.js';
 import type { Convert } from './parquet-decode.js';
 import type { LeafType } from './parquet-schema.js';
 
@@ -46,8 +47,8 @@ function plainJson(value: unknown): unknown {
 
 const jsonNumber = (value: number): number | string => (Number.isFinite(value) ? value : String(value));
 
-const jsonInteger = (value: bigint): number | string =>
-  value >= -MAX_SAFE && value <= MAX_SAFE ? Number(value) : value.toString();
+const jsonInteger = (value: bigint): number | ExactNumber =>
+  value >= -MAX_SAFE && value <= MAX_SAFE ? Number(value) : new ExactNumber(value.toString());
 
 const MAX_SAFE = BigInt(Number.MAX_SAFE_INTEGER);
 

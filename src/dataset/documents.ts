@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { fatalError } from '../errors.js';
-import { exactJson } from '../json/exact-number.js';
+import { exactText } from '../json/exact-number.js';
 import type { Storage } from '../storage/storage.js';
 import { asBigInt64, asInt32, type BatchBody, openArrowFile } from './arrow-reader.js';
 import {
@@ -120,7 +120,7 @@ export async function createDocumentWriter(
 
 function storedText(value: unknown): Buffer | null {
   if (value === null || value === undefined) return null;
-  return Buffer.from(typeof value === 'string' ? value : exactJson(value), 'utf8');
+  return Buffer.from(exactText(value), 'utf8');
 }
 
 function encodeDocuments(

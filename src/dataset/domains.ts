@@ -1,5 +1,5 @@
 import { usageError } from '../errors.js';
-import { ExactNumber, exactJson } from '../json/exact-number.js';
+import { ExactNumber, exactText } from '../json/exact-number.js';
 import { parseExactJson } from '../json/python-json.js';
 import { isJsonObject } from './canonical-json.js';
 import type { DocumentRecord } from './documents.js';
@@ -83,7 +83,7 @@ function keyOf(text: string | null, keys: readonly string[]): string | null {
     value = value[key];
   }
   if (value === null || value === undefined) return null;
-  return typeof value === 'string' ? value : exactJson(value);
+  return exactText(value);
 }
 
 /** The host of a URL in lower case, without `www.`; null where there is none. */

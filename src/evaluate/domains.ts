@@ -1,5 +1,5 @@
 /** Loss by domain, in bounded memory. */
-import { exactJson } from '../json/exact-number.js';
+import { exactText } from '../json/exact-number.js';
 import { type DocumentLoss, type LossSummary, type LossTally, lossTally } from './estimate.js';
 
 /** Domains that are told apart; documents of further ones count together. Order of reading decides. */
@@ -20,7 +20,7 @@ export const URL_COLUMN = 'url';
 export function domainOf(columns: Readonly<Record<string, unknown>>, by: string | undefined): string {
   const value = columns[by ?? URL_COLUMN];
   if (value === null || value === undefined || value === '') return NO_DOMAIN;
-  const text = typeof value === 'string' ? value : exactJson(value);
+  const text = exactText(value);
   if (by !== undefined) return text.slice(0, MOST_CHARACTERS);
   // A URL that is megabytes long is not one.
   const host = text.length <= 65_536 && URL.canParse(text) ? new URL(text).host : '';

@@ -1,5 +1,6 @@
 /** What every form of source becomes: records of ids and losses, one at a time. */
 import { inputError, type TokensieveError } from '../errors.js';
+import { ExactNumber } from '../json/exact-number.js';
 
 /** A row or a document as a source has it. */
 export interface LossRecord {
@@ -79,7 +80,7 @@ export function checkLength(length: number, place: string): void {
 /** A value of a source, short enough for a message. */
 export function shown(value: unknown): string {
   const text =
-    typeof value === 'bigint'
+    typeof value === 'bigint' || value instanceof ExactNumber
       ? String(value)
       : typeof value === 'object' && value !== null
         ? Array.isArray(value)

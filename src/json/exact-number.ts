@@ -37,6 +37,13 @@ export function exactJson(value: unknown): string {
   return `{${members.join(',')}}`;
 }
 
+/** Text of a value that stands by itself, as in a column of text: strings and what is no finite number without quotes. */
+export function exactText(value: unknown): string {
+  if (typeof value === 'string') return value;
+  if (value instanceof ExactNumber) return value.literal;
+  return typeof value === 'number' && !Number.isFinite(value) ? String(value) : exactJson(value);
+}
+
 function jsonOfNumber(value: number): string {
   if (Object.is(value, -0)) return '-0.0';
   return Number.isFinite(value) ? JSON.stringify(value) : JSON.stringify(String(value));

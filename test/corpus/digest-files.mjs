@@ -6,6 +6,7 @@ import { openColumn } from '#tokensieve/corpus/parquet-column.js';
 import { readFooter } from '#tokensieve/corpus/parquet-footer.js';
 import { planShard, readShard } from '#tokensieve/corpus/read-shard.js';
 import { TokensieveError } from '#tokensieve/errors.js';
+import { ExactNumber } from '#tokensieve/json/exact-number.js';
 import { localStorage } from '#tokensieve/storage/local.js';
 
 const SLICE = 512;
@@ -24,6 +25,8 @@ function canonical(value) {
     double.writeDoubleBE(value);
     return `f${double.toString('hex')}`;
   }
+  // The digests have whole numbers beyond ±(2^53 − 1) as text.
+  if (value instanceof ExactNumber) return JSON.stringify(value.literal);
   if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
   if (typeof value !== 'object' || Object.getPrototypeOf(value) !== Object.prototype) {
     throw new Error(`not plain JSON: ${value}`);
