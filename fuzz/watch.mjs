@@ -46,6 +46,8 @@ const CALLS = [
   'symlink',
   'link',
 ];
+/** The package's own program, which runs an export's graphs where they can end nothing else. */
+const PROBE = new URL('../dist/model/onnx-export-runner-main.js', import.meta.url).href;
 const PROGRAMS = ['spawn', 'spawnSync', 'exec', 'execSync', 'execFile', 'execFileSync', 'fork'];
 
 /** @returns `start` before an input, `stop` after it with what was touched and may not be */
@@ -98,7 +100,7 @@ export function watchFiles({ input, outside }) {
   for (const call of PROGRAMS) {
     const original = childProcess[call];
     childProcess[call] = function watched(file, ...rest) {
-      found?.push(`${call} ${file}`);
+      if (call !== 'fork' || String(file) !== PROBE) found?.push(`${call} ${file}`);
       return original.call(this, file, ...rest);
     };
   }

@@ -21,8 +21,11 @@ export function make(draw) {
   return { files };
 }
 
+/** Verdicts are remembered there: an input is probed once. */
+const cacheFolder = () => join(workFolder(), 'cache');
+
 export async function prepared(folder, entropy = false) {
-  const settings = { device: 'cpu', attention: 'across', entropy, cacheFolder: join(workFolder(), 'cache') };
+  const settings = { device: 'cpu', attention: 'across', entropy, cacheFolder: cacheFolder() };
   const result = await resultOf(() => prepareModel(folder, settings));
   // A folder of the system is no place for weights: the graph would let ONNX Runtime read from all of it.
   const { weightsFolder } = result.value ?? {};
@@ -33,9 +36,10 @@ export async function prepared(folder, entropy = false) {
 
 export async function run(folder) {
   const outcomes = [(await prepared(folder)).outcome, (await prepared(folder, true)).outcome];
-  outcomes.push((await resultOf(() => inspect(folder, { storage, cacheFolder: null }))).outcome);
+  outcomes.push((await resultOf(() => inspect(folder, { storage, cacheFolder: cacheFolder() }))).outcome);
   outcomes.push(
-    (await resultOf(() => inspect(join(folder, 'model.onnx'), { storage, cacheFolder: null }))).outcome,
+    (await resultOf(() => inspect(join(folder, 'model.onnx'), { storage, cacheFolder: cacheFolder() })))
+      .outcome,
   );
   return outcomes;
 }

@@ -35,12 +35,13 @@ import {
   type ExportVerdict,
   frozenLongrope,
   judge,
-  verdictSchema,
+  parseVerdict,
+  verdictText,
 } from './onnx-export-verdict.js';
 import type { Device } from './prepared-model.js';
 
 /** Raised when the same export could be judged otherwise. */
-const PROBE_VERSION = 1;
+const PROBE_VERSION = 2;
 /** Loading included. Rows are so few and short that a model of billions of parameters takes seconds. */
 const TIMEOUT_MS = 300_000;
 /** What the two rows at a switch of length may take: seconds on a few cores, and no more memory than a small batch. */
@@ -220,7 +221,7 @@ async function explain(
 async function recall(path: string | null): Promise<ExportVerdict | null> {
   if (path === null) return null;
   try {
-    return verdictSchema.parse(JSON.parse(await readFile(path, 'utf8')));
+    return parseVerdict(await readFile(path, 'utf8'));
   } catch {
     return null; // Absent or damaged: it is probed again.
   }
@@ -232,7 +233,7 @@ async function remember(path: string | null, verdict: ExportVerdict): Promise<vo
   const staging = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`;
   try {
     await mkdir(join(path, '..'), { recursive: true });
-    await writeFile(staging, JSON.stringify(verdict));
+    await writeFile(staging, verdictText(verdict));
     await rename(staging, path);
   } catch {
     await rm(staging, { force: true }).catch(() => undefined);

@@ -6,28 +6,72 @@ import { subgraphsOf } from './onnx-export-graph.js';
 
 const nats = z.number().min(0).nullable();
 
-/** As it is cached. Gaps are the largest differences of one token's loss, in nats; null where a loss was no number. */
-export const verdictSchema = z.object({
+/** Gaps are the largest differences of one token's loss, in nats; null where a loss was no number. */
+export interface ExportVerdict {
   /** Largest difference that is rounding: by the types that the graph computes in. */
-  bound: z.number(),
+  readonly bound: number;
   /** The same row alone and beside other rows, padded. */
-  batchGap: nats,
+  readonly batchGap: number | null;
   /** The same tokens before another end. */
-  endGap: nats,
+  readonly endGap: number | null;
   /** The loss head's losses and those of the export's own logits. */
-  headGap: nats,
+  readonly headGap: number | null;
   /** Whether the logits are probabilities: between 0 and 1, with the sum 1. */
-  probabilities: z.boolean(),
+  readonly probabilities: boolean;
   /** Nodes that round activations by what a whole batch holds. */
-  dynamicNodes: z.number().int(),
+  readonly dynamicNodes: number;
   /** Rows up to `length` are right. Beyond, `value` of the graph is another; `gap` where that was run, null where too costly. */
-  lengthSwitch: z
+  readonly lengthSwitch: LengthSwitchFound | null;
+}
+
+interface LengthSwitchFound {
+  readonly length: number;
+  readonly value: string;
+  readonly gap: number | null;
+}
+
+const cached = z.object({
+  bound: z.number(),
+  batch_gap: nats,
+  end_gap: nats,
+  head_gap: nats,
+  probabilities: z.boolean(),
+  dynamic_nodes: z.number().int(),
+  length_switch: z
     .object({ length: z.number().int(), value: z.string(), gap: z.number().nullable() })
     .nullable(),
 });
 
-export type ExportVerdict = Readonly<z.infer<typeof verdictSchema>>;
-type LengthSwitchFound = NonNullable<ExportVerdict['lengthSwitch']>;
+/** As it is cached: JSON with names in snake case. */
+export function verdictText(verdict: ExportVerdict): string {
+  const { bound, batchGap, endGap, headGap, probabilities, dynamicNodes, lengthSwitch } = verdict;
+  const written: z.infer<typeof cached> = {
+    bound,
+    batch_gap: batchGap,
+    end_gap: endGap,
+    head_gap: headGap,
+    probabilities,
+    dynamic_nodes: dynamicNodes,
+    length_switch: lengthSwitch,
+  };
+  return JSON.stringify(written);
+}
+
+/** @throws where the text is no cached verdict */
+export function parseVerdict(text: string): ExportVerdict {
+  const { bound, batch_gap, end_gap, head_gap, probabilities, dynamic_nodes, length_switch } = cached.parse(
+    JSON.parse(text),
+  );
+  return {
+    bound,
+    batchGap: batch_gap,
+    endGap: end_gap,
+    headGap: head_gap,
+    probabilities,
+    dynamicNodes: dynamic_nodes,
+    lengthSwitch: length_switch,
+  };
+}
 
 /**
  * Bounds, in nats. One token's loss differs between batches because the runtime adds up in another order for another number of

@@ -8,6 +8,8 @@ export interface RunFacts {
   readonly sequence: { readonly length: number; readonly bos: boolean; readonly eos: boolean };
   /** Tokens that no row has more of. */
   readonly longestRow: number;
+  /** Hash of the tokenizer that the run's ids are by; null where it does not say. */
+  readonly tokenizerHash: string | null;
   /** Columns that documents keep. */
   readonly keep: readonly string[];
   readonly tokenizer: Known<TokenizerFacts>;
@@ -29,6 +31,11 @@ export interface Source {
 }
 
 export interface TokenizerFacts {
+  /**
+   * Hash of what gives a text its ids, by the rules of version 1 and by today's; null where these refuse the folder. The run's
+   * own is `RunFacts.tokenizerHash`.
+   */
+  readonly hashes: { readonly before: string | null; readonly now: string | null };
   /** By the rules of version 1 and by today's. */
   readonly before: { readonly bos: Source | null; readonly eos: Source | null };
   readonly now: { readonly bos: Source | null; readonly eos: Source | null };

@@ -1,7 +1,10 @@
 /** What a tokenizer's folder says of BOS, EOS and the settings that older rules did not read. */
 import { existsSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import type { ControlTokens } from '../tokenizer/control-tokens.js';
+import { identifyTokenizer } from '../tokenizer/open.js';
 import type { Config, Known, Source, TokenizerFacts } from './facts.js';
+import { hashBefore } from './hash-before.js';
 import { isObject, listOf, readObject } from './read-json.js';
 
 type Role = 'bos' | 'eos';
@@ -21,8 +24,20 @@ interface Files {
   idOf(content: unknown): number | null;
 }
 
+/** What of a run's settings decides a tokenizer's hash. */
+export interface HashSettings {
+  readonly controlTokens: ControlTokens;
+  readonly bos: boolean | undefined;
+  readonly eos: boolean | undefined;
+}
+
+const USUAL: HashSettings = { controlTokens: 'text', bos: undefined, eos: undefined };
+
 /** @param path a tokenizer.json, or the folder that holds one */
-export async function readTokenizerFacts(path: string | null): Promise<Known<TokenizerFacts>> {
+export async function readTokenizerFacts(
+  path: string | null,
+  { controlTokens, ...marks }: HashSettings = USUAL,
+): Promise<Known<TokenizerFacts>> {
   if (path === null) return { missing: 'nothing says where the tokenizer was' };
   const file = existsSync(path) && statSync(path).isDirectory() ? join(path, 'tokenizer.json') : path;
   const tokenizer = await readObject(file);
@@ -46,9 +61,18 @@ export async function readTokenizerFacts(path: string | null): Promise<Known<Tok
     },
   };
   const [bos, eos] = [before(files, 'bos'), before(files, 'eos')];
+  // One id for both was a mark between documents: EOS alone.
+  const inserted = { bos: bos?.id === eos?.id ? null : bos, eos };
+  const ids = { bosId: inserted.bos?.id ?? null, eosId: eos?.id ?? null };
   return {
-    // One id for both was a mark between documents: EOS alone.
-    before: { bos: bos?.id === eos?.id ? null : bos, eos },
+    hashes: {
+      before: await hashBefore(file, ids, controlTokens).catch(() => null),
+      now: await identifyTokenizer(file, controlTokens, marks).then(
+        ({ hash }) => hash,
+        () => null,
+      ),
+    },
+    before: inserted,
     now: { bos: bosNow(files), eos: eosNow(files) },
     prefixSpace: prefixSpace(files),
     otherAddedTokens: otherAddedTokens(files),

@@ -140,8 +140,14 @@ async function factsOfParts(
       Number(sequence['length'] ?? 0),
       parts.reduce((most, { manifest }) => Math.max(most, manifest.counts.tokens), 0),
     ),
+    tokenizerHash: typeof tokenizer['hash'] === 'string' ? tokenizer['hash'] : null,
     keep,
-    tokenizer: await readTokenizerFacts(notes?.tokenizer ?? places.tokenizer),
+    tokenizer: await readTokenizerFacts(notes?.tokenizer ?? places.tokenizer, {
+      controlTokens: tokenizer['control_tokens'] === 'special' ? 'special' : 'text',
+      // Older recipes say true where nothing was set.
+      bos: sequence['bos'] === false ? false : undefined,
+      eos: sequence['eos'] === false ? false : undefined,
+    }),
     models,
     reading: await readReadingFacts(storage, parts, { keep, patterns: notes?.shards ?? null }),
   };

@@ -1,6 +1,6 @@
 /** Changes of how text becomes ids. */
 import type { RuleChange, Touch, Verdict } from './changes.js';
-import { isMissing, type RunFacts, type Source } from './facts.js';
+import { isMissing, type Known, type RunFacts, type Source, type TokenizerFacts } from './facts.js';
 
 const ROWS = 'rows, and so all losses and weights';
 const change = (name: string, touches: RuleChange['touches']): RuleChange => ({
@@ -16,15 +16,36 @@ export const TOKENIZER_CHANGES: readonly RuleChange[] = [
   change('bos-of-the-encoding', (run) => boundary(run, 'bos')),
   // EOS is put after a document if the tokenizer declares one.
   change('declared-eos', (run) => boundary(run, 'eos')),
-  change('prefix-space-of-the-config', ({ tokenizer }) => {
+  change('prefix-space-of-the-config', (run) => {
+    const tokenizer = otherIds(run);
+    if (tokenizer === null) return [];
     if (isMissing(tokenizer)) return { unknown: tokenizer.missing };
     const { file, config } = tokenizer.prefixSpace;
-    if (file === null || config === null || file === config) return [];
+    if (!otherPrefix(tokenizer)) return [];
     return rows(
       `add_prefix_space ${config} of tokenizer_config.json was not read (tokenizer.json says ${file}): the first ids of texts differ from transformers'`,
     );
   }),
-  change('added-tokens-of-the-config', ({ tokenizer }) => {
+  // A tokenizer is what the library makes of its folder, and a control token what the library takes for special.
+  change('tokenizer-of-the-library', (run) => {
+    const tokenizer = otherIds(run);
+    if (tokenizer === null || run.tokenizerHash === null) return [];
+    if (isMissing(tokenizer)) return { unknown: tokenizer.missing };
+    const { before, now } = tokenizer.hashes;
+    if (run.tokenizerHash !== before) {
+      return { unknown: "the tokenizer's folder holds another tokenizer than the run's" };
+    }
+    // Said above, and better.
+    if (otherPrefix(tokenizer) || tokenizer.otherAddedTokens.length > 0) return [];
+    return rows(
+      now === null
+        ? 'tokenizer.json was read in a way in which it is refused now'
+        : "tokenizer.json was taken as it lies, and control tokens by well-known names: ids of some texts differ from transformers'",
+    );
+  }),
+  change('added-tokens-of-the-config', (run) => {
+    const tokenizer = otherIds(run);
+    if (tokenizer === null) return [];
     if (isMissing(tokenizer)) return { unknown: tokenizer.missing };
     const { otherAddedTokens: tokens } = tokenizer;
     if (tokens.length === 0) return [];
@@ -34,6 +55,15 @@ export const TOKENIZER_CHANGES: readonly RuleChange[] = [
     );
   }),
 ];
+
+/** The tokenizer of a run whose texts may have other ids by today's rules; null where its hash says that they have the same. */
+const otherIds = ({ tokenizer, tokenizerHash }: RunFacts): Known<TokenizerFacts> | null =>
+  !isMissing(tokenizer) && tokenizerHash !== null && tokenizerHash === tokenizer.hashes.now
+    ? null
+    : tokenizer;
+
+const otherPrefix = ({ prefixSpace: { file, config } }: TokenizerFacts): boolean =>
+  file !== null && config !== null && file !== config;
 
 const rows = (what: string): readonly Touch[] => [{ what, results: ROWS }];
 

@@ -47,9 +47,10 @@ export async function openPacking(
   });
   tellTokenizer(tokenizer, sink);
   const { sequence, corpus } = settings;
-  const { versions, changes } = await rulesOfNewRun({
+  const { versions, changes, before } = await rulesOfNewRun({
     tokenizer: settings.tokenizer.path,
-    sequence: { length: sequence.length, bos: sequence.bos !== false, eos: sequence.eos !== false },
+    controlTokens: settings.tokenizer.control_tokens,
+    sequence,
     marks: tokenizer,
     keep: corpus.keep,
     models: [],
@@ -62,7 +63,7 @@ export async function openPacking(
       shards,
       notes,
       tokenizer,
-      recipe: packingRecipe(settings, tokenizer, versions),
+      recipe: packingRecipe(settings, tokenizer, versions, before),
       changes,
       conventions: packingConventions(settings, tokenizer),
       columns: ['weight'],

@@ -13,19 +13,27 @@ export type RuleVersions = Readonly<Record<Stage, number>>;
 /** Everything but the input that determines the bytes of a scored part, as plain JSON. */
 export type Recipe = JsonObject;
 
-/** Pure: settings and hashes in, the object that is fingerprinted out. How a run is carried out stays outside. */
+type Marked = Pick<Tokenizer, 'bosId' | 'eosId'>;
+
+const NONE: Marked = { bosId: null, eosId: null };
+
+/**
+ * Pure: settings and hashes in, the object that is fingerprinted out. How a run is carried out stays outside.
+ * @param unused ids that older rules name where BOS or EOS is switched off
+ */
 export function recipeOf(
   pipeline: Pipeline,
   tokenizer: Pick<Tokenizer, 'hash' | 'bosId' | 'eosId'>,
   models: Readonly<Partial<Record<ModelRole, ModelInfo>>>,
   { profile, batchTokens }: Pick<Compute, 'profile' | 'batchTokens'>,
   versions: RuleVersions = FIRST_VERSIONS,
+  unused: Marked = NONE,
 ): Recipe {
   // Device and precision are in the profile as they turned out.
   const { device: _, precision: __, ...score } = pipeline.score;
   return {
     semantics: { ...versions },
-    ...rowsRecipe(pipeline, tokenizer),
+    ...rowsRecipe(pipeline, tokenizer, unused),
     models: {
       reference: models.reference?.hash ?? null,
       current: models.current?.hash ?? null,
@@ -40,9 +48,10 @@ export function packingRecipe(
   settings: PackSettings,
   tokenizer: Pick<Tokenizer, 'hash' | 'bosId' | 'eosId'>,
   versions: RuleVersions = FIRST_VERSIONS,
+  unused: Marked = NONE,
 ): Recipe {
   const { scoring: _, ...semantics } = versions;
-  return { semantics, ...rowsRecipe(settings, tokenizer), compression: settings.compression };
+  return { semantics, ...rowsRecipe(settings, tokenizer, unused), compression: settings.compression };
 }
 
 /** How text becomes rows. */
@@ -51,12 +60,18 @@ type RowSettings = Pick<Pipeline, 'corpus' | 'tokenizer' | 'sequence'>;
 function rowsRecipe(
   { corpus, tokenizer, sequence }: RowSettings,
   { hash, bosId, eosId }: Pick<Tokenizer, 'hash' | 'bosId' | 'eosId'>,
+  unused: Marked,
 ): Recipe {
+  // Spelled as it always was, so that runs that no change of the rules touches keep their fingerprint: what is put around a
+  // document are the ids, but for one that `sequence` switches off.
   return {
     corpus,
-    tokenizer: { hash, bos_id: bosId, eos_id: eosId, control_tokens: tokenizer.control_tokens },
-    // Spelled as it always was, so that runs that no change of the rules touches keep their fingerprint: what is put around a
-    // document are the ids above.
+    tokenizer: {
+      hash,
+      bos_id: sequence.bos === false ? unused.bosId : bosId,
+      eos_id: sequence.eos === false ? unused.eosId : eosId,
+      control_tokens: tokenizer.control_tokens,
+    },
     sequence: {
       ...sequence,
       bos: sequence.bos ?? true,

@@ -62,7 +62,7 @@ export async function openScoring(
   for (const message of inputs.warnings) sink({ event: 'warning', message });
   const { score, run } = pipeline;
   const rules = scoringRules(pipeline, roles, compute);
-  const { versions, changes } = await rulesOf(pipeline, inputs);
+  const { versions, changes, before } = await rulesOf(pipeline, inputs);
   let opened = 0;
   return {
     job: {
@@ -72,7 +72,7 @@ export async function openScoring(
       shards,
       notes,
       tokenizer,
-      recipe: recipeOf(pipeline, tokenizer, infosOf(inputs), compute, versions),
+      recipe: recipeOf(pipeline, tokenizer, infosOf(inputs), compute, versions, before),
       changes,
       conventions: scoringConventions(pipeline, tokenizer),
       columns: scoredColumns(roles, score.entropy),
@@ -103,11 +103,8 @@ const rulesOf = (
 ): Promise<RunRules> =>
   rulesOfNewRun({
     tokenizer: tokenizerPath,
-    sequence: {
-      length: pipeline.sequence.length,
-      bos: pipeline.sequence.bos !== false,
-      eos: pipeline.sequence.eos !== false,
-    },
+    controlTokens: pipeline.tokenizer.control_tokens,
+    sequence: pipeline.sequence,
     marks: tokenizer,
     keep: pipeline.corpus.keep,
     models: roles.flatMap((role) => {

@@ -337,7 +337,8 @@ describe('a verdict', () => {
     expect(more).toEqual([]);
     const path = join(cacheFolder, 'probes', name!);
     const verdict = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;
-    writeFileSync(path, JSON.stringify({ ...verdict, batchGap: 9 }));
+    expect(Object.keys(verdict).filter((key) => !/^[a-z_]+$/.test(key))).toEqual([]);
+    writeFileSync(path, JSON.stringify({ ...verdict, batch_gap: 9 }));
     await expect(prepareModel(folder, { ...settings, cacheFolder })).rejects.toThrow(/changes by 9 nats/);
     writeFileSync(path, 'damaged');
     await prepareModel(folder, { ...settings, cacheFolder });

@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { FinishedPart } from '#tokensieve/dataset/finished-parts.js';
@@ -14,6 +14,7 @@ import { writeInputs } from '../../fixtures/old-runs/inputs.mjs';
 import { temporaryFolder } from '../support/quickstart.js';
 
 const TOKENIZER: TokenizerFacts = {
+  hashes: { before: 'old', now: 'new' },
   before: { bos: null, eos: { id: 1, from: 'tokenizer_config.json' } },
   now: { bos: null, eos: { id: 1, from: 'tokenizer_config.json' } },
   prefixSpace: { file: false, config: null },
@@ -32,6 +33,7 @@ const RUN: RunFacts = {
   inserted: { bosId: null, eosId: 1 },
   sequence: { length: 8192, bos: true, eos: true },
   longestRow: 8192,
+  tokenizerHash: null,
   keep: [],
   tokenizer: TOKENIZER,
   models: [{ role: 'reference', facts: MODEL }],
@@ -59,6 +61,29 @@ const sentenceOf = (run: RunFacts): string =>
   judge(run)
     .touched.flatMap(({ touches }) => touches.map(({ what }) => what))
     .join('; ');
+
+describe('ids by the hash of the tokenizer', () => {
+  const by = (tokenizerHash: string, changes: Partial<TokenizerFacts> = {}): RunFacts =>
+    withTokenizer(changes, { tokenizerHash });
+  const prefix = { prefixSpace: { file: false, config: true } };
+
+  it('the same hash: nothing that the folder says beside it has an effect', () => {
+    expect(namesOf(by('new', { ...prefix, otherAddedTokens: ['<x>'] }))).toEqual([]);
+  });
+
+  it('the hash of older rules: touched, by the plainest sentence', () => {
+    expect(namesOf(by('old'))).toEqual(['tokenizer-of-the-library']);
+    expect(namesOf(by('old', prefix))).toEqual(['prefix-space-of-the-config']);
+    expect(sentenceOf(by('old', { hashes: { before: 'old', now: null } }))).toContain('refused now');
+  });
+
+  it('neither: the folder holds another tokenizer', () => {
+    expect(namesOf(by('else'))).toEqual([]);
+    expect(judge(by('else')).unknown).toMatchObject([
+      { rule: 'tokenizer-of-the-library', why: expect.stringContaining('another tokenizer') },
+    ]);
+  });
+});
 
 describe('the list of changes', () => {
   it('has a date and a name of its own for each, and raises no version of a stage twice on one day', () => {
@@ -464,12 +489,31 @@ describe('folders say', () => {
     expect(await readModelFacts('reference', join(folder, 'models/head'))).toMatchObject({ adapter: true });
   });
 
+  it('by what hash its texts had ids, and by what hash they have', async () => {
+    await writeInputs(folder);
+    const facts = (await readTokenizerFacts(join(folder, 'models/strike'))) as TokenizerFacts;
+    const old = JSON.parse(
+      readFileSync(
+        new URL(
+          '../../fixtures/old-runs/runs/strike-packed/packed/pages.jsonl/00000.manifest.json',
+          import.meta.url,
+        ),
+        'utf8',
+      ),
+    ) as { recipe: { tokenizer: { hash: string } } };
+    expect(facts.hashes.before).toBe(old.recipe.tokenizer.hash);
+    expect(facts.hashes.now).toMatch(/^[0-9a-f]{64}$/);
+    expect(facts.hashes.now).not.toBe(facts.hashes.before);
+    const same = (await readTokenizerFacts(join(folder, 'models/declared/reference'))) as TokenizerFacts;
+    expect(same.hashes.now).toBe(same.hashes.before);
+  });
+
   it('by which versions a new run is made', async () => {
     await writeInputs(folder);
     const run = (name: string, length: number) =>
       rulesOfNewRun({
         tokenizer: join(folder, 'models', name),
-        sequence: { length, bos: true, eos: true },
+        sequence: { length },
         keep: [],
         models: [{ role: 'reference', folder: join(folder, 'models', name) }],
       });

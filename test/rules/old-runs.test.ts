@@ -209,6 +209,24 @@ describe('old parts and new ones are never mixed', () => {
     expect(touched.stderr).toContain(`are by older rules: ${BOS}`);
   });
 
+  it('of runs without marks, whatever the folder names', async () => {
+    const again = await tokensieve(
+      `pack ${PLAIN} --tokenizer models/named/reference --no-bos --no-eos --out ${fresh('bare-packed')} --log json`,
+    );
+    expect(again.stdout, again.stderr).toContain('1 of the parts were done before');
+  });
+
+  it('a tokenizer that is another by the rules since', async () => {
+    const again = await tokensieve(
+      `pack ${PLAIN} --tokenizer models/strike --out ${fresh('strike-packed')} --log json`,
+    );
+    expect(again.code).toBe(2);
+    expect(again.stderr).toContain('1 finished part(s) are by older rules: ');
+    expect(again.stderr).toContain(
+      "tokenizer.json was taken as it lies, and control tokens by well-known names: ids of some texts differ from transformers' (",
+    );
+  });
+
   it('rows that were set aside and are read now make their part an old one', async () => {
     const run = fresh('odd', 'odd-again');
     // The shard alone: the one of _temporary is no longer part of the folder.
