@@ -67,18 +67,20 @@ async function findDropped(page: Page): Promise<void> {
   await page.getByRole('button', { name: 'Hide it' }).click();
 }
 
+let browser: Browser;
+beforeAll(async () => {
+  if (chromiumPath !== null) browser = await launch();
+});
+afterAll(() => browser?.close());
+
 describe.skipIf(chromiumPath === null)('jobs in a browser', () => {
   const root = temporaryFolder();
   let service: Served;
-  let browser: Browser;
   beforeAll(async () => {
     await quickstartInputs(root);
-    [service, browser] = await Promise.all([startService(root), launch()]);
+    service = await startService(root);
   });
-  afterAll(async () => {
-    await browser?.close();
-    await service?.stop();
-  });
+  afterAll(() => service?.stop());
 
   it('tells a newcomer what to do, plans, and shows what is wrong at the field', async () => {
     const { page, problems } = await openPage(browser, service.url);
@@ -215,18 +217,11 @@ describe.skipIf(chromiumPath === null)('jobs in a browser', () => {
 describe.skipIf(chromiumPath === null)('a service with a token', () => {
   const root = temporaryFolder();
   let service: Served;
-  let browser: Browser;
   beforeAll(async () => {
     await quickstartInputs(root);
-    [service, browser] = await Promise.all([
-      startService(root, { token: 'correct-horse-battery' }),
-      launch(),
-    ]);
+    service = await startService(root, { token: 'correct-horse-battery' });
   });
-  afterAll(async () => {
-    await browser?.close();
-    await service?.stop();
-  });
+  afterAll(() => service?.stop());
 
   it('is asked for it, once a tab, and opens files without it in the address', async () => {
     const { page, context } = await openPage(browser, service.url);
@@ -258,15 +253,11 @@ describe.skipIf(chromiumPath === null)('a service with a token', () => {
 describe.skipIf(chromiumPath === null)('more jobs than a page holds', () => {
   const root = temporaryFolder();
   let service: Served;
-  let browser: Browser;
   beforeAll(async () => {
     await quickstartInputs(root);
-    [service, browser] = await Promise.all([startService(root, { args: ['--no-plans'] }), launch()]);
+    service = await startService(root, { args: ['--no-plans'] });
   });
-  afterAll(async () => {
-    await browser?.close();
-    await service?.stop();
-  });
+  afterAll(() => service?.stop());
 
   it('are turned over, newest first', async () => {
     for (let i = 1; i <= 23; i++) {
