@@ -66,9 +66,15 @@ export async function probeExport(opened: OpenedExport, settings: ProbeSettings)
   const bytes = encodeModel(opened.modelOf(graphs.probe));
   const key = createHash('sha256')
     .update(
-      [PROBE_VERSION, runtimeVersion(), device, info.hash, info.maxPositions, file.config.longropeFrom].join(
-        '\t',
-      ),
+      [
+        PROBE_VERSION,
+        runtimeVersion(),
+        device,
+        info.hash,
+        info.maxPositions,
+        file.config.longropeFrom,
+        idsOf(opened),
+      ].join('\t'),
     )
     .update(bytes)
     .digest('hex');
@@ -78,6 +84,10 @@ export async function probeExport(opened: OpenedExport, settings: ProbeSettings)
   judge(verdict, file.path);
   return verdict;
 }
+
+/** Ids that the model can be given: a head padded to a round number may have more columns than the embedding has rows. */
+const idsOf = ({ file: { config }, info }: OpenedExport): number =>
+  Math.min(info.vocabularySize, config.vocabularySize ?? info.vocabularySize);
 
 const runtimeVersion = (): string => ort.env.versions.node ?? ort.env.versions.common;
 
@@ -99,7 +109,7 @@ async function measure(
   const loadGraph = (graph: GraphProto): Promise<void> => load(encodeModel(opened.modelOf(graph)), 'cpu');
   try {
     const switches = await switchesOf(graphs.probe, runner, loadGraph, info.maxPositions ?? LONGEST);
-    const row = randomRow(info.vocabularySize);
+    const row = randomRow(idsOf(opened));
     try {
       await load(bytes, device);
       const found = await rowGaps(runner, row, info.vocabularySize);

@@ -220,6 +220,22 @@ function addSwitch(graph: GraphProto, length: number): void {
   addNode(graph, 'Mul', [projected, 'factor'], ['logits']);
 }
 
+it('a head with more columns than the embedding has rows is probed with ids that the model has', async () => {
+  const known = 20;
+  const folder = bench.changed('llama-optimum', (graph, at) => {
+    const embedding = graph.initializer.find(({ name }) => name === 'model.embed_tokens.weight')!;
+    const width = Number(embedding.dims[1]);
+    embedding.dims = [BigInt(known), BigInt(width)];
+    embedding.rawData = embedding.rawData.subarray(0, 4 * known * width);
+    const config = JSON.parse(readFileSync(join(at, 'config.json'), 'utf8')) as object;
+    writeFileSync(join(at, 'config.json'), JSON.stringify({ ...config, vocab_size: known }));
+  });
+  const rows = [{ ids: [3, 7, 1, 19, 4, 4] }];
+  const whole = await prepareModel(join(exportFixtures, 'llama-optimum'), settings);
+  const padded = await prepareModel(folder, settings);
+  expect((await runPrepared(padded, rows)).loss).toEqual((await runPrepared(whole, rows)).loss);
+});
+
 describe('exports whose losses are not those of a row alone are refused, with the figure', () => {
   it.each<[string, (graph: GraphProto, folder: string) => void, string, RegExp]>([
     [
