@@ -47,6 +47,20 @@ describe("a folder's class", () => {
   });
 });
 
+describe('fast_tokenizer_files', () => {
+  const files = (...names: string[]) => ({
+    'tokenizer.json': gpt2,
+    'tokenizer_config.json': { fast_tokenizer_files: names },
+  });
+  it('is refused where it names a file that the library may read instead', async () => {
+    await expect(open(files('tokenizer.json', 'tokenizer.4.0.0.json'))).rejects.toMatchObject({
+      code: 'unsupported-tokenizer',
+      message: expect.stringContaining('"tokenizer.4.0.0.json"'),
+    });
+    expect((await open(files('tokenizer.json'))).description.class).toBe('TokenizersBackend');
+  });
+});
+
 describe('BOS', () => {
   it('goes before a document if and only if the encoding puts it there', async () => {
     expect(await boundaries({ 'tokenizer.json': withBos })).toEqual([1, null]);
