@@ -161,7 +161,12 @@ async function checkTokenizer(
   request: ModelRequest,
 ): Promise<void> {
   if (!hasTokenizer(folder)) return;
-  const own = await identifyTokenizer(folder, request.tokenizer.control_tokens, overridesOf(request));
+  // A base model and its chat model name different EOS: what is switched on is the run's token for both.
+  const { bos, eos } = overridesOf(request);
+  const own = await identifyTokenizer(folder, request.tokenizer.control_tokens, {
+    bos: bos === true ? tokenizer.bosId : bos,
+    eos: eos === true ? tokenizer.eosId : eos,
+  });
   if (own.hash !== tokenizer.hash) {
     throw usageError(
       'tokenizers-differ',
@@ -178,7 +183,7 @@ async function checkTokenizer(
       `${one === null ? 'none' : `id ${one}`} (${source})`;
     throw usageError(
       'tokenizers-differ',
-      `${folder}: ${mark.toUpperCase()} is ${clause(theirs, own[`${mark}Source`])}, but the run's tokenizer (${path}) has ${clause(id, tokenizer[`${mark}Source`])}, so that the two would see other rows; ${flag} settles it for both`,
+      `${folder}: ${mark.toUpperCase()} is ${clause(theirs, own[`${mark}Source`])}, but the run's tokenizer (${path}) has ${clause(id, tokenizer[`${mark}Source`])}, so that the two would see other rows; ${flag} settles it for both (--${mark} takes the run's, and --tokenizer says whose that is)`,
     );
   }
 }

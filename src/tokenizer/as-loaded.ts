@@ -19,6 +19,7 @@ export interface Loaded {
  *   another tokenizer of the file than the file says; `bad-tokenizer` where the files contradict each other
  */
 export function asLoaded(source: Definition, companions: Companions): Loaded {
+  refuseVersionedFile(source.path, companions);
   const found = libraryClassOf(companions, source.mentionsByteLevel);
   if ('unknown' in found) {
     throw fatalError(
@@ -30,6 +31,19 @@ export function asLoaded(source: Definition, companions: Companions): Loaded {
   const rebuilt = name === 'TokenizersBackend' ? source : rebuild(source, name, companions);
   const definition = { ...rebuilt, addedTokens: addedTokensAsLoaded(source, companions, name) };
   return withMistralPattern(definition, companions, name);
+}
+
+/** `fast_tokenizer_files` makes the library read another file, by its own version (`get_fast_tokenizer_file`). */
+function refuseVersionedFile(path: string, { tokenizerConfig }: Companions): void {
+  const files = tokenizerConfig?.['fast_tokenizer_files'];
+  const other = (Array.isArray(files) ? files : []).find(
+    (file) => typeof file === 'string' && /^tokenizer\..+\.json$/.test(file),
+  );
+  if (other === undefined) return;
+  throw fatalError(
+    'unsupported-tokenizer',
+    `${path}: "fast_tokenizer_files" of tokenizer_config.json names ${JSON.stringify(other)}, which transformers may read in its place; give the file that counts the name tokenizer.json and take the key out`,
+  );
 }
 
 const GPT2_BYTE_LEVEL = { trim_offsets: true, use_regex: true } as const;

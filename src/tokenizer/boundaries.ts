@@ -130,7 +130,7 @@ function declared(definition: Definition, companions: Companions, name: LibraryC
     if (id !== null) return { id, source: `${role}_token of ${source}` };
     throw fatalError(
       'bad-tokenizer',
-      `${companions.folder}/${source}: ${role}_token is ${JSON.stringify(token.content)}, which ${definition.path} does not hold; the files belong to different tokenizers`,
+      `${companions.folder}/${source}: ${role}_token is ${JSON.stringify(token.content)}, which ${definition.path} does not hold, so that the library would give it an id beyond the model's; --no-${role} leaves it out, or name a token that is there`,
     );
   }
   const { tokenizerConfig, generationConfig, config } = companions;

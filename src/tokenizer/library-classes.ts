@@ -88,6 +88,10 @@ const nameIn = (json: Readonly<Record<string, unknown>> | null, key: string): st
   return typeof value === 'string' && value !== '' ? value : null;
 };
 
+/** Code of the tokenizer's own, which the library then leaves aside unless it is trusted; other keys name that of processors. */
+const namesTokenizerCode = (autoMap: unknown): boolean =>
+  Array.isArray(autoMap) || (isRecord(autoMap) && autoMap['AutoTokenizer'] != null);
+
 /**
  * @param mentionsByteLevel whether tokenizer.json has a component ByteLevel anywhere
  */
@@ -99,7 +103,7 @@ export function libraryClassOf(
   const modelType = nameIn(config, 'model_type');
   const ofModel = modelType === null ? undefined : CLASS_OF_MODEL[modelType];
   const wrong = modelType !== null && WRONG_HUB_CLASS.has(modelType);
-  const remote = isRecord(tokenizerConfig?.['auto_map']) || Array.isArray(tokenizerConfig?.['auto_map']);
+  const remote = namesTokenizerCode(tokenizerConfig?.['auto_map']);
   if (declared === null) return named(ofModel ?? 'TokenizersBackend');
   const hub = withoutFast(declared);
   if (!remote && hub === 'LlamaTokenizer' && !wrong && mentionsByteLevel)

@@ -56,5 +56,15 @@ describe('two models', () => {
       ),
     });
     expect(await load(saved5, mute, { eos: false })).toEqual([marks[0], null]);
+    // EOS switched on is the run's token for both, as a base model and its chat model name different ones.
+    const { added_tokens: added } = JSON.parse(readFileSync(join(reference, 'tokenizer.json'), 'utf8'));
+    const other: { id: number; content: string } = added.find(
+      (token: { id: number; special: boolean }) => token.special && token.id !== marks[1],
+    );
+    const chat = copy('chat', (config) => Object.assign(config, { eos_token: other.content }));
+    await expect(load(saved5, chat)).rejects.toMatchObject({ code: 'tokenizers-differ' });
+    expect(await load(saved5, chat, { eos: true })).toEqual(marks);
+    expect(await load(chat, saved5, { eos: true })).toEqual([marks[0], other.id]);
+    expect(await load(saved5, mute, { eos: true })).toEqual(marks);
   });
 });

@@ -32,6 +32,35 @@ const withBos = { ...llama, post_processor: template(special('<s>'), text) };
 const withBoth = { ...llama, post_processor: template(special('<s>'), text, special('</s>')) };
 const declares = { tokenizer_class: 'PreTrainedTokenizerFast', bos_token: '<s>', eos_token: '</s>' };
 
+describe("a folder's class", () => {
+  it('heeds auto_map only where it names code of the tokenizer', async () => {
+    const files = (auto_map: unknown) => ({
+      'tokenizer.json': gpt2,
+      'config.json': { model_type: 'llama' },
+      'tokenizer_config.json': { tokenizer_class: 'LlamaTokenizerFast', auto_map },
+    });
+    for (const other of [{}, { AutoProcessor: 'processing.Own' }, { AutoTokenizer: null }]) {
+      const { description } = await open(files(other));
+      expect(description.class).toBe('TokenizersBackend');
+    }
+    await expect(open(files({ AutoTokenizer: ['own.Slow', null] }))).rejects.toThrow('no byte pieces');
+  });
+});
+
+describe('fast_tokenizer_files', () => {
+  const files = (...names: string[]) => ({
+    'tokenizer.json': gpt2,
+    'tokenizer_config.json': { fast_tokenizer_files: names },
+  });
+  it('is refused where it names a file that the library may read instead', async () => {
+    await expect(open(files('tokenizer.json', 'tokenizer.4.0.0.json'))).rejects.toMatchObject({
+      code: 'unsupported-tokenizer',
+      message: expect.stringContaining('"tokenizer.4.0.0.json"'),
+    });
+    expect((await open(files('tokenizer.json'))).description.class).toBe('TokenizersBackend');
+  });
+});
+
 describe('BOS', () => {
   it('goes before a document if and only if the encoding puts it there', async () => {
     expect(await boundaries({ 'tokenizer.json': withBos })).toEqual([1, null]);
@@ -149,8 +178,9 @@ describe('overrides', () => {
     const strange = { 'tokenizer.json': llama, 'tokenizer_config.json': { eos_token: '<|other model|>' } };
     await expect(boundaries(strange)).rejects.toMatchObject({
       code: 'bad-tokenizer',
-      message: expect.stringContaining('different tokenizers'),
+      message: expect.stringContaining('--no-eos leaves it out'),
     });
+    expect(await boundaries(strange, { eos: false })).toEqual([null, null]);
   });
 });
 
