@@ -130,9 +130,9 @@ const otherNames: readonly (readonly [others: string, read: string])[] = [
   ['num_layers n_layers n_layer', 'num_hidden_layers n_layer'],
   ['num_heads n_heads n_head', 'num_attention_heads n_head'],
   ['num_kv_heads n_kv_heads', 'num_key_value_heads'],
-  ['n_embd d_model embed_dim embedding_size hidden_dim', 'hidden_size n_embd'],
+  ['n_embd dim d_model embed_dim embedding_size hidden_dim', 'hidden_size n_embd'],
   ['n_inner d_ff ffn_dim ffn_hidden_size hidden_dim', 'intermediate_size n_inner'],
-  ['n_positions max_positions', 'max_position_embeddings n_positions'],
+  ['n_positions max_positions block_size', 'max_position_embeddings n_positions'],
   [
     'norm_eps norm_epsilon layer_norm_eps layer_norm_epsilon rms_norm_epsilon',
     'rms_norm_eps layer_norm_eps layer_norm_epsilon',

@@ -290,9 +290,9 @@ describe('configurations as people have them', () => {
   });
 
   it.each([
-    { num_layers: 32, n_heads: 32, hidden_dim: 4096, activation_function: 'silu' },
+    { num_layers: 32, n_heads: 32, dim: 4096, hidden_dim: 4096, activation_function: 'silu' },
     { norm_eps: llama2.rms_norm_eps, layer_norm_eps: llama2.rms_norm_eps },
-    { share_embedding: false, sequence_parallel_size: 1 },
+    { share_embedding: false, sequence_parallel_size: 1, block_size: 4096 },
   ])('takes a field of another library that says the same again: %j', async (again) => {
     expect((await read({ ...llama2, ...again })).ignored).toEqual(expect.arrayContaining(Object.keys(again)));
   });
