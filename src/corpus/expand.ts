@@ -184,7 +184,15 @@ async function glob(
   }
   // A table's log lies beside its files, where a glob of one level does not look.
   const log = shallow ? await storage.list(joinPath(folder, '_delta_log')) : [];
-  return { found, hidden, listed: [...listed, ...log] };
+  return { found, hidden, listed: [...listed, ...log, ...(await logAbove(storage, folder))] };
+}
+
+/** The log of the Delta table that a partition's folder (`lang=en`) belongs to. */
+async function logAbove(storage: Storage, folder: string): Promise<readonly string[]> {
+  let table = folder.replace(/\/+$/, '');
+  while (posix.basename(table).includes('=')) table = posix.dirname(table);
+  const isPartition = table !== folder.replace(/\/+$/, '');
+  return isPartition ? storage.list(joinPath(table, '_delta_log'), { shallow: true }) : [];
 }
 
 async function globShards(
@@ -212,7 +220,8 @@ async function folder(
   const hidden = shards.filter((file) => !found.includes(file)).map(belowBase);
   if (found.length > 0) {
     const taken = found.map((file) => file.path);
-    for (const note of await checkTables(storage, { listed, shards: taken })) tell(note);
+    const logged = [...listed, ...(await logAbove(storage, path))];
+    for (const note of await checkTables(storage, { listed: logged, shards: taken })) tell(note);
     const others = files.filter((file) => formatOf(file.path) === null).map(belowBase);
     for (const note of leavingNotes(path, { hidden, others, taken })) tell(note);
     return found;

@@ -137,3 +137,17 @@ describe("a table's log", () => {
     expect((await expand(files(names.slice(0, 2)), 't')).names).toHaveLength(1);
   });
 });
+
+describe('a partition of a Delta table', () => {
+  const log = commit(
+    { add: { path: 'lang=en/new.parquet', partitionValues: { lang: 'en' } } },
+    { remove: { path: 'lang=en/old.parquet' } },
+  );
+  it('is held against the log of the table', async () => {
+    const table = files(['t/lang=en/new.parquet', 't/lang=en/old.parquet', 't/lang=de/a.parquet'], {
+      't/_delta_log/00000000000000000000.json': log,
+    });
+    for (const pattern of ['t/lang=en', 't/lang=en/*.parquet'])
+      expect((await expand(table, pattern)).error, pattern).toMatch(/Delta table .*lang=en\/old\.parquet/);
+  });
+});
