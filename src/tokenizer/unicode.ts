@@ -71,14 +71,14 @@ export const digitClass = (): string => `${categoryClass('N')}\\u{11de0}-\\u{11d
 const NO_PUNCTUATION_IN_8 =
   '61d 9fd a76 c77 c84 1b4e-1b4f 1b7d-1b7f 2e43-2e4f 2e52-2e5d 10d6e 10ead 10ed0 10f55-10f59 10f86-10f89 113d4-113d5 113d7-113d8 1144b-1144f 1145a-1145b 1145d 11660-1166c 116b9 1183b 11944-11946 119e2 11a3f-11a46 11a9a-11a9c 11a9e-11aa2 11b00-11b09 11be1 11c41-11c45 11c70-11c71 11ef7-11ef8 11f43-11f4f 11fff 12ff1-12ff2 16d6d-16d6f 16e97-16e9a 16fe2 1e5ff 1e95e-1e95f';
 
-/** One character of punctuation as the native library's `Punctuation` has it: ASCII's, symbols included, and Unicode 8's. */
+/** A group that matches one character of punctuation as the native library's `Punctuation` has it: ASCII's, symbols included, and Unicode 8's. */
 export function punctuationPattern(): string {
   const later = NO_PUNCTUATION_IN_8.split(' ').map((range) => {
     const [from = '', to = from] = range.split('-');
     return [Number.parseInt(from, 16), Number.parseInt(to, 16)] as const;
   });
   // U+166D and U+111C9 have become symbols since.
-  return `(?![${classBody(later)}])[!-/:-@\\[-\`{-~${categoryClass('P')}\\u166d\\u{111c9}]`;
+  return `(?:(?![${classBody(later)}])[!-/:-@\\[-\`{-~${categoryClass('P')}\\u166d\\u{111c9}])`;
 }
 
 const inert = new RegExp(`([${classBody([...decode(INERT_IN_NFC), ...decode(UNASSIGNED_IN_16)])}]+)`, 'u');
