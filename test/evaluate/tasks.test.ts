@@ -157,13 +157,23 @@ describe('a file with bad lines', () => {
   it('that is not text at all is set aside line by line', async () => {
     writeLines(taskPath(join(folder, 'bytes'), 'aqua'), []);
     const bytes = taskPath(join(folder, 'bytes'), 'aqua');
-    writeFileSync(bytes, Buffer.from([0xff, 0xfe, 0x0a, 0x80]));
+    writeFileSync(bytes, Buffer.from([0x80, 0xff, 0x0a, 0x80]));
     const { items, bad } = await readAll(join(folder, 'bytes'), 'aqua');
     expect(items).toEqual([]);
     expect(bad.map(({ row, reason }) => [row, reason])).toEqual([
       [0, 'not-unicode'],
       [1, 'not-unicode'],
     ]);
+  });
+
+  it('that is UTF-16 is told once, for the file', async () => {
+    const path = taskPath(join(folder, 'utf16'), 'aqua');
+    writeLines(path, []);
+    writeFileSync(path, Buffer.from('\ufeff{"question": "one"}\n{"question": "two"}\n', 'utf16le'));
+    const { items, bad } = await readAll(join(folder, 'utf16'), 'aqua');
+    expect(items).toEqual([]);
+    expect(bad).toMatchObject([{ row: 0, reason: 'broken-shard' }]);
+    expect(bad[0]?.detail).toContain('UTF-16');
   });
 
   it('is hashed whole and counted whole when only its first items are wanted', async () => {
