@@ -226,7 +226,7 @@ describe('several jobs', () => {
     const id = await submit(smallJob({ reference: 'corpus', current: undefined, select: undefined }));
     const failed = await until(ask, id, 'failed', 'done');
     expect(failed.exit_code).toBeGreaterThan(0);
-    expect(failed.error).toMatch(/corpus: no tokenizer\.json in the model folders/);
+    expect(failed.error).toMatch(/corpus: holds a data set .* and no model/);
     expect(failed.error).not.toMatch(/^tokensieve:|\n/);
     await ask('POST', `/v1/jobs/${id}/retry`);
     expect(await until(ask, id, 'failed')).toMatchObject({ attempts: 2 });
