@@ -205,7 +205,7 @@ it('reads parquet and jsonl together, other columns, and names sets apart', () =
       reach: 'usage',
       code: 'no-text',
       message: expect.stringMatching(
-        /a\.jsonl: no document has text in column 'text' \(.*row 0: column text: the text is null\); name the column/,
+        /a\.jsonl: no document has text in column 'text' \(.*row 0: column text: the text is null; the row has question\); name the column/,
       ),
     });
   }));
