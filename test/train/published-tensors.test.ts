@@ -20,16 +20,22 @@ import { manySmallParts, quickstartInputs, temporaryFolder } from '../support/qu
 // `train` publishes what it trained: every tensor of the start, the head where it is a matrix of its own, under the names that
 // transformers saves, with a configuration that says the same.
 const scratch = temporaryFolder();
-const packed = join(scratch, 'packed');
 let tokenizer = '';
+let shards = '';
 
 beforeAll(async () => {
   const inputs = await quickstartInputs(join(scratch, 'inputs'));
   tokenizer = join(inputs.reference, 'tokenizer.json');
-  const shards = await manySmallParts(join(scratch, 'corpus'));
-  const args = ['--shards', shards, '--tokenizer', tokenizer, '--sequence-length', '32', '--log', 'none'];
-  expect((await runCli(['pack', ...args, '--out', packed])).code).toBe(3);
+  shards = await manySmallParts(join(scratch, 'corpus'));
 }, 120_000);
+
+/** By the model's own tokenizer: the class that config.json names may make another of the same tokenizer.json. */
+async function packedFor(folder: string): Promise<string> {
+  const out = `${folder}-packed`;
+  const args = ['--shards', shards, '--tokenizer', folder, '--sequence-length', '32', '--log', 'none'];
+  expect((await runCli(['pack', ...args, '--out', out])).code).toBe(3);
+  return join(out, 'packed');
+}
 
 let count = 0;
 function start(checkpoint: Omit<RandomCheckpoint, 'seed'>): string {
@@ -46,7 +52,7 @@ async function trained(folder: string): Promise<string> {
     {
       out: join(scratch, `out-${count++}`),
       model: { start: folder },
-      data: { sources: [join(packed, 'packed')] },
+      data: { sources: [await packedFor(folder)] },
       batch: { rows: 2, steps: 1 },
       optimizer: { learning_rate: 1e-2 },
       run: { device: 'cpu' },
