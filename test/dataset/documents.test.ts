@@ -49,7 +49,8 @@ const record = (row: number, columns: Record<string, unknown> = {}): DocumentRec
 it('reads back documents, with strings as strings and other values as JSON, however they are handed over', async () => {
   const columns = fc.record({
     url: fc.option(fc.string({ unit: 'grapheme' })),
-    metadata: fc.option(fc.jsonValue()),
+    // Without -0, which JSON.stringify cannot spell and a documents file keeps (exact-values.test.ts).
+    metadata: fc.option(fc.jsonValue().map((value): unknown => JSON.parse(JSON.stringify(value)))),
   });
   await withFolder((folder) =>
     fc.assert(
