@@ -5,6 +5,7 @@ import { type AttemptEnd, runAttempt, writeResolved } from './attempt.js';
 import type { Executors } from './executors.js';
 import type { JobLogs } from './job-logs.js';
 import type { JobRecords } from './job-records.js';
+import { nextState } from './lifecycle.js';
 import { type PartsReader, totalsOfJob } from './manifests.js';
 import { stopAnnounced } from './process.js';
 import { completed } from './progress.js';
@@ -165,9 +166,11 @@ export function openAtWork(options: AtWorkOptions): AtWork {
       return;
     }
     const why = isWhole ? null : whyFailed(outcome, jobLog.lastWords());
-    const ended = await change(id, { kind: 'exit', code: end?.code ?? null }, patch);
-    const said = ended.state === 'failed' ? why : ended.state === 'cancelled' ? problem : null;
-    if (said !== null) await keep({ ...ended, error: said });
+    const exit = { kind: 'exit', code: end?.code ?? null } as const;
+    const state = nextState(get(id).state, exit);
+    const said = state === 'failed' ? why : state === 'cancelled' ? problem : null;
+    // With the state: who sees that a job failed sees why.
+    const ended = await change(id, exit, said === null ? patch : { ...patch, error: said });
     leave(id, 'over');
     log.info(`${id}: ${ended.state}`);
   };
