@@ -84,7 +84,7 @@ export async function expandFiles(
     else if (kind === 'glob')
       files.push(...(await glob(storage, pattern)).found.map(({ path }) => path).sort(byNumbers));
     else {
-      const found = (await storage.list(pattern, { links: true })).filter(
+      const found = (await storage.list(pattern)).filter(
         (path) => isWanted(path) && !isLeftOut(below(pattern, path)),
       );
       if (found.length === 0) {
@@ -154,22 +154,13 @@ async function glob(
   const root = rootOf(pattern);
   const { base, glob: rest } = picomatch.scan(pattern.slice(root.length));
   const folder = root + (base === '' && root === '' ? (pattern.startsWith('/') ? '/' : '.') : base);
+  const matches = picomatch(rest);
   const isOut = isLeftOutOf(rest);
-  const isFlat = !rest.includes('/') && !rest.includes('**');
-  const matching = (listed: readonly string[], matches: (name: string) => boolean): Found[] =>
-    listed
-      .filter((path) => matches(below(folder, path)) && !isReport(path))
-      .map((path) => ({ path, base: folder, pattern }));
-  let shallow = isFlat;
-  let listed = await storage.list(folder, { shallow, links: true });
-  let matched = matching(listed, picomatch(rest));
-  if (matched.length === 0 && !rest.endsWith('**')) {
-    // Spark calls folders `corpus.parquet`: a glob that matches none but folders stands for the shards below them.
-    const isBelow = picomatch(`${rest}/**`);
-    if (isFlat) listed = await storage.list(folder, { links: true });
-    matched = matching(listed, (name) => isBelow(name) && formatOf(name) !== null);
-    shallow = false;
-  }
+  const shallow = !rest.includes('/') && !rest.includes('**');
+  const listed = await storage.list(folder, { shallow });
+  const matched = listed
+    .filter((path) => matches(below(folder, path)) && !isReport(path))
+    .map((path) => ({ path, base: folder, pattern }));
   const found = matched.filter(({ path }) => !isOut(below(folder, path)));
   const hidden = matched.filter((file) => !found.includes(file));
   if (found.length === 0) {
@@ -213,7 +204,7 @@ async function folder(
   path: string,
   tell: (note: string) => void,
 ): Promise<readonly Found[]> {
-  const listed = await storage.list(path, { links: true });
+  const listed = await storage.list(path);
   const files = listed.map((file) => ({ path: file, base: path, pattern: path }));
   const shards = files.filter((file) => formatOf(file.path) !== null && !isReport(file.path));
   const found = shards.filter((file) => !isLeftOut(belowBase(file)));

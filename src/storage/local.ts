@@ -1,6 +1,6 @@
 /** Storage on local disk (or any mounted file system). */
 import type { Dirent } from 'node:fs';
-import { type FileHandle, open, readdir, realpath, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fatalError, inputError } from '../errors.js';
 import { ioError } from './io-error.js';
@@ -61,23 +61,8 @@ async function readRange(path: string, start: number, end: number): Promise<Uint
   }
 }
 
-async function list(folder: string, { shallow, links }: ListOptions = {}): Promise<readonly string[]> {
-  if (links !== true || shallow) return walk(folder, false, { shallow });
-  const pending: string[] = [];
-  const found = await walk(folder, false, { linked: pending });
-  // In the order of their names, so that a folder with two links has always the same one.
-  const listed = pending.length === 0 ? [] : [await realpath(folder)];
-  for (let at = pending.sort(byCodeUnit).shift(); at !== undefined; at = pending.sort(byCodeUnit).shift()) {
-    const real = await realpath(at).catch(() => null);
-    if (real === null || listed.some((other) => isWithin(real, other) || isWithin(other, real))) continue;
-    listed.push(real);
-    found.push(...(await walk(at, false, { linked: pending })));
-  }
-  return found.sort(byCodeUnit);
-}
-
-const isWithin = (path: string, folder: string): boolean =>
-  path === folder || path.startsWith(folder.endsWith('/') ? folder : `${folder}/`);
+const list = (folder: string, options: ListOptions = {}): Promise<readonly string[]> =>
+  walk(folder, false, options.shallow);
 
 const sizes = async (folder: string): Promise<ReadonlyMap<string, number>> =>
   statAll(await walk(folder, false), (path) =>
@@ -90,18 +75,8 @@ const sizes = async (folder: string): Promise<ReadonlyMap<string, number>> =>
     ),
   );
 
-interface WalkOptions {
-  readonly shallow?: boolean | undefined;
-  /** Is given the links that may lead to folders. */
-  readonly linked?: string[];
-}
-
 /** Paths of the files below a folder, sorted by code unit: staging files alone, or all the others. */
-async function walk(
-  folder: string,
-  staging: boolean,
-  { shallow = false, linked }: WalkOptions = {},
-): Promise<string[]> {
+async function walk(folder: string, staging: boolean, shallow = false): Promise<string[]> {
   const found: string[] = [];
   const pending = [folder];
   for (let at = pending.pop(); at !== undefined; at = pending.pop()) {
@@ -111,7 +86,7 @@ async function walk(
         if (!shallow) pending.push(path);
       } else if (isStagingName(entry.name) === staging && (await isFile(entry, path))) {
         found.push(path);
-      } else if (linked !== undefined && entry.isSymbolicLink() && (await isFolder(path))) linked.push(path);
+      }
     }
   }
   return found.sort(byCodeUnit);
@@ -126,13 +101,7 @@ async function entries(folder: string): Promise<Dirent[]> {
   }
 }
 
-const isFolder = (path: string): Promise<boolean> =>
-  stat(path).then(
-    (target) => target.isDirectory(),
-    () => false,
-  );
-
-/** Links to files are files (model and data caches are made of them). */
+/** Links to files are files (model and data caches are made of them); links to folders are not followed. */
 async function isFile(entry: Dirent, path: string): Promise<boolean> {
   if (!entry.isSymbolicLink()) return entry.isFile();
   return stat(path).then(

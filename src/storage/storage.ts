@@ -14,8 +14,6 @@ export interface ObjectStat {
 export interface ListOptions {
   /** Only the objects directly in the folder. Default: everything below it. */
   readonly shallow?: boolean;
-  /** Also what links to folders elsewhere lead to, each folder once; links back into what is listed are passed over. Default: none. */
-  readonly links?: boolean;
 }
 
 export interface StagingOptions {

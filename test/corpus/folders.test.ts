@@ -56,19 +56,6 @@ describe('names that begin with _ or .', () => {
     expect((await expand(spark, 't/_temporary/0/a.parquet')).names).toEqual(['a.parquet']);
     expect((await expand(spark, 't/__pycache__')).names).toEqual(['a.jsonl']);
   });
-
-  it('a glob that matches folders alone stands for the shards below them', async () => {
-    const out = files([
-      't/a.parquet/p.parquet',
-      't/a.parquet/_SUCCESS',
-      't/a.parquet/x.crc',
-      't/b.parquet/_temporary/p.parquet',
-      't/c/d.jsonl',
-    ]);
-    expect((await expand(out, 't/*.parquet')).names).toEqual(['a.parquet/p.parquet']);
-    expect((await expand(out, 't/?')).names).toEqual(['c/d.jsonl']);
-    expect((await expand(out, 't/*.jsonl')).error).toMatch(/no file matches/);
-  });
 });
 
 describe("a table's log", () => {
