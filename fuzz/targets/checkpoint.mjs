@@ -1,7 +1,7 @@
 /** Checkpoint folders: config.json, safetensors headers and index, links. */
 import { join } from 'node:path';
 import { inspect } from '#tokensieve/inspect/inspect.js';
-import { readConfiguration } from '#tokensieve/model/checkpoint.js';
+import { readConfiguration } from '#tokensieve/model/configuration.js';
 import { describeModel, prepareModel } from '#tokensieve/model/prepare.js';
 import { readSafetensorsHeader } from '#tokensieve/model/safetensors.js';
 import { readTensors } from '#tokensieve/model/tensor-data.js';
