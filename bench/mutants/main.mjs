@@ -98,7 +98,9 @@ async function tried(tree, tests) {
     const files = tests.filter((test) => test.near === near).map(({ path }) => path);
     if (files.length === 0) continue;
     const by = await firstFailure(tree, files);
-    if (by !== null) return { killed: true, by, near, seconds: seconds(), related: tests.length };
+    // Of tests that did not end nothing is known: `null`.
+    if (by !== null)
+      return { killed: by === 'time' ? null : true, by, near, seconds: seconds(), related: tests.length };
   }
   return { killed: false, by: null, near: null, seconds: seconds(), related: tests.length };
 }
@@ -134,7 +136,8 @@ function compare(old, recent) {
   });
   if (rows.some(({ before, after }) => before.digest !== after.digest))
     throw new Error('the two files are of different compiled packages');
-  const told = ({ killed, by }) => (killed ? by.split(' > ')[0] : '**lives**');
+  const told = ({ killed, by }) =>
+    killed === null ? '**no end**' : killed ? by.split(' > ')[0] : '**lives**';
   console.log('| mutant | change | before | after |\n|---|---|---|---|');
   for (const { before, after } of rows) {
     const change = `${before.before} → ${before.after}`
