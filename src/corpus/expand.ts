@@ -149,6 +149,7 @@ async function glob(
   readonly found: readonly Found[];
   readonly hidden: readonly Found[];
   readonly listed: readonly string[];
+  readonly linked: readonly string[];
 }> {
   refuseWild(pattern);
   const root = rootOf(pattern);
@@ -157,7 +158,9 @@ async function glob(
   const matches = picomatch(rest);
   const isOut = isLeftOutOf(rest);
   const shallow = !rest.includes('/') && !rest.includes('**');
-  const listed = await storage.list(folder, { shallow });
+  const links: string[] = [];
+  const listed = await storage.list(folder, { shallow, linked: (path) => links.push(path) });
+  const linked = links.map((path) => below(folder, path)).filter((path) => !shallow || matches(path));
   const matched = listed
     .filter((path) => matches(below(folder, path)) && !isReport(path))
     .map((path) => ({ path, base: folder, pattern }));
@@ -166,7 +169,9 @@ async function glob(
   if (found.length === 0) {
     const only =
       hidden.length === 0
-        ? ''
+        ? linked.length > 0
+          ? ` but links to folders, which are not followed (${linked[0]})`
+          : ''
         : ` but ${hidden.length} below names that begin with _ or ., which are left out`;
     throw usageError(
       'no-shards',
@@ -175,7 +180,7 @@ async function glob(
   }
   // A table's log lies beside its files, where a glob of one level does not look.
   const log = shallow ? await storage.list(joinPath(folder, '_delta_log')) : [];
-  return { found, hidden, listed: [...listed, ...log, ...(await logAbove(storage, folder))] };
+  return { found, hidden, listed: [...listed, ...log, ...(await logAbove(storage, folder))], linked };
 }
 
 /** The log of the Delta table that a partition's folder (`lang=en`) belongs to. */
@@ -191,10 +196,15 @@ async function globShards(
   pattern: string,
   tell: (note: string) => void,
 ): Promise<readonly Found[]> {
-  const { found, hidden, listed } = await glob(storage, pattern);
+  const { found, hidden, listed, linked } = await glob(storage, pattern);
   const shards = found.map(({ path }) => path);
   for (const note of await checkTables(storage, { listed, shards })) tell(note);
-  const left = { hidden: hidden.filter(({ path }) => formatOf(path) !== null), others: [], taken: shards };
+  const left = {
+    hidden: hidden.filter(({ path }) => formatOf(path) !== null),
+    others: [],
+    taken: shards,
+    linked,
+  };
   for (const note of leavingNotes(pattern, { ...left, hidden: left.hidden.map(belowBase) })) tell(note);
   return found;
 }
@@ -204,7 +214,8 @@ async function folder(
   path: string,
   tell: (note: string) => void,
 ): Promise<readonly Found[]> {
-  const listed = await storage.list(path);
+  const linked: string[] = [];
+  const listed = await storage.list(path, { linked: (link) => linked.push(below(path, link)) });
   const files = listed.map((file) => ({ path: file, base: path, pattern: path }));
   const shards = files.filter((file) => formatOf(file.path) !== null && !isReport(file.path));
   const found = shards.filter((file) => !isLeftOut(belowBase(file)));
@@ -214,7 +225,7 @@ async function folder(
     const logged = [...listed, ...(await logAbove(storage, path))];
     for (const note of await checkTables(storage, { listed: logged, shards: taken })) tell(note);
     const others = files.filter((file) => formatOf(file.path) === null).map(belowBase);
-    for (const note of leavingNotes(path, { hidden, others, taken })) tell(note);
+    for (const note of leavingNotes(path, { hidden, others, taken, linked })) tell(note);
     return found;
   }
   const only =
@@ -222,7 +233,7 @@ async function folder(
   throw usageError(
     'no-shards',
     listed.length === 0
-      ? `${path}: no such file or folder, or nothing in it. Check the path.`
+      ? `${path}: no such file or folder, or nothing in it${linked.length > 0 ? ' but links to folders, which are not followed: name them' : ''}. Check the path.`
       : `${path}: none of its ${listed.length} files has a known extension (${KNOWN})${only}.`,
   );
 }

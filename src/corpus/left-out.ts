@@ -37,10 +37,12 @@ export interface Leaving {
   readonly hidden: readonly string[];
   readonly others: readonly string[];
   readonly taken: readonly string[];
+  /** Links to folders, which are not followed. */
+  readonly linked: readonly string[];
 }
 
 /** What is to be told of a folder's or glob's files, a line each. */
-export function leavingNotes(pattern: string, { hidden, others, taken }: Leaving): string[] {
+export function leavingNotes(pattern: string, { hidden, others, taken, linked }: Leaving): string[] {
   const notes: string[] = [];
   const count = (files: readonly string[]): string =>
     `${files.length} ${files.length === 1 ? 'file' : 'files'}`;
@@ -48,6 +50,10 @@ export function leavingNotes(pattern: string, { hidden, others, taken }: Leaving
     notes.push(
       `${pattern}: left out ${count(hidden)} below names that begin with _ or . (${named(hidden)}); name them outright to read them`,
     );
+  }
+  if (linked.length > 0) {
+    const links = linked.length === 1 ? '1 link to a folder' : `${linked.length} links to folders`;
+    notes.push(`${pattern}: did not follow ${links} (${named(linked)}); name them outright to read them`);
   }
   const alike = others.filter((file) => LIKE_A_SHARD.test(file) && !BESIDE.test(file) && !isLeftOut(file));
   if (alike.length > 0) {

@@ -62,7 +62,7 @@ async function readRange(path: string, start: number, end: number): Promise<Uint
 }
 
 const list = (folder: string, options: ListOptions = {}): Promise<readonly string[]> =>
-  walk(folder, false, options.shallow);
+  walk(folder, false, options);
 
 const sizes = async (folder: string): Promise<ReadonlyMap<string, number>> =>
   statAll(await walk(folder, false), (path) =>
@@ -76,7 +76,11 @@ const sizes = async (folder: string): Promise<ReadonlyMap<string, number>> =>
   );
 
 /** Paths of the files below a folder, sorted by code unit: staging files alone, or all the others. */
-async function walk(folder: string, staging: boolean, shallow = false): Promise<string[]> {
+async function walk(
+  folder: string,
+  staging: boolean,
+  { shallow = false, linked }: ListOptions = {},
+): Promise<string[]> {
   const found: string[] = [];
   const pending = [folder];
   for (let at = pending.pop(); at !== undefined; at = pending.pop()) {
@@ -86,7 +90,7 @@ async function walk(folder: string, staging: boolean, shallow = false): Promise<
         if (!shallow) pending.push(path);
       } else if (isStagingName(entry.name) === staging && (await isFile(entry, path))) {
         found.push(path);
-      }
+      } else if (linked !== undefined && entry.isSymbolicLink() && (await isFolder(path))) linked(path);
     }
   }
   return found.sort(byCodeUnit);
@@ -100,6 +104,12 @@ async function entries(folder: string): Promise<Dirent[]> {
     throw ioError('list', folder, error);
   }
 }
+
+const isFolder = (path: string): Promise<boolean> =>
+  stat(path).then(
+    (target) => target.isDirectory(),
+    () => false,
+  );
 
 /** Links to files are files (model and data caches are made of them); links to folders are not followed. */
 async function isFile(entry: Dirent, path: string): Promise<boolean> {

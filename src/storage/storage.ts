@@ -14,6 +14,8 @@ export interface ObjectStat {
 export interface ListOptions {
   /** Only the objects directly in the folder. Default: everything below it. */
   readonly shallow?: boolean;
+  /** Is told of every link to a folder below the folder: what it leads to is not listed. */
+  readonly linked?: (path: string) => void;
 }
 
 export interface StagingOptions {

@@ -1,5 +1,10 @@
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { expandShards } from '#tokensieve/corpus/expand.js';
+import { localStorage } from '#tokensieve/storage/local.js';
+import type { Storage } from '#tokensieve/storage/storage.js';
+import { temporaryFolder } from '../support/quickstart.js';
 import { memoryStorage } from './memory-storage.js';
 
 const commit = (...actions: object[]): Buffer =>
@@ -7,7 +12,7 @@ const commit = (...actions: object[]): Buffer =>
 const files = (names: readonly string[], more: Readonly<Record<string, Uint8Array>> = {}) =>
   memoryStorage({ ...Object.fromEntries(names.map((name) => [name, new Uint8Array(1)])), ...more });
 
-async function expand(storage: ReturnType<typeof files>, ...patterns: string[]) {
+async function expand(storage: Storage, ...patterns: string[]) {
   const notes: string[] = [];
   try {
     const shards = await expandShards(storage, patterns, (note) => notes.push(note));
@@ -136,5 +141,28 @@ describe('a partition of a Delta table', () => {
     });
     for (const pattern of ['t/lang=en', 't/lang=en/*.parquet'])
       expect((await expand(table, pattern)).error, pattern).toMatch(/Delta table .*lang=en\/old\.parquet/);
+  });
+});
+
+describe('links to folders', () => {
+  const root = temporaryFolder();
+  const row = '{"text": "one"}\n';
+
+  it('are not followed, which is told; named outright they are read', async () => {
+    for (const name of ['corpus', 'elsewhere/part.parquet']) mkdirSync(join(root, name), { recursive: true });
+    writeFileSync(join(root, 'corpus/a.jsonl'), row);
+    writeFileSync(join(root, 'elsewhere/part.parquet/b.jsonl'), row);
+    symlinkSync(join(root, 'elsewhere'), join(root, 'corpus/linked'));
+    symlinkSync(join(root, 'elsewhere/part.parquet'), join(root, 'corpus/part.parquet'));
+
+    const expanded = (pattern: string) => expand(localStorage(), join(root, pattern));
+    const whole = await expanded('corpus');
+    expect(whole.names).toEqual(['a.jsonl']);
+    expect(whole.notes.join()).toMatch(/did not follow 2 links to folders \((linked|part\.parquet), /);
+    expect((await expanded('corpus/**/*.jsonl')).notes.join()).toMatch(/did not follow 2 links/);
+    // Of a glob of one level, links that it does not match are none of its business.
+    expect((await expanded('corpus/*.jsonl')).notes).toEqual([]);
+    expect((await expanded('corpus/*.parquet')).error).toMatch(/links to folders.* \(part\.parquet\)/);
+    expect((await expanded('corpus/linked')).names).toEqual(['part.parquet/b.jsonl']);
   });
 });
