@@ -1,7 +1,6 @@
 /** JSON-lines shards, plain, gzip and zstd: lines changed by their structure, streams by their blocks and bytes. */
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { parseMetadata } from '#tokensieve/corpus/metadata.js';
 import { planShard, readShard } from '#tokensieve/corpus/read-shard.js';
 import { createDocumentWriter, textDigest } from '#tokensieve/dataset/documents.js';
 import { inspect } from '#tokensieve/inspect/inspect.js';
@@ -142,7 +141,6 @@ export async function run(folder, { format, maxTextBytes }) {
             continue;
           }
           documents++;
-          parseMetadata(row.columns.metadata);
           await writer.write([
             {
               row: row.row,
