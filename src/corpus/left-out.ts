@@ -67,5 +67,24 @@ export function leavingNotes(pattern: string, { hidden, others, taken, linked }:
       `${pattern}: ${count(twins)} beside one of the same name without the compression (${named(twins)}): if they hold the same rows, these count twice`,
     );
   }
+  const again = inOtherSnapshots(taken);
+  if (again.length > 0) {
+    notes.push(
+      `${pattern}: ${count(again)} in more than one snapshot of a Hub cache (${named(again)}), whose rows count as often; name one folder below snapshots/`,
+    );
+  }
   return notes;
+}
+
+/** Files that an earlier snapshot of the same repository has too: a cache keeps every revision that was ever fetched. */
+function inOtherSnapshots(taken: readonly string[]): string[] {
+  const seen = new Set<string>();
+  return taken.filter((path) => {
+    const [, repository, file] = /^(.*\/|)snapshots\/[^/]+\/(.+)$/.exec(path) ?? [];
+    if (repository === undefined || file === undefined) return false;
+    const key = `${repository}\0${file}`;
+    const isAgain = seen.has(key);
+    seen.add(key);
+    return isAgain;
+  });
 }

@@ -166,3 +166,12 @@ describe('links to folders', () => {
     expect((await expanded('corpus/linked')).names).toEqual(['part.parquet/b.jsonl']);
   });
 });
+
+it('snapshots of a Hub cache that hold the same files are told of; one alone is not', async () => {
+  const name = (revision: string, file: string) => `hub/datasets--a--b/snapshots/${revision}/${file}`;
+  const cache = files([name('r1', 'x.parquet'), name('r2', 'x.parquet'), name('r2', 'y.parquet')]);
+  const { names, notes } = await expand(cache, 'hub');
+  expect(names).toHaveLength(3);
+  expect(notes).toEqual([expect.stringMatching(/1 file in more than one snapshot.*r2\/x\.parquet/)]);
+  expect((await expand(cache, 'hub/datasets--a--b/snapshots/r2')).notes).toEqual([]);
+});
