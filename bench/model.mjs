@@ -14,9 +14,9 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import ort from 'onnxruntime-node';
+import { measureMatmulRate } from '../dist/device/matmul-rate.js';
 import { prepareModel } from '../dist/model/prepare.js';
 import { sessionOptions } from '../dist/model/session-options.js';
-import { measureMatmulRate } from '../dist/score/matmul-rate.js';
 import { shapes, writeLlama } from './support/llama.mjs';
 import { median } from './support/measure.mjs';
 

@@ -19,8 +19,8 @@ import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { measureMatmulRate } from '../dist/device/matmul-rate.js';
 import { prepareModel } from '../dist/model/prepare.js';
-import { measureMatmulRate } from '../dist/score/matmul-rate.js';
 import { openScorer } from '../dist/score/scorer.js';
 import { randomBatch } from './support/batch.mjs';
 import { shapes, writeLlama } from './support/llama.mjs';
@@ -50,7 +50,7 @@ async function timeScorer(scorer, batch, calls) {
 const jobs = {
   matmul: () => measureMatmulRate(threads),
   async pipeline({ pipeline, out }) {
-    const { scoreCorpus } = await import('../dist/run/score-run.js');
+    const { scoreCorpus } = await import('../dist/score/score-run.js');
     const { parsePipeline } = await import('../dist/config/load.js');
     const { localStorage } = await import('../dist/storage/local.js');
     let first;

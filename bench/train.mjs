@@ -15,7 +15,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { measureMatmulRate } from '../dist/score/matmul-rate.js';
+import { measureMatmulRate } from '../dist/device/matmul-rate.js';
 import { openTrainingModel } from '../dist/train/model.js';
 import { shapes, writeLlama } from './support/llama.mjs';
 import { median, peakRss } from './support/measure.mjs';

@@ -4,9 +4,9 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { z } from 'zod';
 import { auditSchema } from '../dist/audit/report.js';
-import { pipelineFileSchema } from '../dist/config/stages.js';
-import { exportSchema } from '../dist/config/export.js';
-import { importSchema } from '../dist/config/import.js';
+import { pipelineFileSchema } from '../dist/pipeline/stages.js';
+import { exportSchema } from '../dist/export/settings.js';
+import { importSchema } from '../dist/import/settings.js';
 import { inputSchema } from '../dist/config/shorthand.js';
 import { datasetSchemas } from '../dist/dataset/schemas-json.js';
 import { loglikelihoodSettings } from '../dist/evaluate/loglikelihood-settings.js';

@@ -31,20 +31,9 @@ export type { Audit } from './audit/report.js';
 export { auditSchema } from './audit/report.js';
 export type { AuditInput, AuditSettings } from './audit/settings.js';
 export { auditSettings } from './audit/settings.js';
-export type { ExportInput, ExportSettings, FormatName } from './config/export.js';
-export { exportSchema, parseExport } from './config/export.js';
-export type { ImportFormat, ImportInput, ImportSettings } from './config/import.js';
-export { importSchema, parseImport } from './config/import.js';
 // Pipelines: the settings of a run.
 export type { Settings } from './config/load.js';
 export { mergeSettings, parsePipeline, readPipelineFile } from './config/load.js';
-export type { PackInput, PackSettings } from './config/pack.js';
-export { packSchema, parsePack } from './config/pack.js';
-export type { Pipeline, PipelineInput } from './config/pipeline.js';
-export { pipelineSchema } from './config/pipeline.js';
-export type { Stage, StagedPipeline, StageKind, StageSettings } from './config/stages.js';
-export { isStaged, parseStages } from './config/stages.js';
-
 // Shards and their documents.
 export type { CorpusRow, Document, Quarantined, QuarantineReason } from './corpus/document.js';
 export { expandShards } from './corpus/expand.js';
@@ -58,7 +47,6 @@ export type {
   ShardFormat,
   ShardPlan,
 } from './corpus/shard.js';
-
 // The files: reading, checking, comparing.
 export type { DiffReport, RunFolder } from './dataset/diff.js';
 export { diffRuns, formatDiff } from './dataset/diff.js';
@@ -73,11 +61,9 @@ export { readSequences } from './dataset/reader.js';
 export type { SegmentColumns, SequenceBatch, TokenColumn } from './dataset/sequence-batch.js';
 export type { Finding, VerifyOptions, VerifyReport } from './dataset/verify.js';
 export { verifyFolder } from './dataset/verify.js';
-
 // What can go wrong.
 export type { Reach } from './errors.js';
 export { TokensieveError } from './errors.js';
-
 // How good a model is: held-out loss, tasks by likelihood.
 export type { Estimate, LossSummary } from './evaluate/estimate.js';
 export type { EvaluateOptions, HeldOutSettings } from './evaluate/evaluate.js';
@@ -86,7 +72,6 @@ export type { HeldOutSet } from './evaluate/held-out.js';
 export type { EvaluationReport, HeldOutRecord, LossRecord } from './evaluate/report.js';
 export type { EvaluateInput, EvaluateSettings } from './evaluate/settings.js';
 export { evaluateSettings } from './evaluate/settings.js';
-
 // Other trainers' formats.
 export type { ExportOptions, ExportReport } from './export/export-run.js';
 export { exportRun } from './export/export-run.js';
@@ -109,16 +94,18 @@ export {
 } from './export/manifest.js';
 export type { ExportRows, TokenStream } from './export/rows.js';
 export { tokenStreams } from './export/rows.js';
+export type { ExportInput, ExportSettings, FormatName } from './export/settings.js';
+export { exportSchema, parseExport } from './export/settings.js';
 export type { ExportSource } from './export/source.js';
 export { verifyExport } from './export/verify.js';
-
+export type { ImportFormat, ImportInput, ImportSettings } from './import/settings.js';
+export { importSchema, parseImport } from './import/settings.js';
 // What a file, a folder or a machine is.
 export type { Diagnosis } from './inspect/doctor.js';
 export { diagnose } from './inspect/doctor.js';
 export type { InspectOptions } from './inspect/inspect.js';
 export { inspect } from './inspect/inspect.js';
 export type { Inspection } from './inspect/inspection.js';
-
 // Checkpoint folders to scoring graphs.
 export { describeModel, prepareModel } from './model/prepare.js';
 export type {
@@ -129,26 +116,28 @@ export type {
   TensorCensus,
 } from './model/prepared-model.js';
 export { sessionOptions } from './model/session-options.js';
-
+export type { PackReport } from './pack/pack-run.js';
+export { packCorpus } from './pack/pack-run.js';
+export type { PartsOptions, PartsReport } from './pack/parts-run.js';
+export type { PackInput, PackSettings } from './pack/settings.js';
+export { packSchema, parsePack } from './pack/settings.js';
 // Whole runs, planned and carried out.
-export type { EventSink, RunEvent } from './run/events.js';
-export type { PackReport } from './run/pack-run.js';
-export { packCorpus } from './run/pack-run.js';
-export type { PartsOptions, PartsReport } from './run/parts-run.js';
-export type { CostInputs, CostPlan } from './run/plan.js';
-export { forwardFlops, planCost } from './run/plan.js';
-export type { PlanOptions, RunPlan } from './run/plan-run.js';
-export { planRun } from './run/plan-run.js';
-export type { FinishedStage, StageOptions, StageReports, StageSinks } from './run/run-stages.js';
-export { chooseStages, runStages } from './run/run-stages.js';
-export type { ScoreOptions, ScoreReport } from './run/score-run.js';
-export { scoreCorpus } from './run/score-run.js';
-export type { SelectOptions, SelectReport } from './run/select-run.js';
-export { selectRun } from './run/select-run.js';
-export type { StagedPlan } from './run/stage-facts.js';
-export { planStaged } from './run/stage-facts.js';
-export type { Totals } from './run/totals.js';
-
+export type { EventSink, RunEvent } from './parts/events.js';
+export type { Totals } from './parts/totals.js';
+export type { FinishedStage, StageOptions, StageReports, StageSinks } from './pipeline/run-stages.js';
+export { chooseStages, runStages } from './pipeline/run-stages.js';
+export type { Stage, StagedPipeline, StageKind, StageSettings } from './pipeline/stages.js';
+export { isStaged, parseStages } from './pipeline/stages.js';
+export type { CostInputs, CostPlan } from './plan/plan.js';
+export { forwardFlops, planCost } from './plan/plan.js';
+export type { PlanOptions, RunPlan } from './plan/plan-run.js';
+export { planRun } from './plan/plan-run.js';
+export type { StagedPlan } from './plan/stage-facts.js';
+export { planStaged } from './plan/stage-facts.js';
+export type { ScoreOptions, ScoreReport } from './score/score-run.js';
+export { scoreCorpus } from './score/score-run.js';
+export type { Pipeline, PipelineInput } from './score/settings.js';
+export { pipelineSchema } from './score/settings.js';
 // Selection over stored losses. A method of one’s own is an object of type Method.
 export type { Finding as SelectionFinding } from './select/diagnosis/finding.js';
 export { selectiveLoss } from './select/loss.js';
@@ -164,6 +153,8 @@ export type {
 } from './select/method.js';
 export { METHODS, methodNamed } from './select/methods.js';
 export type { PartSource } from './select/part-source.js';
+export type { SelectOptions, SelectReport } from './select/select-run.js';
+export { selectRun } from './select/select-run.js';
 export type { Prepared, Selection, Weighing } from './select/selection.js';
 export { createSelection } from './select/selection.js';
 export type { SelectionInput, SelectionSettings } from './select/settings.js';

@@ -62,7 +62,7 @@ describe('the tarball', () => {
         'dist/index.d.ts',
         'dist/cli/main.js',
         'dist/score/session.worker.js',
-        'dist/score/device.probe.js',
+        'dist/device/device.probe.js',
         'dist/web/index.html',
         'schemas/pipeline.json',
         'schemas/scored.arrow.json',

@@ -1,8 +1,8 @@
 /** The product's side: graphs, sessions and their speed. All that knows its modules by name is here. */
 import { availableParallelism } from 'node:os';
+import { settleTf32, usesTf32 } from '../../dist/device/tf32.js';
 import { prepareModel } from '../../dist/model/prepare.js';
 import { openSession } from '../../dist/score/session.js';
-import { settleTf32, usesTf32 } from '../../dist/score/tf32.js';
 import { randomBatch } from '../support/batch.mjs';
 
 /** Calls in flight, as the scoring stage has. */

@@ -28,6 +28,6 @@ export LD_LIBRARY_PATH="$folders:/usr/local/nvidia/lib64:/usr/local/nvidia/lib:$
 cd "$target/app"
 case " $* " in *' --device cpu '*) ;; *)
   nvidia-smi || true
-  "$target/node" dist/score/device.probe.js cuda || { echo 'the CUDA provider does not load:'; "$target/node" dist/cli/main.js doctor || true; }
+  "$target/node" dist/device/device.probe.js cuda || { echo 'the CUDA provider does not load:'; "$target/node" dist/cli/main.js doctor || true; }
 esac
 exec "$target/node" bench/gpu/run.mjs --python "$python" "$@"

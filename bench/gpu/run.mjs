@@ -10,7 +10,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { measureMatmulRate } from '../../dist/score/matmul-rate.js';
+import { measureMatmulRate } from '../../dist/device/matmul-rate.js';
 import { plans, precisionsOf, sizes } from './sizes.mjs';
 import { tableOf } from './table.mjs';
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parsePipeline } from '../../dist/config/load.js';
 import { readSequences } from '../../dist/dataset/reader.js';
-import { scoreCorpus } from '../../dist/run/score-run.js';
+import { scoreCorpus } from '../../dist/score/score-run.js';
 import { localStorage } from '../../dist/storage/local.js';
 
 /**

@@ -2,8 +2,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { mergeSettings, parseAssignment, parsePipeline, readPipelineFile } from '#tokensieve/config/load.js';
-import { isStaged, parseStages } from '#tokensieve/config/stages.js';
 import { expandShards } from '#tokensieve/corpus/expand.js';
+import { isStaged, parseStages } from '#tokensieve/pipeline/stages.js';
 import { resolvePipeline } from '#tokensieve/service/pipeline/resolve.js';
 import { localStorage } from '#tokensieve/storage/local.js';
 import { change } from '../bytes.mjs';

@@ -5,7 +5,7 @@ import { auditSettings } from '#tokensieve/audit/settings.js';
 import { diffRuns } from '#tokensieve/dataset/diff.js';
 import { verifyFolder } from '#tokensieve/dataset/verify.js';
 import { inspect } from '#tokensieve/inspect/inspect.js';
-import { selectRun } from '#tokensieve/run/select-run.js';
+import { selectRun } from '#tokensieve/select/select-run.js';
 import { selectionSettings } from '#tokensieve/select/settings.js';
 import { localStorage } from '#tokensieve/storage/local.js';
 import { openTrainingData, startOf } from '#tokensieve/train/data/open.js';

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
-import { isJsonObject, type JsonObject } from '../dataset/canonical-json.js';
 import { type RunNotes, readRunNotes } from '../dataset/run-notes.js';
 import { usageError } from '../errors.js';
+import { isJsonObject, type JsonObject } from '../json/canonical-json.js';
 import { folderOf } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import type { ControlTokens } from '../tokenizer/control-tokens.js';

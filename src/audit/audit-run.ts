@@ -1,7 +1,7 @@
-import { hashJson, isJsonObject, type JsonObject } from '../dataset/canonical-json.js';
 import { meansColumns } from '../dataset/imported-means.js';
+import { hashJson, isJsonObject, type JsonObject } from '../json/canonical-json.js';
+import type { EventSink } from '../parts/events.js';
 import { rulesOfParts, rulesWarning } from '../rules/run-rules.js';
-import type { EventSink } from '../run/events.js';
 import { diagnose, type Evidence } from '../select/diagnosis/diagnose.js';
 import type { Finding } from '../select/diagnosis/finding.js';
 import { methodTraits, NO_METHOD } from '../select/diagnosis/method-traits.js';

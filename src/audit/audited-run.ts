@@ -1,9 +1,9 @@
-import { isJsonObject, type JsonObject } from '../dataset/canonical-json.js';
 import { type DocumentFile, readDocuments } from '../dataset/documents.js';
 import { type FinishedPart, readParts } from '../dataset/finished-parts.js';
 import { explainDifference, MANIFEST_SUFFIX } from '../dataset/manifest.js';
 import { partFiles, scoredFolder, weightedFolder } from '../dataset/part-files.js';
 import { usageError } from '../errors.js';
+import { isJsonObject, type JsonObject } from '../json/canonical-json.js';
 import { absolutePath, folderOf, nameOf, normalPath } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 

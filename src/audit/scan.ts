@@ -4,7 +4,7 @@ import type { Manifest } from '../dataset/manifest.js';
 import { partFiles } from '../dataset/part-files.js';
 import { rowsOf, tokensOf } from '../dataset/sequence-batch.js';
 import { inputError } from '../errors.js';
-import type { EventSink } from '../run/events.js';
+import type { EventSink } from '../parts/events.js';
 import { type BatchTally, createBatchTally } from '../select/diagnosis/batch-tally.js';
 import type { Storage } from '../storage/storage.js';
 import type { AuditedRun } from './audited-run.js';

@@ -2,7 +2,7 @@ import { PROVIDER_VARIABLE } from '../inspect/cuda.js';
 import { diagnose } from '../inspect/doctor.js';
 import { fixCuda } from '../inspect/fix-cuda.js';
 import { findCuda } from '../inspect/providers.js';
-import { defaultCacheFolder } from '../run/open-inputs.js';
+import { defaultCacheFolder } from '../score/open-inputs.js';
 import type { Command } from './command.js';
 import { EXIT, untilInterrupted } from './exit.js';
 import { diagnosisText } from './views/diagnosis.js';

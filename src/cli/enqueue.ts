@@ -1,9 +1,9 @@
-import type { Stage } from '../config/stages.js';
+import { chooseStages, type StageChoice } from '../pipeline/run-stages.js';
+import type { Stage } from '../pipeline/stages.js';
 import { enqueueRun, followRun } from '../queue/enqueue.js';
 import type { QueueRules } from '../queue/jobs.js';
 import { closeQueue, openQueue } from '../queue/open-queue.js';
 import { stageSettings, stagesOfRun } from '../queue/pipeline-stages.js';
-import { chooseStages, type StageChoice } from '../run/run-stages.js';
 import type { Command } from './command.js';
 import { EXIT, withInterrupt } from './exit.js';
 import { logOption } from './options.js';

@@ -1,7 +1,7 @@
-import { exportSchema, parseExport } from '../config/export.js';
 import { flagsOf, settingsFromFlags } from '../config/flags.js';
 import { type ExportReport, exportRun } from '../export/export-run.js';
 import { FORMATS } from '../export/formats.js';
+import { exportSchema, parseExport } from '../export/settings.js';
 import { routedStorage } from '../storage/routed.js';
 import type { Command } from './command.js';
 import { EXIT, withInterrupt } from './exit.js';

@@ -1,7 +1,7 @@
 import type { Options } from 'yargs';
 import { usageError } from '../errors.js';
-import type { FleetRates } from '../run/plan-fleet.js';
-import type { PaperCorpus } from '../run/plan-paper.js';
+import type { FleetRates } from '../plan/plan-fleet.js';
+import type { PaperCorpus } from '../plan/plan-paper.js';
 
 /**
  * Devices known by name: TFLOP/s of dense bf16 matrix products as measured on one, and the share of it that models are

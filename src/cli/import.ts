@@ -1,6 +1,6 @@
 import { flagsOf, settingsFromFlags } from '../config/flags.js';
-import { importSchema, parseImport } from '../config/import.js';
-import { type ImportReport, importScores } from '../run/import-run.js';
+import { type ImportReport, importScores } from '../import/import-run.js';
+import { importSchema, parseImport } from '../import/settings.js';
 import { routedStorage } from '../storage/routed.js';
 import type { Command } from './command.js';
 import { EXIT, withInterrupt } from './exit.js';

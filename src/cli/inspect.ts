@@ -1,5 +1,5 @@
 import { inspect } from '../inspect/inspect.js';
-import { defaultCacheFolder } from '../run/open-inputs.js';
+import { defaultCacheFolder } from '../score/open-inputs.js';
 import { routedStorage } from '../storage/routed.js';
 import type { Command } from './command.js';
 import { EXIT, untilInterrupted } from './exit.js';

@@ -1,4 +1,4 @@
-import type { RunEvent } from '../run/events.js';
+import type { RunEvent } from '../parts/events.js';
 
 /** How far a run is and how fast it goes, from its events. */
 export interface Meter {

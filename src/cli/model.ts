@@ -1,6 +1,6 @@
 import type { CommandModule } from 'yargs';
 import { inspectModel } from '../inspect/model-folder.js';
-import { defaultCacheFolder } from '../run/open-inputs.js';
+import { defaultCacheFolder } from '../score/open-inputs.js';
 import type { Command } from './command.js';
 import { EXIT, untilInterrupted } from './exit.js';
 import { inspectionText } from './views/inspection.js';

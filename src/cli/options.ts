@@ -1,8 +1,8 @@
 import type { Options } from 'yargs';
 import type { Flag } from '../config/flags.js';
 import { usageError } from '../errors.js';
-import { arrayShare } from '../run/array-share.js';
-import type { Share } from '../run/share.js';
+import { arrayShare } from '../parts/array-share.js';
+import type { Share } from '../parts/share.js';
 
 /**
  * Flags as yargs options. Defaults are shown in the help but never set by yargs: a flag that was not given must

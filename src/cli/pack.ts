@@ -1,6 +1,6 @@
 import { flagsOf } from '../config/flags.js';
-import { packSchema, parsePack } from '../config/pack.js';
-import { packCorpus } from '../run/pack-run.js';
+import { packCorpus } from '../pack/pack-run.js';
+import { packSchema, parsePack } from '../pack/settings.js';
 import { routedStorage } from '../storage/routed.js';
 import type { Command } from './command.js';
 import { withInterrupt } from './exit.js';

@@ -7,9 +7,9 @@ import {
   readPipelineFile,
   type Settings,
 } from '../config/load.js';
-import { type Pipeline, pipelineSchema } from '../config/pipeline.js';
-import { isStaged, overrideStages, parseStages, type StagedPipeline } from '../config/stages.js';
 import { usageError } from '../errors.js';
+import { isStaged, overrideStages, parseStages, type StagedPipeline } from '../pipeline/stages.js';
+import { type Pipeline, pipelineSchema } from '../score/settings.js';
 import { yargsOptions } from './options.js';
 
 const flags = flagsOf(pipelineSchema);

@@ -1,10 +1,10 @@
-import type { Stage } from '../config/stages.js';
 import { usageError } from '../errors.js';
+import type { Stage } from '../pipeline/stages.js';
+import { type FleetWork, planFleet } from '../plan/plan-fleet.js';
+import { paperWork, stageWork } from '../plan/plan-paper.js';
+import { planRun, type RunPlan } from '../plan/plan-run.js';
+import { planStaged, type StagedPlan } from '../plan/stage-facts.js';
 import { rulesText } from '../rules/run-rules.js';
-import { type FleetWork, planFleet } from '../run/plan-fleet.js';
-import { paperWork, stageWork } from '../run/plan-paper.js';
-import { planRun, type RunPlan } from '../run/plan-run.js';
-import { planStaged, type StagedPlan } from '../run/stage-facts.js';
 import { routedStorage } from '../storage/routed.js';
 import type { Command } from './command.js';
 import { EXIT, untilInterrupted } from './exit.js';

@@ -1,6 +1,6 @@
 import cliProgress from 'cli-progress';
-import type { EventSink, RunEvent } from '../run/events.js';
-import type { Share } from '../run/share.js';
+import type { EventSink, RunEvent } from '../parts/events.js';
+import type { Share } from '../parts/share.js';
 import { bytes, count, duration, printable } from './format.js';
 import { createMeter } from './meter.js';
 

@@ -1,7 +1,7 @@
 import { weightedFolder } from '../dataset/part-files.js';
-import type { StageChoice } from '../run/run-stages.js';
-import { scoreCorpus } from '../run/score-run.js';
-import { selectRun } from '../run/select-run.js';
+import type { StageChoice } from '../pipeline/run-stages.js';
+import { scoreCorpus } from '../score/score-run.js';
+import { selectRun } from '../select/select-run.js';
 import { routedStorage } from '../storage/routed.js';
 import type { Command } from './command.js';
 import { withInterrupt } from './exit.js';

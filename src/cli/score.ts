@@ -1,5 +1,5 @@
-import type { PartsReport } from '../run/parts-run.js';
-import { scoreCorpus } from '../run/score-run.js';
+import type { PartsReport } from '../pack/parts-run.js';
+import { scoreCorpus } from '../score/score-run.js';
 import { routedStorage } from '../storage/routed.js';
 import type { Command } from './command.js';
 import { EXIT, withInterrupt } from './exit.js';

@@ -1,8 +1,8 @@
 import { flagsOf, settingsFromFlags } from '../config/flags.js';
 import { parseSettings } from '../config/load.js';
 import { weightedFolder } from '../dataset/part-files.js';
-import { type SelectReport, selectRun } from '../run/select-run.js';
 import { METHODS } from '../select/methods.js';
+import { type SelectReport, selectRun } from '../select/select-run.js';
 import { selectionSettings } from '../select/settings.js';
 import { routedStorage } from '../storage/routed.js';
 import type { Command } from './command.js';

@@ -1,14 +1,14 @@
-import type { StagedPipeline } from '../config/stages.js';
 import { hasQuarantined } from '../evaluate/report.js';
-import { type Section, sectionText } from '../report/section.js';
+import type { Share } from '../parts/share.js';
 import {
   chooseStages,
   type FinishedStage,
   runStages,
   type StageChoice,
   stagesOfArray,
-} from '../run/run-stages.js';
-import type { Share } from '../run/share.js';
+} from '../pipeline/run-stages.js';
+import type { StagedPipeline } from '../pipeline/stages.js';
+import { type Section, sectionText } from '../report/section.js';
 import { routedStorage } from '../storage/routed.js';
 import { EXIT } from './exit.js';
 import { count, duration, percent, printable } from './format.js';

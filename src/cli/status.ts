@@ -1,4 +1,4 @@
-import { runStatus } from '../run/run-status.js';
+import { runStatus } from '../parts/run-status.js';
 import { routedStorage } from '../storage/routed.js';
 import type { Command } from './command.js';
 import { EXIT, untilInterrupted } from './exit.js';

@@ -2,7 +2,7 @@ import { createReadStream } from 'node:fs';
 import { type Document, isAlias, isScalar, isSeq, parse, parseDocument, visit } from 'yaml';
 import type { z } from 'zod';
 import { firstLine, usageError } from '../errors.js';
-import { type Pipeline, pipelineSchema } from './pipeline.js';
+import { type Pipeline, pipelineSchema } from '../score/settings.js';
 
 /** Longest pipeline file that is read, in bytes. */
 const MAX_FILE_BYTES = 1 << 20;

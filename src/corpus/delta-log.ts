@@ -1,6 +1,7 @@
 /** Which files a Delta table has, from the newest checkpoint that can be read and the commits after it. */
-import { isJsonObject } from '../dataset/canonical-json.js';
+
 import { TokensieveError } from '../errors.js';
+import { isJsonObject } from '../json/canonical-json.js';
 import { parseJson } from '../json/parse-json.js';
 import type { Storage } from '../storage/storage.js';
 import { codecsReady } from './parquet-codec.js';

@@ -4,8 +4,8 @@
  * Sources: https://github.com/delta-io/delta/blob/master/PROTOCOL.md, https://iceberg.apache.org/spec/, https://hudi.apache.org/tech-specs/
  */
 
-import { isJsonObject, type JsonObject } from '../dataset/canonical-json.js';
 import { usageError } from '../errors.js';
+import { isJsonObject, type JsonObject } from '../json/canonical-json.js';
 import { parseJson } from '../json/parse-json.js';
 import type { Storage } from '../storage/storage.js';
 import { deltaState } from './delta-log.js';

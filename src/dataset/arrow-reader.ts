@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { DataType, Schema } from 'apache-arrow';
 import { DataType as Types } from 'apache-arrow';
 import { firstLine, inputError } from '../errors.js';
+import { isJsonObject, type JsonObject } from '../json/canonical-json.js';
 import { parseJson } from '../json/parse-json.js';
 import type { Storage } from '../storage/storage.js';
 import {
@@ -11,7 +12,6 @@ import {
   decodeBlocks,
   decodeSchema,
 } from './arrow-footer.js';
-import { isJsonObject, type JsonObject } from './canonical-json.js';
 import { type BodyCodec, codecFor, compressionOf, decompressBuffer } from './codecs.js';
 import { DATASET_VERSION, METADATA_KEY } from './schema.js';
 

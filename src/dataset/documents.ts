@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { fatalError } from '../errors.js';
+import type { JsonObject } from '../json/canonical-json.js';
 import { exactText } from '../json/exact-number.js';
 import type { Storage } from '../storage/storage.js';
 import { asBigInt64, asInt32, type BatchBody, openArrowFile } from './arrow-reader.js';
@@ -10,7 +11,6 @@ import {
   flatColumn,
   stringColumn,
 } from './arrow-writer.js';
-import type { JsonObject } from './canonical-json.js';
 import type { Compression } from './codecs.js';
 import { checkFields } from './reader.js';
 import { DOCUMENT_COLUMNS, documentSchema, TEXT_DIGEST_BYTES } from './schema.js';

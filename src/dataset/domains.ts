@@ -1,7 +1,7 @@
 import { usageError } from '../errors.js';
+import { isJsonObject } from '../json/canonical-json.js';
 import { ExactNumber, exactText } from '../json/exact-number.js';
 import { parseExactJson } from '../json/python-json.js';
-import { isJsonObject } from './canonical-json.js';
 import type { DocumentRecord } from './documents.js';
 
 /** What documents are grouped by: a kept column, a key within one (`metadata.source`), or the host of a url. */

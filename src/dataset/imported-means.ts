@@ -1,4 +1,4 @@
-import { isJsonObject, type JsonObject } from './canonical-json.js';
+import { isJsonObject, type JsonObject } from '../json/canonical-json.js';
 
 /**
  * The loss columns in which every token has its row's or document's mean, as `import --means spread` leaves them; losses of

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { fatalError, inputError, type TokensieveError } from '../errors.js';
+import { canonicalJson, hashJson, isJsonObject, type JsonObject } from '../json/canonical-json.js';
 import { parseJson } from '../json/parse-json.js';
 import type { StagedFile, Storage } from '../storage/storage.js';
-import { canonicalJson, hashJson, isJsonObject, type JsonObject } from './canonical-json.js';
 
 /**
  * The manifest of a part: one JSON file beside its outputs, written last and by rename. A part is done if and

@@ -1,9 +1,9 @@
 import { DataType, Precision, type Schema } from 'apache-arrow';
 import { inputError } from '../errors.js';
+import type { JsonObject } from '../json/canonical-json.js';
+import { fromHalf } from '../numbers/half.js';
 import type { Storage } from '../storage/storage.js';
 import { asBigInt64, asFloat32, asInt32, asUint16, type BatchBody, openArrowFile } from './arrow-reader.js';
-import type { JsonObject } from './canonical-json.js';
-import { fromHalf } from './half.js';
 import { type LossPrecision, sequenceSchema, TOKEN_COLUMNS } from './schema.js';
 import type { SegmentColumns, SequenceBatch, TokenColumn } from './sequence-batch.js';
 import { isOffsets } from './sequence-buffer.js';

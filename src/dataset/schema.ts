@@ -11,7 +11,7 @@ import {
   Utf8,
 } from 'apache-arrow';
 import { usageError } from '../errors.js';
-import { canonicalJson, type JsonObject } from './canonical-json.js';
+import { canonicalJson, type JsonObject } from '../json/canonical-json.js';
 import type { TokenColumn } from './sequence-batch.js';
 
 /** Precision of stored losses and entropies. Weights are always fp32. */

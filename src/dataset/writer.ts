@@ -1,4 +1,6 @@
 import { fatalError } from '../errors.js';
+import type { JsonObject } from '../json/canonical-json.js';
+import { fromHalf, toHalf } from '../numbers/half.js';
 import type { Storage } from '../storage/storage.js';
 import {
   type ColumnData,
@@ -8,9 +10,7 @@ import {
   listColumn,
   structColumn,
 } from './arrow-writer.js';
-import type { JsonObject } from './canonical-json.js';
 import type { Compression } from './codecs.js';
-import { fromHalf, toHalf } from './half.js';
 import { inFileOrder, type LossPrecision, sequenceSchema } from './schema.js';
 import { rowsOf, type SequenceBatch, type TokenColumn } from './sequence-batch.js';
 import { createSequenceBuffer } from './sequence-buffer.js';

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { parseSettings } from '../config/load.js';
-import type { EventSink } from '../run/events.js';
+import type { EventSink } from '../parts/events.js';
 import { localStorage } from '../storage/local.js';
 import { retryingReads } from '../storage/retrying.js';
 import type { Storage } from '../storage/storage.js';

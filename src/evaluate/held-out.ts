@@ -5,11 +5,11 @@ import { readShard } from '../corpus/read-shard.js';
 import type { PartReading, ReadOptions } from '../corpus/shard.js';
 import { locatedError } from '../errors.js';
 import { mapAhead } from '../flow/map-ahead.js';
-import { encodeGroup, tokenizedDocument } from '../run/encode-group.js';
-import type { EventSink } from '../run/events.js';
-import { createTextLedger, type TextLedger } from '../run/part-text.js';
-import type { Report } from '../run/report-file.js';
-import { type BrokenShard, type Planned, planShards } from '../run/work.js';
+import { encodeGroup, tokenizedDocument } from '../pack/encode-group.js';
+import { createTextLedger, type TextLedger } from '../pack/part-text.js';
+import { type BrokenShard, type Planned, planShards } from '../pack/work.js';
+import type { EventSink } from '../parts/events.js';
+import type { Report } from '../parts/report-file.js';
 import { scoreSequences } from '../score/stage.js';
 import {
   createPacker,

@@ -1,12 +1,12 @@
 import { availableParallelism } from 'node:os';
+import { chooseDevice } from '../device/device.js';
+import type { NumericProfile } from '../device/numeric-profile.js';
+import { settleTf32, usesTf32 } from '../device/tf32.js';
 import type { Device, ModelInfo } from '../model/prepared-model.js';
-import { DEFAULT_LENGTH, openModelInputs } from '../run/open-inputs.js';
 import { MIXED_WINDOW_BATCHES } from '../score/batches.js';
-import { chooseDevice } from '../score/device.js';
-import type { NumericProfile } from '../score/numeric-profile.js';
+import { DEFAULT_LENGTH, openModelInputs } from '../score/open-inputs.js';
 import { openScorer, type Scorer } from '../score/scorer.js';
 import type { ScoringRules } from '../score/stage.js';
-import { settleTf32, usesTf32 } from '../score/tf32.js';
 import type { PackingRules } from '../sequence/packing.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import type { EvaluateSettings } from './settings.js';

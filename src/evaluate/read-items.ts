@@ -4,7 +4,7 @@ import { decompressed } from '../corpus/byte-stream.js';
 import { type Line, readLines } from '../corpus/lines.js';
 import { firstLine, TokensieveError, usageError } from '../errors.js';
 import { parseJson } from '../json/parse-json.js';
-import type { ItemReason } from '../run/events.js';
+import type { ItemReason } from '../parts/events.js';
 import type { Storage } from '../storage/storage.js';
 import type { Item, Task } from './tasks.js';
 

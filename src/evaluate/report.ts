@@ -1,5 +1,5 @@
 /** The report, in the shape that lm-evaluation-harness writes, with held-out sets beside its tasks. */
-import type { NumericProfile } from '../score/numeric-profile.js';
+import type { NumericProfile } from '../device/numeric-profile.js';
 import type { Estimate, LossSummary } from './estimate.js';
 import type { HeldOutSet } from './held-out.js';
 import type { Examinee } from './open.js';

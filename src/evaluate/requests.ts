@@ -1,5 +1,5 @@
 /** Requests in lm-evaluation-harness's forms, from JSON lines. */
-import { isJsonObject, type JsonObject } from '../dataset/canonical-json.js';
+import { isJsonObject, type JsonObject } from '../json/canonical-json.js';
 
 /** What is asked of a model: ln p(continuation | context), or of a whole text (`loglikelihood_rolling`). */
 export type Request =

@@ -1,4 +1,4 @@
-import type { EventSink } from '../run/events.js';
+import type { EventSink } from '../parts/events.js';
 import { type NumberedPrompt, type ScoredPrompt, scorePrompts } from './continuations.js';
 import { type Estimate, type LossSummary, lossTally, shareOf } from './estimate.js';
 import type { Examinee } from './open.js';

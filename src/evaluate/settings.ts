@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { pipelineSchema } from '../config/pipeline.js';
 import { oneOrMore, withShorthand } from '../config/shorthand.js';
+import { pipelineSchema } from '../score/settings.js';
 import { sequenceSettings } from '../sequence/settings.js';
 import { TASK_NAMES } from './tasks.js';
 

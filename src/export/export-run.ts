@@ -1,10 +1,9 @@
 import { createHash } from 'node:crypto';
-import type { ExportSettings } from '../config/export.js';
-import { canonicalJson, hashJson, type JsonObject } from '../dataset/canonical-json.js';
 import type { Manifest } from '../dataset/manifest.js';
 import { usageError } from '../errors.js';
+import { canonicalJson, hashJson, type JsonObject } from '../json/canonical-json.js';
+import type { EventSink } from '../parts/events.js';
 import { rulesOfParts, rulesWarning } from '../rules/run-rules.js';
-import type { EventSink } from '../run/events.js';
 import { claimedSignal, claimFolder } from '../storage/folder-claim.js';
 import { absolutePath, joinPath } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
@@ -19,6 +18,7 @@ import {
   shardFingerprint,
 } from './manifest.js';
 import { type PlannedShard, planShards } from './plan.js';
+import type { ExportSettings } from './settings.js';
 import { type ExportSource, openExportSource } from './source.js';
 import { sumCounts } from './verify.js';
 import { fractionError, type WeightRules } from './weights.js';

@@ -1,7 +1,7 @@
 /** Which shards of an export are done, by their manifests. */
 import { explainDifference } from '../dataset/manifest.js';
 import { firstLine, TokensieveError, usageError } from '../errors.js';
-import type { EventSink } from '../run/events.js';
+import type { EventSink } from '../parts/events.js';
 import { joinPath, normalPath } from '../storage/path.js';
 import { sizesBelow } from '../storage/sizes.js';
 import type { Storage } from '../storage/storage.js';

@@ -1,6 +1,6 @@
-import type { ExportSettings, FormatName } from '../config/export.js';
 import type { Storage } from '../storage/storage.js';
 import type { ExportRows } from './rows.js';
+import type { ExportSettings, FormatName } from './settings.js';
 import type { ExportSource } from './source.js';
 
 /** A file that a format writes into: hashed, invisible until the run commits it. */

@@ -1,4 +1,3 @@
-import type { FormatName } from '../config/export.js';
 import { datatrove } from './datatrove.js';
 import type { ExportFormat } from './format.js';
 import { hf } from './hf.js';
@@ -7,6 +6,7 @@ import { megatron } from './megatron.js';
 import { nanogpt } from './nanogpt.js';
 import { olmo } from './olmo.js';
 import { parquet } from './parquet.js';
+import type { FormatName } from './settings.js';
 
 const ALL: { readonly [K in FormatName]: ExportFormat } = {
   hf,

@@ -1,6 +1,6 @@
 import { Field, Float32, Int32, List, Schema } from 'apache-arrow';
 import { arrowStream, type ColumnData, flatColumn, listColumn } from '../dataset/arrow-writer.js';
-import { canonicalJson } from '../dataset/canonical-json.js';
+import { canonicalJson } from '../json/canonical-json.js';
 import { markRuns } from '../sequence/runs.js';
 import type { ExportContext, ExportFormat } from './format.js';
 import { hfCard } from './hf-card.js';

@@ -1,6 +1,6 @@
-import type { ExportSettings } from '../config/export.js';
 import type { PartPlace } from '../dataset/part-files.js';
 import { usageError } from '../errors.js';
+import type { ExportSettings } from './settings.js';
 
 /** Little-endian bytes of a typed array: every platform that Node runs on is. */
 export const bytesOf = (view: ArrayBufferView): Uint8Array =>

@@ -1,9 +1,9 @@
 import { z } from 'zod';
-import { FORMAT_NAMES } from '../config/export.js';
-import { canonicalJson, hashJson, type JsonObject } from '../dataset/canonical-json.js';
 import { inputError } from '../errors.js';
+import { canonicalJson, hashJson, type JsonObject } from '../json/canonical-json.js';
 import { joinPath, normalPath, pathBelow } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
+import { FORMAT_NAMES } from './settings.js';
 
 /**
  * The manifest of an output shard: written last, by rename. A shard is done if and only if its manifest is there and

@@ -1,9 +1,9 @@
-import type { ExportSettings } from '../config/export.js';
 import { writeSums } from './datatrove.js';
 import { documentLengths } from './document-lengths.js';
 import type { ExportFormat, OutputFile } from './format.js';
 import { bytesOf, idBytes, shardName, sidecarBytes, sidecarOf, sidecarReason, tokenBytes } from './ids.js';
 import { tokenStreams } from './rows.js';
+import type { ExportSettings } from './settings.js';
 
 /**
  * Megatron's indexed data set: `.bin` with the ids and `.idx` with where each document's are, and a second one with

@@ -1,4 +1,4 @@
-import { isJsonObject, type JsonObject } from '../dataset/canonical-json.js';
+import { isJsonObject, type JsonObject } from '../json/canonical-json.js';
 import type { FinishedExport } from './format.js';
 
 /** Where the numbers come from, by hash: nothing that depends on the machine. */

@@ -1,11 +1,11 @@
 import { z } from 'zod';
-import { isJsonObject, type JsonObject } from '../dataset/canonical-json.js';
 import { openSequences } from '../dataset/finished-parts.js';
 import { MANIFEST_SUFFIX, type Manifest } from '../dataset/manifest.js';
 import { packedFolder, partFiles, scoredFolder, weightedFolder } from '../dataset/part-files.js';
 import type { SequenceFile } from '../dataset/reader.js';
 import { rowsOf, type SequenceBatch, type TokenColumn } from '../dataset/sequence-batch.js';
 import { fatalError, usageError } from '../errors.js';
+import { isJsonObject, type JsonObject } from '../json/canonical-json.js';
 import type { Storage } from '../storage/storage.js';
 import { openSource, type Source, type SourcePart } from '../train/data/source.js';
 import { type ExportRows, sliceBatch } from './rows.js';

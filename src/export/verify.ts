@@ -1,8 +1,8 @@
-import { canonicalJson, type JsonObject } from '../dataset/canonical-json.js';
 import { fileDigest } from '../dataset/file-digest.js';
 import { explainDifference } from '../dataset/manifest.js';
 import type { Finding, VerifyOptions, VerifyReport } from '../dataset/verify.js';
 import { firstLine } from '../errors.js';
+import { canonicalJson, type JsonObject } from '../json/canonical-json.js';
 import { joinPath, nameOf, normalPath, pathBelow } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import type { ExportCounts } from './format.js';

@@ -4,7 +4,7 @@ import { fileDigest } from '../dataset/file-digest.js';
 import { digestOf, type Manifest } from '../dataset/manifest.js';
 import { partFiles } from '../dataset/part-files.js';
 import { TokensieveError } from '../errors.js';
-import type { EventSink } from '../run/events.js';
+import type { EventSink } from '../parts/events.js';
 import { joinPath } from '../storage/path.js';
 import type { StagedFile, Storage } from '../storage/storage.js';
 import type { SourcePart } from '../train/data/source.js';

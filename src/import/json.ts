@@ -2,8 +2,8 @@
 import { BrokenStream } from '../corpus/broken-stream.js';
 import { decompressed } from '../corpus/byte-stream.js';
 import type { ShardFormat } from '../corpus/shard.js';
-import { isJsonObject } from '../dataset/canonical-json.js';
 import { firstLine } from '../errors.js';
+import { isJsonObject } from '../json/canonical-json.js';
 import { parsePythonJson } from '../json/python-json.js';
 import { withoutQuery } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';

@@ -1,5 +1,5 @@
 /** The files that losses are imported from: found, told apart by form, hashed, and read as one list of records. */
-import type { ImportFormat, ImportSettings } from '../config/import.js';
+
 import { expandFiles } from '../corpus/expand.js';
 import { fileDigest } from '../dataset/file-digest.js';
 import { fatalError, TokensieveError, usageError } from '../errors.js';
@@ -9,6 +9,7 @@ import { arrowRecords } from './arrow.js';
 import { jsonRecords } from './json.js';
 import { parquetRecords } from './parquet.js';
 import type { LossRecord } from './record.js';
+import type { ImportFormat, ImportSettings } from './settings.js';
 import { torchRecords } from './torch.js';
 
 const FORMATS: readonly (readonly [RegExp, ImportFormat])[] = [

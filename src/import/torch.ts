@@ -1,6 +1,7 @@
 /** Losses that torch.save wrote: a list of lists or tensors, one a record, or one tensor. There are no ids in such files. */
-import { fromHalf } from '../dataset/half.js';
+
 import { inputError, usageError } from '../errors.js';
+import { fromHalf } from '../numbers/half.js';
 import type { Storage } from '../storage/storage.js';
 import { type PickledTensor, pickledItems, type StorageType } from './pickle.js';
 import {

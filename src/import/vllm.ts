@@ -3,7 +3,7 @@
  * {logprob, rank, decoded_token} that holds the prompt's own token and, where more than one was asked for, the likeliest
  * others (vllm-project/vllm: vllm/logprobs.py, vllm/outputs.py, vllm/entrypoints/openai/completion/protocol.py).
  */
-import { isJsonObject, type JsonObject } from '../dataset/canonical-json.js';
+import { isJsonObject, type JsonObject } from '../json/canonical-json.js';
 import { badSource, checkLength, idsOf, type LossRecord, shown } from './record.js';
 
 /** vLLM's server writes this for a log-probability of minus infinity, which JSON cannot. */

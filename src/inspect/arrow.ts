@@ -1,11 +1,11 @@
 import { openArrowFile } from '../dataset/arrow-reader.js';
-import { isJsonObject, type JsonObject } from '../dataset/canonical-json.js';
 import { readDocuments } from '../dataset/documents.js';
 import type { Manifest } from '../dataset/manifest.js';
 import { readSequences } from '../dataset/reader.js';
 import type { LossPrecision } from '../dataset/schema.js';
 import type { SequenceBatch, TokenColumn } from '../dataset/sequence-batch.js';
 import { createStatistics } from '../dataset/statistics.js';
+import { isJsonObject, type JsonObject } from '../json/canonical-json.js';
 import type { Storage } from '../storage/storage.js';
 import { type ColumnSummary, summaries } from './summary.js';
 

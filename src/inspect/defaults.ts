@@ -1,4 +1,4 @@
-import { pipelineSchema } from '../config/pipeline.js';
+import { pipelineSchema } from '../score/settings.js';
 
 /** The settings that a pipeline without any has, where inspection says what a run would do. */
 export function pipelineDefaults(): { readonly partBytes: number; readonly maxTextBytes: number } {

@@ -1,4 +1,3 @@
-import { isJsonObject, type JsonObject } from '../dataset/canonical-json.js';
 import type { ExportCounts } from '../export/format.js';
 import {
   EXPORT_INDEX,
@@ -9,6 +8,7 @@ import {
   shardOfManifest,
 } from '../export/manifest.js';
 import { sumCounts } from '../export/verify.js';
+import { isJsonObject, type JsonObject } from '../json/canonical-json.js';
 import { joinPath } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 

@@ -1,5 +1,5 @@
-import type { JsonObject } from '../dataset/canonical-json.js';
 import { type Manifest, readManifest } from '../dataset/manifest.js';
+import type { JsonObject } from '../json/canonical-json.js';
 import type { Storage } from '../storage/storage.js';
 import { type ColumnSummary, summaries } from './summary.js';
 

@@ -6,7 +6,7 @@ import { type ModelForm, modelForm } from '../model/folder-kind.js';
 import { type ExportReport, examineOnnxExport } from '../model/onnx-export.js';
 import { describeModel } from '../model/prepare.js';
 import type { ModelInfo } from '../model/prepared-model.js';
-import { forwardFlops } from '../run/plan.js';
+import { forwardFlops } from '../plan/plan.js';
 import { readText } from '../storage/read-text.js';
 import { shapeFromConfig } from './model-shape.js';
 import { inspectOnnx, type OnnxInspection } from './onnx.js';

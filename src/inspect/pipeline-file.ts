@@ -1,6 +1,6 @@
 import { parsePipeline, readPipelineFile } from '../config/load.js';
-import type { Pipeline } from '../config/pipeline.js';
-import { isStaged, parseStages, type Stage } from '../config/stages.js';
+import { isStaged, parseStages, type Stage } from '../pipeline/stages.js';
+import type { Pipeline } from '../score/settings.js';
 
 /** A pipeline file, with every default filled in: a single run, or stages. */
 export type PipelineInspection =

@@ -3,8 +3,8 @@ import { createRequire } from 'node:module';
 import { arch, platform } from 'node:os';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
+import { type DeviceProbe, probeDevice } from '../device/device.js';
 import type { Device } from '../model/prepared-model.js';
-import { type DeviceProbe, probeDevice } from '../score/device.js';
 import { type CudaFacts, cudaFacts, cudaFindings } from './cuda.js';
 
 export interface Runtime {

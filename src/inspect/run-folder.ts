@@ -1,8 +1,8 @@
-import { hashJson, type JsonObject } from '../dataset/canonical-json.js';
 import { comparePart } from '../dataset/finished-parts.js';
 import { type Histogram, mergeHistograms } from '../dataset/histogram.js';
 import { MANIFEST_SUFFIX, type Manifest, readManifest } from '../dataset/manifest.js';
-import { type Totals, totalsOf } from '../run/totals.js';
+import { hashJson, type JsonObject } from '../json/canonical-json.js';
+import { type Totals, totalsOf } from '../parts/totals.js';
 import type { Storage } from '../storage/storage.js';
 import { type ColumnSummary, summaries } from './summary.js';
 

@@ -1,5 +1,5 @@
 /** The rows of the probe, and how far their losses lie from each other. */
-import { philox4x32, philoxKey } from '../random/philox.js';
+import { philox4x32, philoxKey } from '../numbers/philox.js';
 import { rawLogits } from './onnx-export-build.js';
 import type { GraphRunner } from './onnx-export-runner.js';
 import type { ExportVerdict } from './onnx-export-verdict.js';

@@ -1,7 +1,7 @@
 /** The numbers of a checkpoint's tensors, as float32: every F16 and BF16 is a float32 exactly. */
 import { type FileHandle, open } from 'node:fs/promises';
-import { fromHalf } from '../dataset/half.js';
 import { fatalError } from '../errors.js';
+import { fromHalf } from '../numbers/half.js';
 import { ioError } from '../storage/io-error.js';
 import { readSafetensorsHeader, type TensorEntry } from './safetensors.js';
 

@@ -3,7 +3,7 @@
  * so that other passes (the loss head, reverse-mode differentiation) walk lists of nodes, not messages.
  */
 
-import { floatBytes } from './float-bytes.js';
+import { floatBytes } from '../numbers/float-bytes.js';
 
 /** Names a tensor of the graph. The empty name is an omitted optional input. */
 export type Value = string;

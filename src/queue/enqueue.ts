@@ -1,10 +1,10 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { Job, type Queue, QueueEvents } from 'bullmq';
 import { z } from 'zod';
-import type { JsonObject } from '../dataset/canonical-json.js';
 import type { PartPlace } from '../dataset/part-files.js';
 import { fatalError, firstLine } from '../errors.js';
-import type { EventSink } from '../run/events.js';
+import type { JsonObject } from '../json/canonical-json.js';
+import type { EventSink } from '../parts/events.js';
 import type { QueuePlace } from './connection.js';
 import { partData, partResult, type QueueRules, runId, stageId, stageResult } from './jobs.js';
 import { forgetRemoval, isRemoved } from './remove-run.js';

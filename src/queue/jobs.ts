@@ -7,8 +7,8 @@ import { createHash } from 'node:crypto';
 import type { JobsOptions } from 'bullmq';
 import { z } from 'zod';
 import type { Settings } from '../config/load.js';
-import { parseStages, type Stage } from '../config/stages.js';
-import { hashJson, type JsonObject } from '../dataset/canonical-json.js';
+import { hashJson, type JsonObject } from '../json/canonical-json.js';
+import { parseStages, type Stage } from '../pipeline/stages.js';
 
 export const STAGE_JOB = 'stage';
 export const PART_JOB = 'part';

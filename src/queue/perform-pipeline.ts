@@ -1,8 +1,8 @@
 import { firstLine, TokensieveError } from '../errors.js';
-import { doTask } from '../run/do-task.js';
-import type { EventSink } from '../run/events.js';
-import { planParts } from '../run/parts-run.js';
-import { partTask, type Task } from '../run/work.js';
+import { doTask } from '../pack/do-task.js';
+import { planParts } from '../pack/parts-run.js';
+import { partTask, type Task } from '../pack/work.js';
+import type { EventSink } from '../parts/events.js';
 import type { Storage } from '../storage/storage.js';
 import type { PartResult, QueuedStage } from './jobs.js';
 import { type OpenStage, openStages } from './open-stages.js';

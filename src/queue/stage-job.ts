@@ -1,6 +1,6 @@
 import { type Job, type Queue, UnrecoverableError, WaitingChildrenError } from 'bullmq';
 import { firstLine, TokensieveError } from '../errors.js';
-import { isOfParts } from '../run/run-stages.js';
+import { isOfParts } from '../pipeline/run-stages.js';
 import {
   jobOptions,
   PART_JOB,

@@ -1,9 +1,9 @@
 /** The process of one stage. It ends with its parent: a stage whose worker is gone is another worker's. */
 import type { Settings } from '../config/load.js';
-import { parseStages } from '../config/stages.js';
 import { firstLine, TokensieveError } from '../errors.js';
 import { hasQuarantined } from '../evaluate/report.js';
-import { runStages } from '../run/run-stages.js';
+import { runStages } from '../pipeline/run-stages.js';
+import { parseStages } from '../pipeline/stages.js';
 import { routedStorage } from '../storage/routed.js';
 import type { StageAnswer } from './stage-process.js';
 

@@ -5,7 +5,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { z } from 'zod';
 import { fatalError, TokensieveError } from '../errors.js';
-import type { EventSink, RunEvent } from '../run/events.js';
+import type { EventSink, RunEvent } from '../parts/events.js';
 import { type QueuedStage, type StageResult, stageResult } from './jobs.js';
 
 /** Time that a stage has to stop in. */

@@ -10,7 +10,7 @@ import {
   Worker,
 } from 'bullmq';
 import { fatalError, firstLine, TokensieveError, usageError } from '../errors.js';
-import type { EventSink } from '../run/events.js';
+import type { EventSink } from '../parts/events.js';
 import type { QueuePlace } from './connection.js';
 import {
   isLongJob,

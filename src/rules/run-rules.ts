@@ -1,9 +1,10 @@
 /** The one question that readers of a run ask: which of its results do changes of the rules since touch? */
-import { isJsonObject, type JsonObject } from '../dataset/canonical-json.js';
+
 import { type FinishedPart, readParts } from '../dataset/finished-parts.js';
 import { MANIFEST_SUFFIX } from '../dataset/manifest.js';
 import { packedFolder, scoredFolder, weightedFolder } from '../dataset/part-files.js';
 import { type RunNotes, readRunNotes } from '../dataset/run-notes.js';
+import { isJsonObject, type JsonObject } from '../json/canonical-json.js';
 import { absolutePath, folderOf } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import { type Judgement, judge, RULES_DATE } from './changes.js';

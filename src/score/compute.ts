@@ -1,11 +1,12 @@
 /** How the models of a run compute: where, in what precision, in what batches. Planned once; its parts are fingerprinted. */
+
+import { type Card, readCards } from '../device/card.js';
+import { tokensThatFit } from '../device/card-memory.js';
+import { type NumericProfile, numericProfile } from '../device/numeric-profile.js';
 import { usageError } from '../errors.js';
 import type { Device, ModelInfo, Precision } from '../model/prepared-model.js';
 import type { BatchShape } from '../onnx/graph.js';
 import type { AttentionScope } from '../sequence/packing.js';
-import { type Card, readCards } from './card.js';
-import { tokensThatFit } from './card-memory.js';
-import { type NumericProfile, numericProfile } from './numeric-profile.js';
 
 /** Tokens a batch where nothing sets them and no card's memory is known. */
 export const DEFAULT_BATCH_TOKENS = 4096;

@@ -1,8 +1,8 @@
+import { FALLBACK_REFUSED, nodesOnCpu } from '../device/placement.js';
 import { fatalError } from '../errors.js';
 import { openWorkerCalls } from '../flow/worker-calls.js';
 import type { Device, PreparedModel } from '../model/prepared-model.js';
 import type { Batch } from './batches.js';
-import { FALLBACK_REFUSED, nodesOnCpu } from './placement.js';
 
 /** Losses of one batch under one model. [rows · (length − 1)], nats; entry (r, t) belongs to token t + 1 of row r. */
 export interface BatchLosses {

@@ -1,5 +1,5 @@
+import { DRAWS } from './draws.js';
 import type { Method, Plan } from './method.js';
-import { DRAWS } from './philox.js';
 import { formatScope, parseScope, type Scope } from './scope.js';
 import type { SelectionSettings } from './settings.js';
 import { ppmOf } from './share.js';

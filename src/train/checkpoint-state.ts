@@ -1,7 +1,7 @@
 /** trainer/state.json of a checkpoint: how far the run is, and what each of the checkpoint's files must be. */
 import { z } from 'zod';
-import { canonicalJson } from '../dataset/canonical-json.js';
 import { fatalError } from '../errors.js';
+import { canonicalJson } from '../json/canonical-json.js';
 import { parseJson } from '../json/parse-json.js';
 import type { DataPosition } from './batch.js';
 

@@ -11,8 +11,8 @@
 import { createHash } from 'node:crypto';
 import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import type { JsonObject } from '../dataset/canonical-json.js';
 import { fatalError, TokensieveError } from '../errors.js';
+import type { JsonObject } from '../json/canonical-json.js';
 import type { DecoderNames } from '../model/decoder.js';
 import { hashBytes } from '../model/hash.js';
 import { readSafetensorsHeader, type TensorEntry } from '../model/safetensors.js';

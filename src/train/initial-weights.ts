@@ -1,5 +1,5 @@
 /** First weights of a model from scratch. */
-import { philox4x32, philoxKey } from '../random/philox.js';
+import { philox4x32, philoxKey } from '../numbers/philox.js';
 import { elementsOf, emptyVectors, type Parameter, type ParameterVectors } from './parameters.js';
 
 export interface InitialRule {

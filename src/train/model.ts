@@ -2,8 +2,8 @@
 import { existsSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { JsonObject } from '../dataset/canonical-json.js';
 import { usageError } from '../errors.js';
+import type { JsonObject } from '../json/canonical-json.js';
 import { type Checkpoint, openCheckpoint } from '../model/checkpoint.js';
 import { readConfiguration } from '../model/configuration.js';
 import type { Decoder } from '../model/decoder.js';

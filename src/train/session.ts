@@ -1,8 +1,9 @@
 /** The training graph in a worker thread of its own, with the state that it steps. */
+
+import { settleTf32, usesTf32 } from '../device/tf32.js';
 import { fatalError } from '../errors.js';
 import { openWorkerCalls } from '../flow/worker-calls.js';
 import type { Device } from '../model/prepared-model.js';
-import { settleTf32, usesTf32 } from '../score/tf32.js';
 import type { StepBatch } from './batch.js';
 import type { DataInput } from './graph/step-settings.js';
 import type { TrainerState } from './parameters.js';

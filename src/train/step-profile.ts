@@ -1,10 +1,10 @@
 /** What the last bits of a step depend on besides settings and data: a checkpoint remembers it, a resumed run compares. */
 import { availableParallelism } from 'node:os';
 import { explainDifference } from '../dataset/manifest.js';
+import { readCards } from '../device/card.js';
+import { type NumericProfile, numericProfile } from '../device/numeric-profile.js';
+import { usesTf32 } from '../device/tf32.js';
 import type { Device, Precision } from '../model/prepared-model.js';
-import { readCards } from '../score/card.js';
-import { type NumericProfile, numericProfile } from '../score/numeric-profile.js';
-import { usesTf32 } from '../score/tf32.js';
 import type { CheckpointState } from './checkpoint-state.js';
 
 export interface StepProfile extends NumericProfile {

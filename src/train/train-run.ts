@@ -5,15 +5,15 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { hashJson } from '../dataset/canonical-json.js';
+import { readCards } from '../device/card.js';
+import { chooseDevice } from '../device/device.js';
 import { fatalError, usageError } from '../errors.js';
+import { hashJson } from '../json/canonical-json.js';
 import type { Device } from '../model/prepared-model.js';
 import { emulated } from '../onnx/emulate.js';
 import type { Graph } from '../onnx/graph.js';
 import { encodeModel, toModelProto } from '../onnx/proto.js';
 import { rulesOfFolder, rulesWarning } from '../rules/run-rules.js';
-import { readCards } from '../score/card.js';
-import { chooseDevice } from '../score/device.js';
 import { claimFolder } from '../storage/folder-claim.js';
 import type { DataDescription } from './batch.js';
 import { loadTrainerState, type StoredCheckpoint } from './checkpoint.js';

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { flagsOf } from '#tokensieve/config/flags.js';
-import { packSchema } from '#tokensieve/config/pack.js';
-import { pipelineSchema } from '#tokensieve/config/pipeline.js';
 import { evaluateSettings } from '#tokensieve/evaluate/settings.js';
+import { packSchema } from '#tokensieve/pack/settings.js';
+import { pipelineSchema } from '#tokensieve/score/settings.js';
 import { METHODS } from '#tokensieve/select/methods.js';
 import { selectionSettings } from '#tokensieve/select/settings.js';
 import { cliHere } from '../support/cli-here.js';

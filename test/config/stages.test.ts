@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { parseAssignment, readPipelineFile } from '#tokensieve/config/load.js';
-import { isStaged, overrideStages, parseStages } from '#tokensieve/config/stages.js';
+import { isStaged, overrideStages, parseStages } from '#tokensieve/pipeline/stages.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'tokensieve-stages-'));
 afterAll(() => rmSync(folder, { recursive: true }));

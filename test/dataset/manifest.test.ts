@@ -1,7 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { canonicalJson, hashJson } from '#tokensieve/dataset/canonical-json.js';
 import {
   explainDifference,
   fingerprintOf,
@@ -10,6 +9,7 @@ import {
   readManifest,
   stageManifest,
 } from '#tokensieve/dataset/manifest.js';
+import { canonicalJson, hashJson } from '#tokensieve/json/canonical-json.js';
 import { withFolder } from './batches.js';
 import { storage, writePart } from './runs.js';
 

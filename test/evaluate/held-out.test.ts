@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { domainTallies, OTHER_DOMAINS } from '#tokensieve/evaluate/domains.js';
 import type { LossSummary } from '#tokensieve/evaluate/estimate.js';
 import { evaluateHeldOut, type HeldOutSettings } from '#tokensieve/evaluate/evaluate.js';
-import type { RunEvent } from '#tokensieve/run/events.js';
+import type { RunEvent } from '#tokensieve/parts/events.js';
 import { writeRandomCheckpoint } from '../support/checkpoints.js';
 import { type Checkpoint, readCheckpoint } from '../support/oracle/checkpoint.js';
 import { lossesAcross } from '../support/oracle/oracle.js';

@@ -5,7 +5,7 @@ import { parseSettings } from '#tokensieve/config/load.js';
 import { evaluate } from '#tokensieve/evaluate/evaluate.js';
 import type { EvaluationReport } from '#tokensieve/evaluate/report.js';
 import { type EvaluateInput, evaluateSettings } from '#tokensieve/evaluate/settings.js';
-import type { RunEvent } from '#tokensieve/run/events.js';
+import type { RunEvent } from '#tokensieve/parts/events.js';
 import { writeRandomCheckpoint } from '../support/checkpoints.js';
 import { runCli } from '../support/cli.js';
 import { cliHere } from '../support/cli-here.js';

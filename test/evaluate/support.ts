@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { EvaluateOptions } from '#tokensieve/evaluate/evaluate.js';
-import type { RunEvent } from '#tokensieve/run/events.js';
+import type { RunEvent } from '#tokensieve/parts/events.js';
 import { localStorage } from '#tokensieve/storage/local.js';
 import { bosToken, eosToken, writeTokenizer } from '../../fixtures/bpe/tokenizer-files.mjs';
 import { trainBpe } from '../../fixtures/bpe/train.mjs';

@@ -5,7 +5,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync 
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
-import type { ExportInput } from '#tokensieve/config/export.js';
+import type { ExportInput } from '#tokensieve/export/settings.js';
 import { verifyExport } from '#tokensieve/export/verify.js';
 import { writeLargeRun } from '../../fixtures/export/large-run.mjs';
 import { digestFolder, filesBelow, runCli } from '../support/cli.js';

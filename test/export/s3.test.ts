@@ -1,9 +1,9 @@
 import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { ExportInput } from '#tokensieve/config/export.js';
-import { parseExport } from '#tokensieve/config/export.js';
 import { exportRun } from '#tokensieve/export/export-run.js';
+import type { ExportInput } from '#tokensieve/export/settings.js';
+import { parseExport } from '#tokensieve/export/settings.js';
 import { verifyExport } from '#tokensieve/export/verify.js';
 import { inspect } from '#tokensieve/inspect/inspect.js';
 import { claimFolder } from '#tokensieve/storage/folder-claim.js';

@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type ExportInput, parseExport } from '#tokensieve/config/export.js';
 import { fingerprintOf, stageManifest } from '#tokensieve/dataset/manifest.js';
 import { partFiles } from '#tokensieve/dataset/part-files.js';
 import type { TokenColumn } from '#tokensieve/dataset/sequence-batch.js';
 import { createSequenceWriter } from '#tokensieve/dataset/writer.js';
 import { type ExportReport, exportRun } from '#tokensieve/export/export-run.js';
+import { type ExportInput, parseExport } from '#tokensieve/export/settings.js';
 import { createPacker, type PackingRules } from '#tokensieve/sequence/packing.js';
 import { localStorage } from '#tokensieve/storage/local.js';
 import { partManifest } from '../../fixtures/part-manifest.mjs';

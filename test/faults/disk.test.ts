@@ -17,10 +17,10 @@ import {
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseSettings } from '#tokensieve/config/load.js';
-import { packSchema } from '#tokensieve/config/pack.js';
 import { TokensieveError } from '#tokensieve/errors.js';
-import type { RunEvent } from '#tokensieve/run/events.js';
-import { packCorpus } from '#tokensieve/run/pack-run.js';
+import { packCorpus } from '#tokensieve/pack/pack-run.js';
+import { packSchema } from '#tokensieve/pack/settings.js';
+import type { RunEvent } from '#tokensieve/parts/events.js';
 import { localStorage } from '#tokensieve/storage/local.js';
 import { cliPath, digestFolder, filesBelow, runCli, startCli } from '../support/cli.js';
 import { manySmallParts, quickstartInputs, temporaryFolder } from '../support/quickstart.js';

@@ -12,16 +12,16 @@ import {
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { parseImport } from '#tokensieve/config/import.js';
 import { parsePipeline, parseSettings } from '#tokensieve/config/load.js';
-import { parsePack } from '#tokensieve/config/pack.js';
 import { readManifest } from '#tokensieve/dataset/manifest.js';
 import { verifyFolder } from '#tokensieve/dataset/verify.js';
-import type { EventSink } from '#tokensieve/run/events.js';
-import { type ImportOptions, importScores } from '#tokensieve/run/import-run.js';
-import { packCorpus } from '#tokensieve/run/pack-run.js';
-import { scoreCorpus } from '#tokensieve/run/score-run.js';
-import { selectRun } from '#tokensieve/run/select-run.js';
+import { type ImportOptions, importScores } from '#tokensieve/import/import-run.js';
+import { parseImport } from '#tokensieve/import/settings.js';
+import { packCorpus } from '#tokensieve/pack/pack-run.js';
+import { parsePack } from '#tokensieve/pack/settings.js';
+import type { EventSink } from '#tokensieve/parts/events.js';
+import { scoreCorpus } from '#tokensieve/score/score-run.js';
+import { selectRun } from '#tokensieve/select/select-run.js';
 import { selectionSettings } from '#tokensieve/select/settings.js';
 import { localStorage } from '#tokensieve/storage/local.js';
 import { trainSchema } from '#tokensieve/train/settings.js';
@@ -502,8 +502,8 @@ describe('memory', () => {
         appendFileSync(source, `${JSON.stringify({ prompt_token_ids: ids, prompt_logprobs: entries })}\n`);
       }
       const script = `
-        import { importScores } from '${new URL('../../dist/run/import-run.js', import.meta.url).href}';
-        import { parseImport } from '${new URL('../../dist/config/import.js', import.meta.url).href}';
+        import { importScores } from '${new URL('../../dist/import/import-run.js', import.meta.url).href}';
+        import { parseImport } from '${new URL('../../dist/import/settings.js', import.meta.url).href}';
         import { localStorage } from '${new URL('../../dist/storage/local.js', import.meta.url).href}';
         const settings = parseImport({ run: '${at(name)}', losses: ['${source}'], out: '${at(`${name}-out`)}', model_name: 'm', per: 'document' }, 'test');
         const report = await importScores(settings, { storage: localStorage(), sink: () => {}, signal: new AbortController().signal, replace: false });

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
-import { type ImportInput, parseImport } from '#tokensieve/config/import.js';
-import { type ImportReport, importScores } from '#tokensieve/run/import-run.js';
+import { type ImportReport, importScores } from '#tokensieve/import/import-run.js';
+import { type ImportInput, parseImport } from '#tokensieve/import/settings.js';
 import { localStorage } from '#tokensieve/storage/local.js';
 import { type Row, readRows } from '../dataset/batches.js';
 import { BOS, EOS, lossOf, writeCorpus } from '../export/support.js';

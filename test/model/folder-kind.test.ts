@@ -7,7 +7,7 @@ import { inspect } from '#tokensieve/inspect/inspect.js';
 import { inspectModel } from '#tokensieve/inspect/model-folder.js';
 import { modelForm } from '#tokensieve/model/folder-kind.js';
 import { prepareModel } from '#tokensieve/model/prepare.js';
-import { openModelInputs } from '#tokensieve/run/open-inputs.js';
+import { openModelInputs } from '#tokensieve/score/open-inputs.js';
 import { localStorage } from '#tokensieve/storage/local.js';
 import { openTrainingModel } from '#tokensieve/train/model.js';
 import { writeRandomCheckpoint } from '../support/checkpoints.js';

@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { parsePipeline, readPipelineFile } from '#tokensieve/config/load.js';
-import { isStaged, parseStages } from '#tokensieve/config/stages.js';
+import { isStaged, parseStages } from '#tokensieve/pipeline/stages.js';
 
 const folder = fileURLToPath(new URL('../../pipelines/', import.meta.url));
 const files = (await readdir(folder)).filter((name) => name.endsWith('.yaml'));

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { permutation } from '#tokensieve/random/permutation.js';
-import { philox4x32, philoxKey } from '#tokensieve/random/philox.js';
+import { permutation } from '#tokensieve/numbers/permutation.js';
+import { philox4x32, philoxKey } from '#tokensieve/numbers/philox.js';
 
 const key = philoxKey(7, 'test');
 

@@ -2,7 +2,7 @@ import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { processorLevel } from '#tokensieve/score/numeric-profile.js';
+import { processorLevel } from '#tokensieve/device/numeric-profile.js';
 import { writeInputs } from '../../fixtures/old-runs/inputs.mjs';
 import { digestFolder, runCli } from '../support/cli.js';
 import { temporaryFolder } from '../support/quickstart.js';

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { arrayShare } from '#tokensieve/run/array-share.js';
+import { arrayShare } from '#tokensieve/parts/array-share.js';
 import { cliPath, digestFolder, type Outcome, runCli, startCli } from '../support/cli.js';
 import { manySmallParts, quickstartInputs, temporaryFolder } from '../support/quickstart.js';
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { runLanes } from '#tokensieve/run/lanes.js';
+import { runLanes } from '#tokensieve/parts/lanes.js';
 
 const never = new AbortController().signal;
 

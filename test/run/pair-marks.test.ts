@@ -2,7 +2,7 @@ import { cpSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { openModelInputs } from '#tokensieve/run/open-inputs.js';
+import { openModelInputs } from '#tokensieve/score/open-inputs.js';
 import { quickstartInputs, temporaryFolder } from '../support/quickstart.js';
 
 const load = async (reference: string, current: string, sequence: { bos?: boolean; eos?: boolean } = {}) => {

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
-import { parseStages } from '#tokensieve/config/stages.js';
-import { planStages, type StageFacts } from '#tokensieve/run/plan-stages.js';
+import { parseStages } from '#tokensieve/pipeline/stages.js';
+import { planStages, type StageFacts } from '#tokensieve/plan/plan-stages.js';
 
 const nothing: StageFacts = { parameters: () => null, shardTokens: () => null, rows: () => null };
 const facts = (some: Partial<StageFacts>): StageFacts => ({ ...nothing, ...some });

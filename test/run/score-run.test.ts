@@ -3,14 +3,14 @@ import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { parsePipeline } from '#tokensieve/config/load.js';
-import type { PipelineInput } from '#tokensieve/config/pipeline.js';
 import { weightedFolder } from '#tokensieve/dataset/part-files.js';
 import { readSequences } from '#tokensieve/dataset/reader.js';
 import type { SequenceBatch } from '#tokensieve/dataset/sequence-batch.js';
 import { verifyFolder } from '#tokensieve/dataset/verify.js';
-import type { RunEvent } from '#tokensieve/run/events.js';
-import { type ScoreReport, scoreCorpus } from '#tokensieve/run/score-run.js';
-import { selectRun } from '#tokensieve/run/select-run.js';
+import type { RunEvent } from '#tokensieve/parts/events.js';
+import { type ScoreReport, scoreCorpus } from '#tokensieve/score/score-run.js';
+import type { PipelineInput } from '#tokensieve/score/settings.js';
+import { selectRun } from '#tokensieve/select/select-run.js';
 import { selectionSettings } from '#tokensieve/select/settings.js';
 import { localStorage } from '#tokensieve/storage/local.js';
 import { writeRandomCheckpoint } from '../support/checkpoints.js';

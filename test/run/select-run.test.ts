@@ -2,7 +2,7 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Manifest } from '#tokensieve/dataset/manifest.js';
-import { selectRun } from '#tokensieve/run/select-run.js';
+import { selectRun } from '#tokensieve/select/select-run.js';
 import { selectionSettings } from '#tokensieve/select/settings.js';
 import { storage, writePart } from '../dataset/runs.js';
 import { filesBelow } from '../support/cli.js';

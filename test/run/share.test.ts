@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { arrayShare } from '#tokensieve/run/array-share.js';
-import { tasksOfShare } from '#tokensieve/run/share.js';
-import { type Task, taskBytes } from '#tokensieve/run/work.js';
+import { type Task, taskBytes } from '#tokensieve/pack/work.js';
+import { arrayShare } from '#tokensieve/parts/array-share.js';
+import { tasksOfShare } from '#tokensieve/parts/share.js';
 
 /** Parts of one parquet shard with these sizes. */
 function tasks(sizes: readonly number[]): Task[] {

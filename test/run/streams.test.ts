@@ -2,7 +2,7 @@ import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { parsePipeline } from '#tokensieve/config/load.js';
-import { type ScoreReport, scoreCorpus } from '#tokensieve/run/score-run.js';
+import { type ScoreReport, scoreCorpus } from '#tokensieve/score/score-run.js';
 import { localStorage } from '#tokensieve/storage/local.js';
 import { digestFolder } from '../support/cli.js';
 import { type QuickstartInputs, quickstartInputs, temporaryFolder } from '../support/quickstart.js';

@@ -3,9 +3,9 @@ import { describe, expect, it } from 'vitest';
 import { type Manifest, manifestBytes } from '#tokensieve/dataset/manifest.js';
 import { partFiles, placeOfManifest } from '#tokensieve/dataset/part-files.js';
 import { inputError } from '#tokensieve/errors.js';
-import type { RunEvent } from '#tokensieve/run/events.js';
-import { leftoverParts } from '#tokensieve/run/leftovers.js';
-import { findWork, partTask, planShards, tasksOf } from '#tokensieve/run/work.js';
+import { findWork, partTask, planShards, tasksOf } from '#tokensieve/pack/work.js';
+import type { RunEvent } from '#tokensieve/parts/events.js';
+import { leftoverParts } from '#tokensieve/parts/leftovers.js';
 import { memoryStorage } from '../corpus/memory-storage.js';
 
 describe('planning shards', () => {

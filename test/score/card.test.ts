@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import { parseCards } from '#tokensieve/device/card.js';
+import { batchBytes, tokensThatFit, weightBytes } from '#tokensieve/device/card-memory.js';
+import { parsePlacement } from '#tokensieve/device/placement.js';
 import type { ModelInfo } from '#tokensieve/model/prepared-model.js';
-import { parseCards } from '#tokensieve/score/card.js';
-import { batchBytes, tokensThatFit, weightBytes } from '#tokensieve/score/card-memory.js';
 import { type ComputeSettings, planCompute } from '#tokensieve/score/compute.js';
-import { parsePlacement } from '#tokensieve/score/placement.js';
 
 const listed = `0, GPU-aaaa1111, NVIDIA H100 80GB HBM3, 81559, 580.65.06
 1, GPU-bbbb2222, NVIDIA H100 80GB HBM3, 81559, 580.65.06

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { philox4x32, philoxKey } from '#tokensieve/random/philox.js';
-import { drawWords } from '#tokensieve/select/philox.js';
+import { philox4x32, philoxKey } from '#tokensieve/numbers/philox.js';
+import { drawWords } from '#tokensieve/select/draws.js';
 import { readTokens } from '#tokensieve/select/tokens.js';
 import { select, toSource, type VectorPart } from './support.js';
 

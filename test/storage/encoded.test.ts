@@ -1,7 +1,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { expect, it } from 'vitest';
-import { planShards } from '#tokensieve/run/work.js';
+import { planShards } from '#tokensieve/pack/work.js';
 import { routedStorage } from '#tokensieve/storage/routed.js';
 
 it('a file that a server sends encoded is set aside when it is planned, and the others go on', async () => {

@@ -5,7 +5,7 @@
 import { copyFileSync, mkdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { parsePipeline } from '../../../dist/config/load.js';
-import { scoreCorpus } from '../../../dist/run/score-run.js';
+import { scoreCorpus } from '../../../dist/score/score-run.js';
 import { localStorage } from '../../../dist/storage/local.js';
 import { makeBatch, modes, openModels, prepare, rowsOf, timeCalls } from '../ours.mjs';
 

@@ -1,8 +1,8 @@
-import { pipelineSchema } from '../../config/pipeline.js';
 import { expandShards } from '../../corpus/expand.js';
 import { planShard, readShard } from '../../corpus/read-shard.js';
 import type { ReadOptions, Shard } from '../../corpus/shard.js';
 import { fatalError, usageError } from '../../errors.js';
+import { pipelineSchema } from '../../score/settings.js';
 import type { Storage } from '../../storage/storage.js';
 import { BYTES_A_SLOT, createHashSet, type HashSet, slotsFor } from './hash-set.js';
 import type { Overlap } from './overlap-report.js';

@@ -1,10 +1,10 @@
 /** Runs laid side by side: their parts, and the tokens of the parts that all of them have. */
 import { alignRows, type NamedFile, type TokenSpan } from '../../dataset/align.js';
-import { isJsonObject } from '../../dataset/canonical-json.js';
 import { type FinishedPart, openSequences, readParts } from '../../dataset/finished-parts.js';
 import { MANIFEST_SUFFIX, type Manifest } from '../../dataset/manifest.js';
 import { type PartPlace, partFiles, scoredFolder, weightedFolder } from '../../dataset/part-files.js';
 import { usageError } from '../../errors.js';
+import { isJsonObject } from '../../json/canonical-json.js';
 import { nameOf as fileName, folderOf } from '../../storage/path.js';
 import type { Storage } from '../../storage/storage.js';
 

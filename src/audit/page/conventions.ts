@@ -1,5 +1,5 @@
 /** How the numbers came about: conventions, recipe, and how the sample was drawn. */
-import { canonicalJson } from '../../dataset/canonical-json.js';
+import { canonicalJson } from '../../json/canonical-json.js';
 import { type Html, html } from '../../plot/html.js';
 import { table } from '../../plot/page.js';
 import type { Audit } from '../report.js';

@@ -1,9 +1,10 @@
 /** The tokens of single documents, out of a part's sequence file: record batches are searched, not read through. */
-import type { JsonObject } from '../../dataset/canonical-json.js';
-import { isJsonObject } from '../../dataset/canonical-json.js';
+
 import type { FinishedPart } from '../../dataset/finished-parts.js';
 import type { SequenceFile } from '../../dataset/reader.js';
 import { rowsOf, type SequenceBatch } from '../../dataset/sequence-batch.js';
+import type { JsonObject } from '../../json/canonical-json.js';
+import { isJsonObject } from '../../json/canonical-json.js';
 
 /** [tokens] each, in document order, every token once. */
 export interface DocumentTokens {

@@ -1,5 +1,5 @@
 import type { FinishedPart } from '../../dataset/finished-parts.js';
-import { philox4x32, philoxKey } from '../../random/philox.js';
+import { philox4x32, philoxKey } from '../../numbers/philox.js';
 
 /** A row of a shard that some part read. */
 export interface DrawnRow {

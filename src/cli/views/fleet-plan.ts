@@ -1,4 +1,4 @@
-import type { FleetPlan, FleetRates, FleetWork, Resource } from '../../run/plan-fleet.js';
+import type { FleetPlan, FleetRates, FleetWork, Resource } from '../../plan/plan-fleet.js';
 import { bytes, count, duration, percent, significant, table } from '../format.js';
 
 const LIMITS: Readonly<Record<Resource, string>> = {

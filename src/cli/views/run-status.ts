@@ -1,5 +1,5 @@
+import type { PartsStatus, WorkerStatus } from '../../parts/run-status.js';
 import { rulesText } from '../../rules/run-rules.js';
-import type { PartsStatus, WorkerStatus } from '../../run/run-status.js';
 import { bytes, count, duration, percent, printable, table } from '../format.js';
 
 /** Processes shown; the newest notes first. */

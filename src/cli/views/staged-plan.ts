@@ -1,5 +1,5 @@
+import type { StagedPlan } from '../../plan/stage-facts.js';
 import { rulesText } from '../../rules/run-rules.js';
-import type { StagedPlan } from '../../run/stage-facts.js';
 import { count, duration, printable, table } from '../format.js';
 
 /** A plan of stages: a line each with tokens, operations and time, and what the figures rest on. */

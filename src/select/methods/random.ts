@@ -1,5 +1,5 @@
+import { drawWords } from '../draws.js';
 import type { Method } from '../method.js';
-import { drawWords } from '../philox.js';
 import { keepBest, weighKept } from '../plans.js';
 
 export const random: Method = {

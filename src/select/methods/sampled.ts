@@ -1,6 +1,6 @@
-import { openUniform } from '../../random/philox.js';
+import { openUniform } from '../../numbers/philox.js';
+import { drawWords } from '../draws.js';
 import type { Method } from '../method.js';
-import { drawWords } from '../philox.js';
 import { keepBest, weighKept } from '../plans.js';
 import { excess } from '../scores.js';
 

@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import { type Manifest, readManifest } from '../../dataset/manifest.js';
 import { partFiles } from '../../dataset/part-files.js';
 import { TokensieveError } from '../../errors.js';
-import { listParts } from '../../run/leftovers.js';
+import { listParts } from '../../parts/leftovers.js';
 import { localStorage } from '../../storage/local.js';
 import type { JobTotals, PartsFolder } from './record.js';
 

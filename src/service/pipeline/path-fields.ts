@@ -3,9 +3,9 @@
  * passes through `mapPaths`; a test fails when a setting of the schemas is in neither list.
  */
 import { join } from 'node:path';
-import type { Pipeline } from '../../config/pipeline.js';
-import type { Stage, StageKind, StageSettings } from '../../config/stages.js';
 import { weightedFolder } from '../../dataset/part-files.js';
+import type { Stage, StageKind, StageSettings } from '../../pipeline/stages.js';
+import type { Pipeline } from '../../score/settings.js';
 
 /** What becomes of each kind of path. `field` names the setting in errors. */
 export interface PathMapper {

@@ -1,4 +1,4 @@
-import { tokenizedDocument } from '../../run/encode-group.js';
+import { tokenizedDocument } from '../../pack/encode-group.js';
 import type { ScoredSequence } from '../../score/scorer.js';
 import { createPacker, type PackingRules } from '../../sequence/packing.js';
 import type { Sequence } from '../../sequence/sequence.js';

@@ -1,4 +1,4 @@
-import { chooseDevice } from '../../score/device.js';
+import { chooseDevice } from '../../device/device.js';
 import { openPair, type Pair, type PairFigures } from './pair.js';
 import { Refusal } from './refusal.js';
 import { type PairFacts, type ScoreRequest, type ScoreResponse, scoreRequest } from './schemas.js';

@@ -1,12 +1,12 @@
 import { availableParallelism } from 'node:os';
 import { basename, dirname } from 'node:path';
+import { settleTf32, usesTf32 } from '../../device/tf32.js';
 import { TokensieveError } from '../../errors.js';
 import type { Device, ModelInfo } from '../../model/prepared-model.js';
-import { type ModelInputs, openModelInputs } from '../../run/open-inputs.js';
-import { overlapOf } from '../../run/recipe.js';
 import { MIXED_WINDOW_BATCHES } from '../../score/batches.js';
+import { type ModelInputs, openModelInputs } from '../../score/open-inputs.js';
+import { overlapOf } from '../../score/recipe.js';
 import { openScorer, unscored } from '../../score/scorer.js';
-import { settleTf32, usesTf32 } from '../../score/tf32.js';
 import type { PackingRules } from '../../sequence/packing.js';
 import { sequenceSettings } from '../../sequence/settings.js';
 import { openDiagnosis } from './diagnosis.js';

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import { hashJson, type JsonObject } from '../../dataset/canonical-json.js';
 import { meansColumns } from '../../dataset/imported-means.js';
 import { explainDifference } from '../../dataset/manifest.js';
 import { usageError } from '../../errors.js';
+import { hashJson, type JsonObject } from '../../json/canonical-json.js';
 import type { DataDescription } from '../batch.js';
 import type { Source } from './source.js';
 

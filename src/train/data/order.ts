@@ -1,5 +1,5 @@
-import { permutation } from '../../random/permutation.js';
-import { type PhiloxKey, philoxKey } from '../../random/philox.js';
+import { permutation } from '../../numbers/permutation.js';
+import { type PhiloxKey, philoxKey } from '../../numbers/philox.js';
 
 /**
  * The order of a source's rows, epoch after epoch, as a pure function of seed, source and row counts

@@ -1,6 +1,6 @@
 /** OUT/report.html: a run's curves and figures on one page that needs nothing else, from OUT/metrics.jsonl. */
 import { join } from 'node:path';
-import { isJsonObject, type JsonObject } from '../../dataset/canonical-json.js';
+import { isJsonObject, type JsonObject } from '../../json/canonical-json.js';
 import { html } from '../../plot/html.js';
 import { type LinePlot, linePlot, MAX_POINTS } from '../../plot/line-plot.js';
 import { page, plots, table } from '../../plot/page.js';

@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 import { beforeAll, expect, it } from 'vitest';
 import { parsePipeline } from '#tokensieve/config/load.js';
-import { parsePack } from '#tokensieve/config/pack.js';
 import { readSequences } from '#tokensieve/dataset/reader.js';
-import { packCorpus } from '#tokensieve/run/pack-run.js';
-import { scoreCorpus } from '#tokensieve/run/score-run.js';
-import { selectRun } from '#tokensieve/run/select-run.js';
+import { packCorpus } from '#tokensieve/pack/pack-run.js';
+import { parsePack } from '#tokensieve/pack/settings.js';
 import { planBatches } from '#tokensieve/score/batches.js';
+import { scoreCorpus } from '#tokensieve/score/score-run.js';
+import { selectRun } from '#tokensieve/select/select-run.js';
 import { selectionSettings } from '#tokensieve/select/settings.js';
 import type { StepBatch } from '#tokensieve/train/batch.js';
 import { heldOutBatches } from '#tokensieve/train/data/held-out.js';

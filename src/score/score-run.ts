@@ -1,0 +1,179 @@
+import { availableParallelism } from 'node:os';
+import { expandShards } from '../corpus/expand.js';
+import { scoredFolder } from '../dataset/part-files.js';
+import { type RunNotes, writeRunNotes } from '../dataset/run-notes.js';
+import { chooseDevice } from '../device/device.js';
+import { settleTf32, usesTf32 } from '../device/tf32.js';
+import { locatedError } from '../errors.js';
+import type { ModelInfo } from '../model/prepared-model.js';
+import type { RowStage } from '../pack/make-part.js';
+import type { OpenParts } from '../pack/parts-job.js';
+import { type PartsOptions, type PartsReport, runParts } from '../pack/parts-run.js';
+import { tellTokenizer } from '../pack/tell-tokenizer.js';
+import { forwardFlops } from '../plan/plan.js';
+import { type RunRules, rulesOfNewRun } from '../rules/new-run.js';
+import { notedRules } from '../rules/noted.js';
+import { MIXED_WINDOW_BATCHES } from './batches.js';
+import { scoredColumns, toSequenceBatch } from './columns.js';
+import type { Compute } from './compute.js';
+import { type ModelInputs, openModelInputs } from './open-inputs.js';
+import { recipeOf, scoringConventions } from './recipe.js';
+import { type ModelRole, openScorer, type Scorer } from './scorer.js';
+import type { Pipeline } from './settings.js';
+import { type ScoringRules, scoreSequences } from './stage.js';
+
+export type ScoreOptions = PartsOptions;
+export type ScoreReport = PartsReport;
+
+/**
+ * Scores a corpus: every part that has no matching manifest is read, scored and committed. Running it again
+ * after any interruption finishes the rest; the files are the same bytes for any number of workers.
+ * @throws TokensieveError usage errors of the inputs; `stale-parts`, `shard-changed` and `folder-busy` (usage); fatal errors of
+ *   models and disk
+ */
+export async function scoreCorpus(pipeline: Pipeline, options: ScoreOptions): Promise<ScoreReport> {
+  const started = Date.now();
+  const { job, finish, close } = await openScoring(pipeline, options);
+  try {
+    const report = await runParts(job, options);
+    await finish();
+    return { ...report, seconds: (Date.now() - started) / 1000 };
+  } finally {
+    await close();
+  }
+}
+
+/**
+ * A scoring run, opened: its shards found, its tokenizer and models read. Sessions open with the first part.
+ * @throws TokensieveError usage errors of the inputs
+ */
+export async function openScoring(
+  pipeline: Pipeline,
+  { storage, sink }: Pick<ScoreOptions, 'storage' | 'sink'>,
+): Promise<OpenParts> {
+  const notes: string[] = [];
+  const shards = await expandShards(storage, pipeline.shards, (note) => notes.push(note));
+  const { device, why } = chooseDevice(pipeline.score.device);
+  sink({ event: 'note', message: why });
+  const inputs = await openModelInputs(pipeline, device);
+  const { tokenizer, models, roles, compute } = inputs;
+  tellTokenizer(tokenizer, sink);
+  if (compute.note !== null) sink({ event: 'note', message: compute.note });
+  for (const message of inputs.warnings) sink({ event: 'warning', message });
+  const { score, run } = pipeline;
+  const rules = scoringRules(pipeline, roles, compute);
+  const { versions, changes, before } = await rulesOf(pipeline, inputs);
+  let opened = 0;
+  return {
+    job: {
+      kind: 'scored',
+      folder: scoredFolder(pipeline.out),
+      settings: pipeline,
+      shards,
+      notes,
+      tokenizer,
+      recipe: recipeOf(pipeline, tokenizer, infosOf(inputs), compute, versions, before),
+      changes,
+      conventions: scoringConventions(pipeline, tokenizer),
+      columns: scoredColumns(roles, score.entropy),
+      lossPrecision: score.loss_precision,
+      compression: score.compression,
+      workers: run.workers,
+      async open(lanes) {
+        const sessions = lanes * roles.length;
+        const threads = run.threads || Math.max(1, Math.floor(availableParallelism() / sessions));
+        const card = opened++ % compute.cards;
+        const inTurns = run.models_on_card === 'turns';
+        if (device === 'cuda') settleTf32(usesTf32(compute.precision));
+        return scoringStage(await openScorer({ models, device, threads, card, inTurns }), rules);
+      },
+    },
+    finish: async () => {
+      const rules = await notedRules(storage, pipeline.out, 'scored');
+      const notes = runNotes(pipeline, inputs);
+      await writeRunNotes(storage, pipeline.out, { ...notes, ...(rules !== null && { rules }) });
+    },
+    close: () => tokenizer.close(),
+  };
+}
+
+const rulesOf = (
+  pipeline: Pipeline,
+  { tokenizer, tokenizerPath, models, roles }: ModelInputs,
+): Promise<RunRules> =>
+  rulesOfNewRun({
+    tokenizer: tokenizerPath,
+    controlTokens: pipeline.tokenizer.control_tokens,
+    sequence: pipeline.sequence,
+    marks: tokenizer,
+    keep: pipeline.corpus.keep,
+    models: roles.flatMap((role) => {
+      const folder = models[role]?.info.folder;
+      return folder === undefined ? [] : [{ role, folder }];
+    }),
+  });
+
+/** What the models are, without their graphs. */
+export function infosOf({
+  models,
+}: Pick<ModelInputs, 'models'>): Readonly<Partial<Record<ModelRole, ModelInfo>>> {
+  return {
+    ...(models.reference && { reference: models.reference.info }),
+    ...(models.current && { current: models.current.info }),
+  };
+}
+
+/** Where the inputs were, for reports; written when all parts are done. */
+function runNotes(pipeline: Pipeline, { tokenizerPath, models, roles }: ModelInputs): RunNotes {
+  return {
+    version: 1,
+    shards: [...pipeline.shards],
+    tokenizer: tokenizerPath,
+    models: roles.flatMap((role) => {
+      const info = models[role]?.info;
+      if (info === undefined) return [];
+      return {
+        role,
+        folder: info.folder,
+        hash: info.hash,
+        architecture: info.architecture,
+        parameters: info.parameters,
+        weight_type: info.weightType,
+        flops_per_token: forwardFlops(info, pipeline.sequence.length),
+      };
+    }),
+  };
+}
+
+function scoringRules(
+  { sequence, score }: Pipeline,
+  roles: readonly ModelRole[],
+  { device, batchTokens, batch }: Compute,
+): ScoringRules {
+  return {
+    batchTokens,
+    length: sequence.length,
+    attention: sequence.attention,
+    windowBatches: sequence.packing === 'packed' ? 1 : MIXED_WINDOW_BATCHES,
+    fixedRows: device !== 'cpu',
+    fixedLength: batch !== null,
+    roles,
+    entropy: score.entropy,
+  };
+}
+
+/** Rows to losses. Errors of the models name the part they came up in. */
+function scoringStage(scorer: Scorer, rules: ScoringRules): RowStage {
+  return {
+    async *batches(sequences, place) {
+      const score: Scorer['score'] = (batch) =>
+        scorer.score(batch).catch((error: unknown) => {
+          throw locatedError(place, error);
+        });
+      for await (const group of scoreSequences(sequences, { score }, rules)) {
+        yield toSequenceBatch(group, rules.roles, rules.entropy);
+      }
+    },
+    close: () => scorer.close(),
+  };
+}
