@@ -33,7 +33,7 @@ export type { AuditInput, AuditSettings } from './audit/settings.js';
 export { auditSettings } from './audit/settings.js';
 // Pipelines: the settings of a run.
 export type { Settings } from './config/load.js';
-export { mergeSettings, parsePipeline, readPipelineFile } from './config/load.js';
+export { mergeSettings, readPipelineFile } from './config/load.js';
 // Shards and their documents.
 export type { CorpusRow, Document, Quarantined, QuarantineReason } from './corpus/document.js';
 export { expandShards } from './corpus/expand.js';
@@ -126,6 +126,8 @@ export type { EventSink, RunEvent } from './parts/events.js';
 export type { Totals } from './parts/totals.js';
 export type { FinishedStage, StageOptions, StageReports, StageSinks } from './pipeline/run-stages.js';
 export { chooseStages, runStages } from './pipeline/run-stages.js';
+export type { Pipeline, PipelineInput } from './pipeline/settings.js';
+export { parsePipeline, pipelineSchema } from './pipeline/settings.js';
 export type { Stage, StagedPipeline, StageKind, StageSettings } from './pipeline/stages.js';
 export { isStaged, parseStages } from './pipeline/stages.js';
 export type { CostInputs, CostPlan } from './plan/plan.js';
@@ -136,8 +138,6 @@ export type { StagedPlan } from './plan/stage-facts.js';
 export { planStaged } from './plan/stage-facts.js';
 export type { ScoreOptions, ScoreReport } from './score/score-run.js';
 export { scoreCorpus } from './score/score-run.js';
-export type { Pipeline, PipelineInput } from './score/settings.js';
-export { pipelineSchema } from './score/settings.js';
 // Selection over stored losses. A method of one’s own is an object of type Method.
 export type { Finding as SelectionFinding } from './select/diagnosis/finding.js';
 export { selectiveLoss } from './select/loss.js';

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { usageError } from '../errors.js';
 import { readConfiguration } from '../model/configuration.js';
-import type { Pipeline } from '../score/settings.js';
+import type { Pipeline } from '../pipeline/settings.js';
 import { parametersOf } from '../train/graph/trainable-weights.js';
 import { forwardFlops, scoredBytes } from './plan.js';
 import type { FleetWork } from './plan-fleet.js';
