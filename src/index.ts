@@ -106,6 +106,7 @@ export { diagnose } from './inspect/doctor.js';
 export type { InspectOptions } from './inspect/inspect.js';
 export { inspect } from './inspect/inspect.js';
 export type { Inspection } from './inspect/inspection.js';
+export { forwardFlops } from './model/forward-flops.js';
 // Checkpoint folders to scoring graphs.
 export { describeModel, prepareModel } from './model/prepare.js';
 export type {
@@ -131,7 +132,7 @@ export { parsePipeline, pipelineSchema } from './pipeline/settings.js';
 export type { Stage, StagedPipeline, StageKind, StageSettings } from './pipeline/stages.js';
 export { isStaged, parseStages } from './pipeline/stages.js';
 export type { CostInputs, CostPlan } from './plan/plan.js';
-export { forwardFlops, planCost } from './plan/plan.js';
+export { planCost } from './plan/plan.js';
 export type { PlanOptions, RunPlan } from './plan/plan-run.js';
 export { planRun } from './plan/plan-run.js';
 export type { StagedPlan } from './plan/stage-facts.js';
