@@ -1,14 +1,1 @@
-import type { SequenceBatch } from '../dataset/sequence-batch.js';
-
-/**
- * A part of a scored data set. `batches()` may be called several times (methods with passes read a part more
- * than once) and each time gives the same rows in order; how they are cut into batches never matters.
- */
-export interface PartSource {
-  /** The shard's name: part of the key of every random draw. */
-  readonly shard: string;
-  readonly part: number;
-  batches(): AsyncIterable<SequenceBatch>;
-  /** Domain of a document, by its row in the shard; null when it has none. Only `domain-weights` asks. */
-  domainOf?(document: bigint): string | null;
-}
+export type { PartSource } from '../dataset/part-source.js';
