@@ -4,7 +4,7 @@ import type { Storage } from '../storage/storage.js';
 import { readDocuments } from './documents.js';
 import { type FinishedPart, openSequences } from './finished-parts.js';
 import { digestOf } from './manifest.js';
-import { partFiles } from './part-files.js';
+import { type PartPlace, partFiles } from './part-files.js';
 import type { SequenceFile } from './reader.js';
 import type { SequenceBatch } from './sequence-batch.js';
 
@@ -12,10 +12,7 @@ import type { SequenceBatch } from './sequence-batch.js';
  * A part of a scored data set. `batches()` may be called several times (methods with passes read a part more
  * than once) and each time gives the same rows in order; how they are cut into batches never matters.
  */
-export interface PartSource {
-  /** The shard's name: part of the key of every random draw. */
-  readonly shard: string;
-  readonly part: number;
+export interface PartSource extends PartPlace {
   batches(): AsyncIterable<SequenceBatch>;
   /** Domain of a document, by its row in the shard; null when it has none. Only `domain-weights` asks. */
   domainOf?(document: bigint): string | null;
