@@ -4,6 +4,10 @@ import { parentPort } from 'node:worker_threads';
 parentPort?.on('message', ({ id, output }) => {
   if (output === 'hang') for (;;);
   if (output === 'hoard') for (const all = []; ; ) all.push(new Array(1e5).fill(id));
-  parentPort?.postMessage({ id, kind: 'verdict', verdict: { extracted: output, right: output, score: true } });
+  parentPort?.postMessage({
+    id,
+    kind: 'verdict',
+    verdict: { extracted: output, right: output, score: true },
+  });
 });
 parentPort?.postMessage({ id: null, kind: 'ready' });

@@ -95,10 +95,11 @@ function tokensOf(text: string): readonly string[] {
     /\s+|\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+\.?\d*(?:[eE]-?\d+(?![\d.]))?|\.\d+|\\[a-zA-Z]+|\*\*|[a-zA-Z]+|[-+*/^_()[\]{}|!']/y;
   while (pattern.lastIndex < text.length) {
     const found = pattern.exec(text)?.[0];
-    if (found === undefined || tokens.length > MOST_TOKENS) throw new Unreadable();
+    if (found === undefined) throw new Unreadable();
     if (/^\\/.test(found)) tokens.push(...commandsIn(found.slice(1)));
     else if (/^[a-zA-Z]/.test(found)) tokens.push(...wordsIn(found));
     else if (found.trim() !== '') tokens.push(found === '**' ? '^' : found);
+    if (tokens.length > MOST_TOKENS) throw new Unreadable();
   }
   return tokens;
 }
