@@ -1,5 +1,10 @@
-import { LOSS_COLUMNS } from '../dataset/schema.js';
-import { rowsOf, type SequenceBatch, type TokenColumn, tokensOf } from '../dataset/sequence-batch.js';
+import {
+  LOSS_COLUMNS,
+  rowsOf,
+  type SequenceBatch,
+  type TokenColumn,
+  tokensOf,
+} from '../dataset/sequence-batch.js';
 import { targetsOf } from '../dataset/targets.js';
 import { findBadValue, whereIs } from '../dataset/token-values.js';
 import { inputError } from '../errors.js';

@@ -2,8 +2,9 @@
  * Which tokens of a file are targets. Nothing else says so: a selection and the check of values compare what each loss column says
  * against the others, and a manifest's count of targets is that of the values of the first column's histogram.
  */
-import { LOSS_COLUMNS } from './schema.js';
+
 import type { SequenceBatch } from './sequence-batch.js';
+import { LOSS_COLUMNS } from './sequence-batch.js';
 
 /**
  * [tokens] 1 for a target. The first loss column tells, being NaN where a token is none (all loss columns of a file agree); of
