@@ -1,4 +1,4 @@
-import { isJsonObject, type JsonObject } from '../json/canonical-json.js';
+import type { JsonObject } from '../json/canonical-json.js';
 import type { ModelInfo } from '../model/prepared-model.js';
 import type { PackSettings } from '../pack/settings.js';
 import { FIRST_VERSIONS } from '../rules/changes.js';
@@ -124,11 +124,4 @@ function rowConventions(
     bos_eligible: false,
     eos_eligible: sequence.eos_eligible,
   };
-}
-
-/** How the files of a scored, packed or imported part are compressed, by its recipe. */
-export function compressionOf(recipe: JsonObject): 'none' | 'zstd' | 'lz4' {
-  const score = isJsonObject(recipe['score']) ? recipe['score'] : {};
-  const found = recipe['compression'] ?? score['compression'];
-  return found === 'zstd' || found === 'lz4' ? found : 'none';
 }

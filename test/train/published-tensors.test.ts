@@ -13,7 +13,7 @@ import {
   type TestArchitecture,
   writeRandomCheckpoint,
 } from '../support/checkpoints.js';
-import { runCli } from '../support/cli.js';
+import { cliHere } from '../support/cli-here.js';
 import { manySmallParts, quickstartInputs, temporaryFolder } from '../support/quickstart.js';
 import { readTensors } from '../support/read-tensors.js';
 
@@ -33,7 +33,7 @@ beforeAll(async () => {
 async function packedFor(folder: string): Promise<string> {
   const out = `${folder}-packed`;
   const args = ['--shards', shards, '--tokenizer', folder, '--sequence-length', '32', '--log', 'none'];
-  expect((await runCli(['pack', ...args, '--out', out])).code).toBe(3);
+  expect((await cliHere(['pack', ...args, '--out', out])).code).toBe(3);
   return join(out, 'packed');
 }
 
