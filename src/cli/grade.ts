@@ -1,5 +1,6 @@
 import { flagsOf, settingsFromFlags } from '../config/flags.js';
-import { type GradeReport, grade } from '../evaluate/grading/grade.js';
+import { grade } from '../evaluate/grading/grade.js';
+import type { GradeReport } from '../evaluate/grading/report.js';
 import { gradeSettings, parseGrade } from '../evaluate/grading/settings.js';
 import { routedStorage } from '../storage/routed.js';
 import type { Command } from './command.js';

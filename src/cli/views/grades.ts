@@ -1,6 +1,6 @@
 import type { Estimate } from '../../evaluate/estimate.js';
-import type { GradeReport } from '../../evaluate/grading/grade.js';
 import type { FileGrades } from '../../evaluate/grading/grade-file.js';
+import type { GradeReport } from '../../evaluate/grading/report.js';
 import type { GradeSettings } from '../../evaluate/grading/settings.js';
 import { count } from '../format.js';
 

@@ -2,16 +2,11 @@
 import { TokensieveError, usageError } from '../../errors.js';
 import { absolutePath } from '../../storage/path.js';
 import type { Storage } from '../../storage/storage.js';
-import { type FileGrades, type GradedItem, type GradeOptions, gradeFile } from './grade-file.js';
+import { type GradedItem, type GradeOptions, gradeFile } from './grade-file.js';
 import { gradingPage } from './page/render.js';
-import { type Comparison, compared, pairsOf } from './paired.js';
+import { compared, pairsOf } from './paired.js';
+import type { GradeReport } from './report.js';
 import type { GradeSettings } from './settings.js';
-
-export interface GradeReport {
-  readonly grades: FileGrades;
-  /** With a second file. */
-  readonly against: { readonly grades: FileGrades; readonly comparison: Comparison } | null;
-}
 
 /**
  * Grades what the settings name and writes what they ask for; files are there whole or not at all.

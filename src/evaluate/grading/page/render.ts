@@ -3,9 +3,9 @@ import { readFileSync } from 'node:fs';
 import { type Html, html } from '../../../plot/html.js';
 import { page, table } from '../../../plot/page.js';
 import type { Estimate } from '../../estimate.js';
-import type { GradeReport } from '../grade.js';
 import type { FileGrades, GradedItem } from '../grade-file.js';
 import type { PairedItem } from '../paired.js';
+import type { GradeReport } from '../report.js';
 
 /** Of each text as much as a reader takes in; and of all together what a browser takes well. */
 const MOST_TEXT = 4000;
