@@ -1,37 +1,42 @@
-import { type FinishedPart, knownInput } from '../dataset/finished-parts.js';
+import pLimit from 'p-limit';
+import type { FinishedPart } from '../dataset/finished-parts.js';
 import { meansColumns } from '../dataset/imported-means.js';
-import { MANIFEST_VERSION, type Manifest, stageManifest } from '../dataset/manifest.js';
-import { partFiles } from '../dataset/part-files.js';
+import { MANIFEST_VERSION, type Manifest } from '../dataset/manifest.js';
+import { partFiles, weightedFolder } from '../dataset/part-files.js';
 import { readRunNotes, writeRunNotes } from '../dataset/run-notes.js';
 import { createSequenceWriter } from '../dataset/writer.js';
 import { usageError } from '../errors.js';
 import { hashJson, type JsonObject } from '../json/canonical-json.js';
-import { derivedParts } from '../parts/derived-parts.js';
-import { type ExpectedPart, finishedManifest, removeStale } from '../parts/done-parts.js';
-import type { EventSink } from '../parts/events.js';
+import { compressionOf } from '../pack/recipe.js';
+import type { StagedPart } from '../parts/commit-part.js';
+import { derivedParts, expectedOf } from '../parts/derived-job.js';
+import type { ExpectedPart } from '../parts/manifests.js';
+import { outputOf } from '../parts/output-of.js';
+import type {
+  Lane,
+  MakingContext,
+  OpenOptions,
+  PartsJob,
+  PartsOptions,
+  Staging,
+} from '../parts/parts-job.js';
+import { runParts } from '../parts/run-parts.js';
 import { type Totals, totalsOf } from '../parts/totals.js';
 import { FIRST_VERSIONS } from '../rules/changes.js';
 import { rulesOfParts, rulesWarning } from '../rules/run-rules.js';
-import { compressionOf } from '../score/recipe.js';
-import { claimedSignal, claimFolder } from '../storage/folder-claim.js';
-import { absolutePath, folderOf, nameOf } from '../storage/path.js';
+import { absolutePath, folderOf } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import type { Finding } from './diagnosis/finding.js';
 import { type LoadedMethod, loadMethod } from './load.js';
-import type { PartSource } from './part-source.js';
 import { finishedParts, openScored, partSource } from './scored-parts.js';
-import { createSelection, type Prepared, type Selection } from './selection.js';
+import { createSelection, type Prepared, type Selection, type Weighing } from './selection.js';
 import { type SelectionDoctor, selectionDoctor } from './selection-doctor.js';
 import type { SelectionSettings } from './settings.js';
 import { addStatistics, type SelectionStatistics } from './statistics.js';
 
-export interface SelectOptions {
-  readonly storage: Storage;
-  readonly sink: EventSink;
-  readonly signal: AbortSignal;
-  readonly replace: boolean;
-}
+export type SelectOptions = PartsOptions;
 
+/** With a share, all of it is the share's. */
 export interface SelectReport extends Totals {
   /** Folder of the weighted files. */
   readonly folder: string;
@@ -41,7 +46,7 @@ export interface SelectReport extends Totals {
   readonly weightSum: number;
   /** Of the parts weighed by this call; null when all were done before. */
   readonly statistics: SelectionStatistics | null;
-  /** What speaks against this selection; told to the sink as warnings too. */
+  /** What speaks against this selection, by whoever sees every part done; told to the sink as warnings too. */
   readonly findings: readonly Finding[];
   readonly conventions: Selection['conventions'];
   readonly seconds: number;
@@ -58,10 +63,45 @@ export async function selectRun(
   run: string,
   folder: string,
   settings: SelectionSettings,
-  given: SelectOptions,
+  options: SelectOptions,
 ): Promise<SelectReport> {
   const started = Date.now();
-  const { storage, sink } = given;
+  const { job, conventions, outcome } = await openSelecting(run, folder, settings, options);
+  const { kept, resumed, damaged } = await runParts(job, options);
+  return {
+    folder,
+    resumed,
+    damaged,
+    ...totalsOf(kept),
+    weightSum: kept.reduce((sum, { counts }) => sum + (counts.weight_sum ?? 0), 0),
+    ...outcome(),
+    conventions,
+    seconds: (Date.now() - started) / 1000,
+  };
+}
+
+interface SelectLane extends Lane {
+  readonly prepared: Prepared;
+}
+
+export type SelectJob = PartsJob<FinishedPart, SelectLane, Manifest, Manifest>;
+
+/**
+ * A selection, opened: its scored parts are known, nothing is read of their losses.
+ * @throws TokensieveError (usage) as `selectRun` does, but for `stale-parts`
+ */
+export async function openSelecting(
+  run: string,
+  folder: string,
+  settings: SelectionSettings,
+  { storage, sink, signal, workers = 1 }: OpenOptions,
+): Promise<{
+  readonly job: SelectJob;
+  readonly conventions: Selection['conventions'];
+  /** Of the parts that this process weighed. */
+  outcome(): Pick<SelectReport, 'statistics' | 'findings'>;
+  close(): Promise<void>;
+}> {
   const loaded = await loadMethod(settings.method);
   const selection = createSelection(settings, loaded.method);
   const parts = await finishedParts(storage, run, (message) => sink({ event: 'warning', message }));
@@ -81,89 +121,71 @@ export async function selectRun(
     );
   }
   const recipe = selectionRecipe(parts, settings, loaded, selection);
-  const claim = await claimFolder(folder, hashJson(recipe), storage);
-  const options = { ...given, signal: claimedSignal(given.signal, claim) };
-  try {
-    await storage.sweep?.(folder);
-    const { done, pending, damaged } = await derivedParts(
-      parts,
-      {
-        folder,
-        kind: 'weighted',
-        expected: ({ manifest }) => weightedPart(manifest, recipe),
-        what: 'weighted files',
-      },
-      options,
-    );
-    const textBytes = (some: readonly FinishedPart[]): number =>
-      some.reduce((sum, { manifest }) => sum + manifest.counts.text_bytes, 0);
-    const doneBytes = textBytes(parts) - textBytes(pending);
-    const shards = new Set(parts.map(({ manifest }) => manifest.shard)).size;
-    sink({
-      event: 'planned',
-      shards,
-      parts: parts.length,
-      done: done.size,
-      text_bytes: textBytes(parts),
-      done_bytes: doneBytes,
-    });
-    const made: Manifest[] = [];
-    const doctor = selectionDoctor({
-      storage,
-      sink,
-      conventions: selection.conventions,
-      domains: settings.domains,
-      means: means !== undefined,
-    });
-    let statistics: SelectionStatistics | null = null;
-    if (pending.length > 0) {
-      const domainColumn = loaded.method.name === 'domain-weights' ? settings.domains : null;
-      const sources = new Map(
-        parts.map((part) => [part, partSource(storage, part, domainColumn, options.signal)]),
-      );
-      const prepared = await selection.prepare([...sources.values()]);
-      for (const part of pending) {
-        options.signal.throwIfAborted();
-        const source = sources.get(part);
-        if (source === undefined) continue;
-        const { shard, part: number } = part.manifest;
-        const path = partFiles(folder, shard, number).manifest;
-        const elsewhere = await finishedManifest(storage, path, weightedPart(part.manifest, recipe));
-        if (elsewhere !== null) {
-          made.push(elsewhere);
-          continue;
-        }
-        const weighed = await weighPart(part, {
-          source,
-          selection,
-          prepared,
-          recipe,
-          folder,
-          doctor,
-          options,
-        });
-        made.push(weighed.manifest);
-        statistics = statistics === null ? weighed.statistics : addStatistics(statistics, weighed.statistics);
-      }
-    }
-    await carryNotes(storage, run, folder);
-    // Before it is told as done: what a removed folder held went with it.
-    await claim.check?.();
-    const all = [...done.values(), ...made];
-    return {
-      folder,
-      resumed: done.size,
-      damaged,
-      ...totalsOf(all),
-      weightSum: all.reduce((sum, { counts }) => sum + (counts.weight_sum ?? 0), 0),
-      statistics,
-      findings: doctor.conclude(all),
-      conventions: selection.conventions,
-      seconds: (Date.now() - started) / 1000,
-    };
-  } finally {
-    await claim.release();
-  }
+  const expected = (part: FinishedPart): ExpectedPart => weightedPart(part, recipe);
+  const { conventions } = selection;
+  const doctor = selectionDoctor({
+    storage,
+    sink,
+    conventions,
+    domains: settings.domains,
+    means: means !== undefined,
+  });
+  const domainColumn = loaded.method.name === 'domain-weights' ? settings.domains : null;
+  // Once for all parts of this process, with the first of them.
+  let prepared: Promise<Prepared> | null = null;
+  // The doctor looks at one part at a time.
+  const oneAtATime = pLimit(1);
+  const statistics = new Map<FinishedPart, SelectionStatistics>();
+  let findings: readonly Finding[] = [];
+  const job: SelectJob = {
+    kind: 'weighted',
+    out: folder,
+    // Beside those of scoring, where `status` looks for them.
+    notes: absolutePath(folder) === absolutePath(weightedFolder(run)) ? run : folder,
+    identity: hashJson(recipe),
+    workers,
+    ...derivedParts(parts, { folder, kind: 'weighted', expected, what: 'weighted files' }),
+    async open() {
+      prepared ??= selection.prepare(parts.map((part) => partSource(storage, part, domainColumn, signal)));
+      // What failed is tried afresh by whoever opens the next lane.
+      prepared.catch(() => {
+        prepared = null;
+      });
+      return { prepared: await prepared, close: async () => undefined };
+    },
+    async *parts(part, lane, context) {
+      const { shard, part: number } = part.manifest;
+      yield {
+        place: { shard, part: number },
+        expected: expected(part),
+        async make(staging) {
+          const weighing = selection.weigh(
+            partSource(storage, part, domainColumn, context.signal),
+            lane.prepared,
+          );
+          const own = { weighing, recipe, folder, conventions, doctor, staging };
+          const made = await oneAtATime(() => weighPart(part, { ...own, ...context }));
+          statistics.set(part, weighing.statistics());
+          return made;
+        },
+      };
+    },
+    quarantined: () => false,
+    async finish(_, all) {
+      await carryNotes(storage, run, folder);
+      const weighted = await all();
+      if (weighted !== null) findings = doctor.conclude(weighted);
+    },
+  };
+  return {
+    job,
+    conventions,
+    outcome: () => {
+      const own = parts.flatMap((part) => statistics.get(part) ?? []);
+      return { statistics: own.length === 0 ? null : own.reduce(addStatistics), findings };
+    },
+    close: async () => undefined,
+  };
 }
 
 /**
@@ -208,94 +230,72 @@ function scoredDigest({ outputs, shard, part }: Manifest): string {
 }
 
 /** What the weighted part of a scored one must be. */
-const weightedPart = (scored: Manifest, recipe: JsonObject): ExpectedPart => ({
-  fingerprint: hashJson({
+const weightedPart = (part: FinishedPart, recipe: JsonObject): ExpectedPart =>
+  expectedOf(
+    part,
     recipe,
-    scored: scored.fingerprint,
-    digest: scoredDigest(scored),
-    part: scored.part,
-  }),
-  recipe,
-  input: knownInput(scored),
-});
+    hashJson({
+      recipe,
+      scored: part.manifest.fingerprint,
+      digest: scoredDigest(part.manifest),
+      part: part.manifest.part,
+    }),
+  );
 
-interface Weighing {
-  readonly source: PartSource;
-  readonly selection: Selection;
-  readonly prepared: Prepared;
+interface Weighting extends MakingContext {
+  readonly weighing: Weighing;
   readonly recipe: JsonObject;
   readonly folder: string;
+  readonly conventions: Selection['conventions'];
   readonly doctor: SelectionDoctor;
-  readonly options: SelectOptions;
+  readonly staging: Staging;
 }
 
+/** Writes a part's rows with their weights, up to its commit. */
 async function weighPart(
   scored: FinishedPart,
-  { source, selection, prepared, recipe, folder, doctor, options }: Weighing,
-): Promise<{ manifest: Manifest; statistics: SelectionStatistics }> {
-  const { storage, sink } = options;
+  { weighing, recipe, folder, conventions, doctor, storage, sink, staging }: Weighting,
+): Promise<StagedPart<Manifest>> {
   const { shard, part, input, counts } = scored.manifest;
-  const { tokens, documents } = counts;
-  const started = Date.now();
-  sink({ event: 'part-started', shard, part });
   const scoredFile = await openScored(storage, scored);
   await doctor.begin(scored);
   const files = partFiles(folder, shard, part);
-  const expected = weightedPart(scored.manifest, recipe);
-  const { fingerprint } = expected;
-  const writer = await createSequenceWriter(storage, files.sequences, {
-    columns: [...scoredFile.columns, 'weight'],
-    lossPrecision: scoredFile.lossPrecision,
-    compression: compressionOf(scored.manifest.recipe),
-    metadata: { fingerprint, recipe, conventions: { ...selection.conventions } },
-  });
-  try {
-    const weighing = selection.weigh(source, prepared);
-    for await (const { batch, weights } of weighing.batches) {
-      await writer.write({ ...batch, columns: { ...batch.columns, weight: weights } });
-      doctor.add(batch, weights);
-      sink({ event: 'progress', tokens: batch.inputIds.length, text_bytes: 0 });
-    }
-    doctor.end();
-    const written = await writer.finish();
-    const { statistics } = written;
-    const manifest: Manifest = {
-      version: MANIFEST_VERSION,
-      kind: 'weighted',
-      shard,
-      part,
-      input,
-      fingerprint,
-      recipe,
-      counts: {
-        ...counts,
-        sequences: statistics.sequences,
-        tokens: statistics.tokens,
-        ...(statistics.eligible !== undefined && { eligible: statistics.eligible }),
-        ...(statistics.kept !== undefined && { kept: statistics.kept }),
-        ...(statistics.weight_sum !== undefined && { weight_sum: statistics.weight_sum }),
-      },
-      histograms: statistics.histograms,
-      outputs: [
-        {
-          kind: 'sequences',
-          name: nameOf(files.sequences),
-          bytes: written.bytes,
-          sha256: written.sha256,
-          rows: written.rows,
-        },
-      ],
-    };
-    await removeStale(storage, files.manifest, expected);
-    await writer.commit();
-    sink({ event: 'data-committed', shard, part });
-    await (await stageManifest(storage, files.manifest, manifest)).commit();
-    sink({ event: 'progress', tokens: 0, text_bytes: counts.text_bytes });
-    const seconds = (Date.now() - started) / 1000;
-    sink({ event: 'part-done', shard, part, tokens, documents, seconds });
-    return { manifest, statistics: weighing.statistics() };
-  } catch (error) {
-    await writer.abort();
-    throw error;
+  const { fingerprint } = weightedPart(scored, recipe);
+  const writer = staging(
+    await createSequenceWriter(storage, files.sequences, {
+      columns: [...scoredFile.columns, 'weight'],
+      lossPrecision: scoredFile.lossPrecision,
+      compression: compressionOf(scored.manifest.recipe),
+      metadata: { fingerprint, recipe, conventions: { ...conventions } },
+    }),
+  );
+  for await (const { batch, weights } of weighing.batches) {
+    await writer.write({ ...batch, columns: { ...batch.columns, weight: weights } });
+    doctor.add(batch, weights);
+    sink({ event: 'progress', tokens: batch.inputIds.length, text_bytes: 0 });
   }
+  doctor.end();
+  const written = await writer.finish();
+  sink({ event: 'progress', tokens: 0, text_bytes: counts.text_bytes });
+  const { statistics } = written;
+  const manifest: Manifest = {
+    version: MANIFEST_VERSION,
+    kind: 'weighted',
+    shard,
+    part,
+    input,
+    fingerprint,
+    recipe,
+    counts: {
+      ...counts,
+      sequences: statistics.sequences,
+      tokens: statistics.tokens,
+      ...(statistics.eligible !== undefined && { eligible: statistics.eligible }),
+      ...(statistics.kept !== undefined && { kept: statistics.kept }),
+      ...(statistics.weight_sum !== undefined && { weight_sum: statistics.weight_sum }),
+    },
+    histograms: statistics.histograms,
+    outputs: [outputOf('sequences', files.sequences, written)],
+  };
+  return { manifest, files: [writer] };
 }

@@ -1,4 +1,4 @@
-import { tokenizedDocument } from '../../pack/encode-group.js';
+import { tokenizedDocument } from '../../pack/text-rows.js';
 import type { ScoredSequence } from '../../score/scorer.js';
 import { createPacker, type PackingRules } from '../../sequence/packing.js';
 import type { Sequence } from '../../sequence/sequence.js';
