@@ -155,9 +155,10 @@ export type {
 } from './select/method.js';
 export { METHODS, methodNamed } from './select/methods.js';
 export type { PartSource } from './select/part-source.js';
+export type { Prepared } from './select/preparation.js';
 export type { SelectOptions, SelectReport } from './select/select-run.js';
 export { selectRun } from './select/select-run.js';
-export type { Prepared, Selection, Weighing } from './select/selection.js';
+export type { Selection, Weighing } from './select/selection.js';
 export { createSelection } from './select/selection.js';
 export type { SelectionInput, SelectionSettings } from './select/settings.js';
 export { selectionSettings } from './select/settings.js';

@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import '../no-telemetry.js';
 import { readFileSync } from 'node:fs';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';

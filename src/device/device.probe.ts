@@ -1,8 +1,8 @@
-import * as ort from 'onnxruntime-node';
 import { firstLine } from '../errors.js';
 import type { Device } from '../model/prepared-model.js';
 import { GraphBuilder } from '../onnx/graph.js';
 import { encodeModel, toModelProto } from '../onnx/proto.js';
+import * as ort from '../onnx/runtime.js';
 
 // Runs a graph of one addition on the device named by the first argument; exit 0 when every node ran there.
 const device = process.argv[2] as Device;

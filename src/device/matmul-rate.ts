@@ -1,6 +1,6 @@
-import * as ort from 'onnxruntime-node';
 import { GraphBuilder } from '../onnx/graph.js';
 import { encodeModel, toModelProto } from '../onnx/proto.js';
+import * as ort from '../onnx/runtime.js';
 
 /** Side of the square matrices: large enough for the kernels' full speed, small enough for a second. */
 const SIDE = 2048;

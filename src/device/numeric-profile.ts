@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { arch } from 'node:os';
-import * as ort from 'onnxruntime-node';
 import type { Device, Precision } from '../model/prepared-model.js';
+import * as ort from '../onnx/runtime.js';
 import type { Card } from './card.js';
 import { usesTf32 } from './tf32.js';
 

@@ -1,6 +1,6 @@
-import * as ort from 'onnxruntime-node';
 import type { Device } from '../model/prepared-model.js';
 import { sessionOptions } from '../model/session-options.js';
+import * as ort from '../onnx/runtime.js';
 
 // Opens a graph with fallback allowed and the log at its most talkative; the log is what is wanted.
 const [graphPath = '', weightsFolder = '', device = 'cuda'] = process.argv.slice(2);

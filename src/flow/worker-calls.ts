@@ -1,3 +1,4 @@
+import '../no-telemetry.js';
 import { Worker, type WorkerOptions } from 'node:worker_threads';
 
 /** Every reply names its request; `ready` comes once, `failed` ends the worker. */

@@ -7,9 +7,9 @@ import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promise
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { GraphProto } from 'onnx-buf';
-import * as ort from 'onnxruntime-node';
 import { fatalError, firstLine } from '../errors.js';
 import { encodeModel } from '../onnx/proto.js';
+import * as ort from '../onnx/runtime.js';
 import { type OpenedExport, rawLogits } from './onnx-export-build.js';
 import {
   farthest,

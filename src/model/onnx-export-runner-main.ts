@@ -1,5 +1,5 @@
-import * as ort from 'onnxruntime-node';
 import { firstLine } from '../errors.js';
+import * as ort from '../onnx/runtime.js';
 import type { RunnerReply, RunnerRequest } from './onnx-export-runner.js';
 import { sessionOptions } from './session-options.js';
 

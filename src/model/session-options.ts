@@ -1,5 +1,5 @@
 /** How to open a session on a prepared model. */
-import type { InferenceSession } from 'onnxruntime-node';
+import type { InferenceSession } from '../onnx/runtime.js';
 import type { Device, PreparedModel } from './prepared-model.js';
 
 export interface SessionSettings {

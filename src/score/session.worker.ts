@@ -1,7 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import * as ort from 'onnxruntime-node';
 import { firstLine } from '../errors.js';
 import { sessionOptions } from '../model/session-options.js';
+import * as ort from '../onnx/runtime.js';
 import type { SessionReply, SessionRequest, SessionStart } from './session.js';
 
 // One ONNX Runtime session in its own thread. Requests are answered in the order they come.

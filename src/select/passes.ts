@@ -1,30 +1,29 @@
 /**
- * Exact cuts of a scope that is wider than a part, in memory that does not grow with it. Every pass is a pure
- * function of a part, its result is plain data that adds up in any order, and parts can be read at once:
+ * Exact cuts of a scope that is wider than a part, in memory that does not grow with it. Every pass is a pure function of a
+ * part whose result is plain data; results add up in any order and any grouping (`mergeCounts`), so parts may be read at
+ * once, by other processes, or on other machines:
+ *
+ *   let step = firstPass(plan)                                     one pass after another over the parts of a group
+ *   while (step is a Pass)
+ *     step = passAfter(step, mergeCounts(… countPart(part, step) …), plan)
+ *   cutsOfParts(step, parts)                                       each part's own cuts, by which it is weighed alone
+ *
  *   coarse  counts of the upper 16 bits of the score keys        → the bin in which each cut falls
  *   fine    counts of the lower 16 bits within those bins        → the score at each cut, and the ties there
- *   ties    tokens of each part that equal a cut score, read only until the kept ties are used up
- * What comes out are cuts of each part's own, so that parts can then be weighed in any order.
+ *   ties    scores of each part that equal a cut; only where some ties of a cut are kept and others not
+ *
+ * A group is what is ranked together: the parts of a shard, or all.
  */
-import pLimit from 'p-limit';
+import { fatalError } from '../errors.js';
+import type { Counts } from './counts.js';
 import { elementsOf } from './elements.js';
 import type { Plan, Ranking } from './method.js';
-import type { PartSource } from './part-source.js';
-import { bitsOf, COARSE_BINS, type Cut, keyOfBits, locate, NOTHING, scoreOfKey } from './radix.js';
+import { type PartName, type PartSource, partKey } from './part-source.js';
+import { bitsOf, COARSE_BINS, keyOfBits, locate, NOTHING, scoreOfKey } from './radix.js';
 import { boundsOf, countOnes, NEVER_BITS, NO_FLAGS, type RankingCuts } from './ranking.js';
 
-export interface GroupCuts {
-  /** One entry a part, each one entry a ranking; `ties` are the part's own. */
-  readonly parts: readonly (readonly RankingCuts[])[];
-}
-
-interface Summary {
-  readonly eligible: number;
-  readonly counts: readonly Uint32Array[];
-}
-
 /** A cut on its way to being known. */
-interface Target {
+export interface Target {
   readonly ranking: number;
   readonly side: keyof RankingCuts;
   /** Upper 16 bits of the cut's key, and the rank among the keys that share them. */
@@ -32,86 +31,136 @@ interface Target {
   readonly rank: number;
 }
 
-/** Applies `task` to every part, at most `concurrency` at a time; results in the parts' order. */
-export async function eachPart<T>(
-  parts: readonly PartSource[],
-  concurrency: number,
-  task: (part: PartSource) => Promise<T>,
-): Promise<T[]> {
-  const limit = pLimit(concurrency);
-  try {
-    return await Promise.all(parts.map((part) => limit(task, part)));
-  } catch (error) {
-    limit.clearQueue();
-    throw error;
+/** A cut of the whole group. */
+export interface GroupCut {
+  readonly ranking: number;
+  readonly side: keyof RankingCuts;
+  /** Key of the score at the cut (`radix.ts`). */
+  readonly key: number;
+  /** How many of the scores that equal it are above the cut, and how many there are. */
+  readonly ties: number;
+  readonly inAll: number;
+}
+
+/** What is to be counted of every part. Plain data, JSON too. */
+export type Pass =
+  | { readonly kind: 'coarse' }
+  | { readonly kind: 'fine'; readonly targets: readonly Target[] }
+  | { readonly kind: 'ties'; readonly cuts: readonly GroupCut[] };
+
+/** The end of the passes: nothing more is to be counted. Plain data. */
+export interface GroupCuts {
+  readonly kind: 'cuts';
+  readonly cuts: readonly GroupCut[];
+  /** Scores that equal each cut, by part; empty where no cut splits its ties. */
+  readonly ties: ReadonlyMap<string, readonly number[]>;
+}
+
+/** What the method ranks: one entry a ranking, or the one of whole units. */
+const boundsIn = (plan: Plan): readonly Ranking['bounds'][] =>
+  plan.unit === 'token' ? plan.rankings.map((ranking) => ranking.bounds) : [plan.bounds];
+
+/** The first pass over a group. */
+export const firstPass = (plan: Plan): Pass | GroupCuts =>
+  boundsIn(plan).length > 0 ? { kind: 'coarse' } : { kind: 'cuts', cuts: [], ties: new Map() };
+
+/**
+ * Reads one part. The same part gives the same counts, however it is cut into batches.
+ * @throws whatever reading the part and scoring its tokens throw
+ */
+export async function countPart(part: PartSource, pass: Pass, plan: Plan, method: string): Promise<Counts> {
+  switch (pass.kind) {
+    case 'coarse':
+      return countCoarse(part, plan, method);
+    case 'fine':
+      return countFine(part, plan, method, pass.targets);
+    case 'ties':
+      return countTies(part, plan, method, pass.cuts);
   }
 }
 
-/** Cuts of one group of parts (a shard, or the data set) ranked together, the parts in global order. */
-export async function cutGroup(
-  parts: readonly PartSource[],
-  plan: Plan,
-  method: string,
-  concurrency: number,
-): Promise<GroupCuts> {
-  const bounds: readonly Ranking['bounds'][] =
-    plan.unit === 'token' ? plan.rankings.map((ranking) => ranking.bounds) : [plan.bounds];
-  if (bounds.length === 0) return { parts: parts.map(() => []) };
+/**
+ * What comes after a pass.
+ * @param total the counts of every part of the group
+ * @throws fatal `counts-differ`; usage `bad-bounds`
+ */
+export function passAfter(pass: Pass, total: Counts, plan: Plan): Pass | GroupCuts {
+  if (pass.kind === 'coarse' && total.kind === 'coarse') {
+    const targets = boundsIn(plan).flatMap((bounds, ranking) =>
+      locateTargets(bounds, ranking, total.eligible, total.bins[ranking] ?? []),
+    );
+    return targets.length > 0 ? { kind: 'fine', targets } : { kind: 'cuts', cuts: [], ties: new Map() };
+  }
+  if (pass.kind === 'fine' && total.kind === 'fine') {
+    const cuts = pass.targets.map(({ ranking, side, bin, rank }, t): GroupCut => {
+      const counts = total.bins[t] ?? [];
+      const found = locate(counts, rank);
+      const key = ((bin << 16) | found.bin) >>> 0;
+      return { ranking, side, key, ties: found.rank, inAll: counts[found.bin] ?? 0 };
+    });
+    return cuts.some(isSplit) ? { kind: 'ties', cuts } : { kind: 'cuts', cuts, ties: new Map() };
+  }
+  if (pass.kind === 'ties' && total.kind === 'ties') {
+    return { kind: 'cuts', cuts: pass.cuts, ties: total.parts };
+  }
+  throw fatalError(
+    'counts-differ',
+    `counts of pass ${total.kind} were given for pass ${pass.kind}; expected those of the same pass`,
+  );
+}
 
-  const coarse = emptySums(bounds.length);
-  let eligible = 0;
-  await eachPart(parts, concurrency, async (part) => {
-    const summary = await countCoarse(part, plan, method, bounds.length);
-    eligible += summary.eligible;
-    addCounts(coarse, summary.counts);
-  });
-  const targets = bounds.flatMap((rule, ranking) =>
-    locateTargets(rule, ranking, eligible, coarse[ranking] ?? []),
+const isSplit = ({ ties, inAll }: GroupCut): boolean => ties < inAll;
+
+/** Whether these parts, the first ones of a group, already have every tie that is kept: later ones have none to keep. */
+export const tiesUsedUp = (
+  cuts: readonly GroupCut[],
+  first: readonly PartName[],
+  ties: ReadonlyMap<string, readonly number[]>,
+): boolean =>
+  cuts.every(
+    (cut, c) =>
+      !isSplit(cut) || first.reduce((sum, part) => sum + (ties.get(partKey(part))?.[c] ?? 0), 0) >= cut.ties,
   );
 
-  const fine = emptySums(targets.length);
-  if (targets.length > 0) {
-    await eachPart(parts, concurrency, async (part) =>
-      addCounts(fine, await countFine(part, plan, method, targets)),
-    );
-  }
-  const cuts = targets.map((target, t): Cut & { readonly inAll: number } => {
-    const found = locate(fine[t] ?? [], target.rank);
-    const score = scoreOfKey(((target.bin << 16) | found.bin) >>> 0);
-    return { score, ties: found.rank, inAll: fine[t]?.[found.bin] ?? 0 };
-  });
-  return { parts: await shareTies(parts, plan, method, targets, cuts, bounds.length) };
-}
-
-const emptySums = (count: number): Float64Array[] =>
-  Array.from({ length: count }, () => new Float64Array(COARSE_BINS));
-
-function addCounts(sums: readonly Float64Array[], counts: readonly Uint32Array[]): void {
-  counts.forEach((part, c) => {
-    const sum = sums[c];
-    if (sum === undefined) return;
-    for (let bin = 0; bin < part.length; bin++) sum[bin] = (sum[bin] ?? 0) + (part[bin] ?? 0);
+/**
+ * Each part's own cuts, with its share of the ties, earlier parts first: one entry a part, each one entry a ranking. A part
+ * whose ties were not counted has none to keep, or keeps all that it has.
+ * @param parts of the group, in global order
+ */
+export function cutsOfParts(found: GroupCuts, parts: readonly PartName[], plan: Plan): RankingCuts[][] {
+  const rankings = boundsIn(plan).length;
+  const left = found.cuts.map((cut) => cut.ties);
+  return parts.map((part) => {
+    const own = Array.from({ length: rankings }, () => ({ from: NOTHING, to: NOTHING }));
+    const equal = found.ties.get(partKey(part));
+    found.cuts.forEach((cut, c) => {
+      const ties = isSplit(cut) ? Math.min(left[c] ?? 0, equal?.[c] ?? 0) : cut.ties;
+      if (isSplit(cut)) left[c] = (left[c] ?? 0) - ties;
+      const ofRanking = own[cut.ranking];
+      if (ofRanking !== undefined) ofRanking[cut.side] = { score: scoreOfKey(cut.key), ties };
+    });
+    return own;
   });
 }
 
-async function countCoarse(part: PartSource, plan: Plan, method: string, rankings: number): Promise<Summary> {
-  const counts = Array.from({ length: rankings }, () => new Uint32Array(COARSE_BINS));
+async function countCoarse(part: PartSource, plan: Plan, method: string): Promise<Counts> {
+  const bins = boundsIn(plan).map(() => new Uint32Array(COARSE_BINS));
   let eligible = 0;
   for await (const elements of elementsOf(part, plan, method, 'rankings')) {
     eligible += countOnes(elements[0]?.eligible ?? NO_FLAGS);
     elements.forEach((chunk, ranking) => {
-      const bins = counts[ranking];
-      if (bins === undefined) return;
+      const own = bins[ranking];
+      if (own === undefined) return;
       const bits = bitsOf(chunk.scores);
       for (let i = 0; i < bits.length; i++) {
         const pattern = bits[i] ?? 0;
         if (chunk.eligible[i] === 0 || pattern === NEVER_BITS) continue;
         const bin = keyOfBits(pattern) >>> 16;
-        bins[bin] = (bins[bin] ?? 0) + 1;
+        own[bin] = (own[bin] ?? 0) + 1;
       }
     });
   }
-  return { eligible, counts };
+  return { kind: 'coarse', eligible, bins };
 }
 
 function locateTargets(
@@ -137,13 +186,13 @@ async function countFine(
   plan: Plan,
   method: string,
   targets: readonly Target[],
-): Promise<Uint32Array[]> {
-  const counts = targets.map(() => new Uint32Array(COARSE_BINS));
+): Promise<Counts> {
+  const bins = targets.map(() => new Uint32Array(COARSE_BINS));
   for await (const elements of elementsOf(part, plan, method, 'rankings')) {
     targets.forEach(({ ranking, bin }, t) => {
       const chunk = elements[ranking];
-      const bins = counts[t];
-      if (chunk === undefined || bins === undefined) return;
+      const own = bins[t];
+      if (chunk === undefined || own === undefined) return;
       const bits = bitsOf(chunk.scores);
       for (let i = 0; i < bits.length; i++) {
         const pattern = bits[i] ?? 0;
@@ -151,62 +200,38 @@ async function countFine(
         const key = keyOfBits(pattern);
         if (key >>> 16 !== bin) continue;
         const low = key & 0xffff;
-        bins[low] = (bins[low] ?? 0) + 1;
+        own[low] = (own[low] ?? 0) + 1;
       }
     });
   }
-  return counts;
+  return { kind: 'fine', bins };
 }
 
-/**
- * Gives each part its share of the ties at every cut, earlier parts first. A part is read for it only while
- * some ties of a cut are kept and others not; where all are kept, every part keeps its own.
- */
-async function shareTies(
-  parts: readonly PartSource[],
-  plan: Plan,
-  method: string,
-  targets: readonly Target[],
-  cuts: readonly (Cut & { readonly inAll: number })[],
-  rankings: number,
-): Promise<RankingCuts[][]> {
-  const left = cuts.map((cut) => cut.ties);
-  const shared: RankingCuts[][] = [];
-  for (const part of parts) {
-    const split = cuts.some((cut, t) => cut.ties < cut.inAll && (left[t] ?? 0) > 0);
-    const found = split ? await countEqual(part, plan, method, targets, cuts) : null;
-    const own = Array.from({ length: rankings }, () => ({ from: NOTHING, to: NOTHING }));
-    targets.forEach(({ ranking, side }, t) => {
-      const cut = cuts[t] ?? { ...NOTHING, inAll: 0 };
-      const ties = cut.ties === cut.inAll ? cut.ties : Math.min(left[t] ?? 0, found?.[t] ?? 0);
-      if (cut.ties !== cut.inAll) left[t] = (left[t] ?? 0) - ties;
-      const cutsOfRanking = own[ranking];
-      if (cutsOfRanking !== undefined) cutsOfRanking[side] = { score: cut.score, ties };
-    });
-    shared.push(own);
-  }
-  return shared;
-}
-
-async function countEqual(
+async function countTies(
   part: PartSource,
   plan: Plan,
   method: string,
-  targets: readonly Target[],
-  cuts: readonly Cut[],
-): Promise<number[]> {
-  const counts = targets.map(() => 0);
+  cuts: readonly GroupCut[],
+): Promise<Counts> {
+  const counts = cuts.map(() => 0);
   for await (const elements of elementsOf(part, plan, method, 'rankings')) {
-    targets.forEach(({ ranking }, t) => {
+    cuts.forEach(({ ranking, key }, c) => {
       const chunk = elements[ranking];
-      const score = cuts[t]?.score;
+      const score = scoreOfKey(key);
       if (chunk === undefined) return;
       let equal = 0;
       for (let i = 0; i < chunk.scores.length; i++) {
         if (chunk.scores[i] === score && chunk.eligible[i] === 1) equal++;
       }
-      counts[t] = (counts[t] ?? 0) + equal;
+      counts[c] = (counts[c] ?? 0) + equal;
     });
   }
-  return counts;
+  return { kind: 'ties', parts: new Map([[partKey(part), counts]]) };
+}
+
+/** The ties of a part from its counts of the fine pass: the part need not be read again. Null where they are of another pass. */
+export function tiesFromFine(part: PartName, pass: Pass, fine: Counts): Counts | null {
+  if (pass.kind !== 'ties' || fine.kind !== 'fine' || fine.bins.length !== pass.cuts.length) return null;
+  const counts = pass.cuts.map(({ key }, c) => fine.bins[c]?.[key & 0xffff] ?? 0);
+  return { kind: 'ties', parts: new Map([[partKey(part), counts]]) };
 }

@@ -2,26 +2,14 @@ import { fatalError, usageError } from '../errors.js';
 import { type Conventions, conventionsOf, scopeOf } from './conventions.js';
 import type { Method, Plan } from './method.js';
 import { methodNamed } from './methods.js';
-import type { PartSource } from './part-source.js';
-import { cutGroup, eachPart } from './passes.js';
-import type { RankingCuts } from './ranking.js';
+import { type PartSource, partKey } from './part-source.js';
+import type { Prepared } from './preparation.js';
+import { readAll } from './read-all.js';
 import type { Scope } from './scope.js';
 import type { SelectionSettings } from './settings.js';
 import { findConstantScore } from './spread.js';
 import { newTally, type SelectionStatistics } from './statistics.js';
-import { readTokens } from './tokens.js';
 import { type Weighted, weighTokens, weighUnits } from './weigh.js';
-
-/**
- * What must be known of the whole data set before any part is weighed. Plain data: it may cross to another
- * thread or process (structured clone), and parts may then be weighed there in any order.
- */
-export interface Prepared {
-  /** Cuts of each part where the scope is wider than a part, by `partKey`; null otherwise. */
-  readonly cuts: ReadonlyMap<string, readonly RankingCuts[]> | null;
-  /** What the method fitted; undefined where it fits nothing. */
-  readonly fitted: unknown;
-}
 
 /** Weights of one part. */
 export interface Weighing {
@@ -48,8 +36,6 @@ export interface Selection {
   weigh(part: PartSource, prepared: Prepared): Weighing;
 }
 
-export const partKey = (part: Pick<PartSource, 'shard' | 'part'>): string => `${part.part} ${part.shard}`;
-
 /** @throws usage errors for settings that the method lacks or that do not apply to it. */
 export function createSelection(
   settings: SelectionSettings,
@@ -66,10 +52,7 @@ export function createSelection(
     async prepare(parts, { concurrency = 1 } = {}) {
       checkDistinct(parts);
       if (!settings.allow_constant) await refuseConstant(parts, plan, method);
-      return {
-        cuts: await cutParts(parts, plan, scope, method, concurrency),
-        fitted: await fitParts(parts, plan, method, concurrency),
-      };
+      return readAll({ method, plan, scope }, parts, concurrency);
     },
 
     weigh(source, prepared) {
@@ -109,48 +92,5 @@ async function refuseConstant(parts: readonly PartSource[], plan: Plan, method: 
   throw fatalError(
     'constant-scores',
     `all ${constant.eligible} ${what} have the same score ${constant.value} (${plan.score}): nothing to select by; use two different models, or --allow-constant to go on`,
-  );
-}
-
-/** Parts that are ranked together: those of a shard, or all. */
-function groupsOf(parts: readonly PartSource[], scope: Scope): readonly (readonly PartSource[])[] {
-  if (scope.kind !== 'shard') return [parts];
-  const shards = new Map<string, PartSource[]>();
-  for (const part of parts) {
-    const group = shards.get(part.shard);
-    if (group === undefined) shards.set(part.shard, [part]);
-    else group.push(part);
-  }
-  return [...shards.values()];
-}
-
-async function cutParts(
-  parts: readonly PartSource[],
-  plan: Plan,
-  scope: Scope,
-  method: Method,
-  concurrency: number,
-): Promise<Prepared['cuts']> {
-  if (scope.kind !== 'shard' && scope.kind !== 'dataset') return null;
-  const cuts = new Map<string, readonly RankingCuts[]>();
-  for (const group of groupsOf(parts, scope)) {
-    const found = await cutGroup(group, plan, method.name, concurrency);
-    group.forEach((part, index) => {
-      cuts.set(partKey(part), found.parts[index] ?? []);
-    });
-  }
-  return cuts;
-}
-
-async function fitParts(
-  parts: readonly PartSource[],
-  plan: Plan,
-  method: Method,
-  concurrency: number,
-): Promise<unknown> {
-  if (plan.unit !== 'token' || plan.fit === undefined) return undefined;
-  const { fit, columns } = plan;
-  return fit.conclude(
-    await eachPart(parts, concurrency, (part) => fit.observe(readTokens(part, columns, method.name))),
   );
 }

@@ -1,6 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import * as ort from 'onnxruntime-node';
 import { firstLine } from '../errors.js';
+import * as ort from '../onnx/runtime.js';
 import { SCALER } from './graph/loss-scale.js';
 import { RATES, STATE_NAMES } from './graph/step.js';
 import { PARAMETER_GROUPS, type ParameterVectors, type TrainerState, vectorShape } from './parameters.js';
