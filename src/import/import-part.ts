@@ -4,15 +4,17 @@ import { createDocumentWriter, type DocumentWriter, readDocuments } from '../dat
 import type { FinishedPart } from '../dataset/finished-parts.js';
 import { digestOf, MANIFEST_VERSION, type Manifest } from '../dataset/manifest.js';
 import { type PartFiles, partFiles } from '../dataset/part-files.js';
+import { openPart } from '../dataset/part-source.js';
 import type { SequenceFile } from '../dataset/reader.js';
+import { compressionOf } from '../dataset/recipe.js';
 import type { SequenceBatch, TokenColumn } from '../dataset/sequence-batch.js';
+import { targetsOf } from '../dataset/targets.js';
 import { createSequenceWriter } from '../dataset/writer.js';
 import type { JsonObject } from '../json/canonical-json.js';
 import type { StagedPart } from '../parts/commit-part.js';
 import { outputOf } from '../parts/output-of.js';
 import type { MakingContext, Staging } from '../parts/parts-job.js';
 import { openReport } from '../parts/report-file.js';
-import { openScored } from '../select/scored-parts.js';
 import { nameOf } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import { createAligner } from './align.js';
@@ -41,14 +43,14 @@ export async function importPart(
   const { shard, part: number, input, counts } = part.manifest;
   const files = partFiles(folder, shard, number);
   const { fingerprint } = expectedImport(part, recipe);
-  const file = await openScored(storage, part);
+  const file = await openPart(storage, part);
   const column: TokenColumn = `${settings.as}_loss`;
   const columns = [
     ...target.losses.filter((name) => name !== column && name !== `${settings.as}_entropy`),
     column,
   ];
   const metadata = { fingerprint, recipe, conventions: conventionsOf(file, settings) };
-  const { compression } = target;
+  const compression = compressionOf(target.recipe.rows);
   const writer = staging(
     await createSequenceWriter(storage, files.sequences, {
       columns,
@@ -70,12 +72,8 @@ export async function importPart(
   };
   for await (const batch of file.batches(digestOf(part.manifest, 'sequences'))) {
     signal.throwIfAborted();
-    const own = batch.columns[target.targetColumn] ?? new Float32Array(batch.inputIds.length);
-    const isTarget =
-      target.targetColumn === 'weight'
-        ? (token: number) => own[token] !== 0
-        : (token: number) => !Number.isNaN(own[token]);
-    const losses = await aligner.batch(batch, isTarget);
+    const targets = targetsOf(batch);
+    const losses = await aligner.batch(batch, (token) => targets[token] === 1);
     await tell();
     await writer.write({ ...batch, columns: withLosses(batch, columns, column, losses) });
     sink({ event: 'progress', tokens: batch.inputIds.length, text_bytes: 0 });

@@ -3,7 +3,7 @@
  * whichever parts it made before, reads that part's records.
  */
 import type { FinishedPart } from '../dataset/finished-parts.js';
-import { openScored } from '../select/scored-parts.js';
+import { openPart } from '../dataset/part-source.js';
 import type { Storage } from '../storage/storage.js';
 import type { ImportSettings } from './settings.js';
 import type { RecordReader } from './sources.js';
@@ -107,7 +107,7 @@ export function recordsOfParts(
 async function documentsOf(storage: Storage, part: FinishedPart, signal: AbortSignal): Promise<number> {
   let documents = 0;
   let last: bigint | null = null;
-  for await (const { segments } of (await openScored(storage, part)).batches()) {
+  for await (const { segments } of (await openPart(storage, part)).batches()) {
     signal.throwIfAborted();
     for (const [s, document] of segments.document.entries()) {
       if (document === last || (segments.tokenCount[s] ?? 0) === 0) continue;

@@ -1,6 +1,6 @@
 /** What decides the bytes of packed parts, and of the rows of scored ones. Pure. */
 import type { CorpusSettings } from '../corpus/settings.js';
-import { isJsonObject, type JsonObject } from '../json/canonical-json.js';
+import type { JsonObject } from '../json/canonical-json.js';
 import { FIRST_VERSIONS, type Stage } from '../rules/changes.js';
 import type { SequenceSettings } from '../sequence/settings.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
@@ -97,11 +97,4 @@ export function rowConventions(
     bos_eligible: false,
     eos_eligible: sequence.eos_eligible,
   };
-}
-
-/** How the files of a scored, packed or imported part are compressed, by its recipe. */
-export function compressionOf(recipe: JsonObject): 'none' | 'zstd' | 'lz4' {
-  const score = isJsonObject(recipe['score']) ? recipe['score'] : {};
-  const found = recipe['compression'] ?? score['compression'];
-  return found === 'zstd' || found === 'lz4' ? found : 'none';
 }

@@ -1,13 +1,14 @@
 import pLimit from 'p-limit';
+import { type DataSet, openDataSet } from '../dataset/data-set.js';
 import type { FinishedPart } from '../dataset/finished-parts.js';
-import { meansColumns } from '../dataset/imported-means.js';
 import { MANIFEST_VERSION, type Manifest } from '../dataset/manifest.js';
 import { partFiles, weightedFolder } from '../dataset/part-files.js';
+import { openPart, partSource } from '../dataset/part-source.js';
+import { compressionOf, meansColumns } from '../dataset/recipe.js';
 import { readRunNotes, writeRunNotes } from '../dataset/run-notes.js';
 import { createSequenceWriter } from '../dataset/writer.js';
 import { usageError } from '../errors.js';
 import { hashJson, type JsonObject } from '../json/canonical-json.js';
-import { compressionOf } from '../pack/recipe.js';
 import type { StagedPart } from '../parts/commit-part.js';
 import { derivedParts, expectedOf } from '../parts/derived-job.js';
 import type { ExpectedPart } from '../parts/manifests.js';
@@ -22,6 +23,7 @@ import type {
 } from '../parts/parts-job.js';
 import { runParts } from '../parts/run-parts.js';
 import { type Totals, totalsOf } from '../parts/totals.js';
+import { unfinishedRun } from '../parts/unfinished.js';
 import { FIRST_VERSIONS } from '../rules/changes.js';
 import { rulesOfParts, rulesWarning } from '../rules/run-rules.js';
 import { absolutePath, folderOf } from '../storage/path.js';
@@ -29,7 +31,6 @@ import type { Storage } from '../storage/storage.js';
 import type { Finding } from './diagnosis/finding.js';
 import { type LoadedMethod, loadMethod } from './load.js';
 import type { Prepared } from './preparation.js';
-import { finishedParts, openScored, partSource } from './scored-parts.js';
 import { createSelection, type Selection, type Weighing } from './selection.js';
 import { type SelectionDoctor, selectionDoctor } from './selection-doctor.js';
 import type { SelectionSettings } from './settings.js';
@@ -105,7 +106,13 @@ export async function openSelecting(
 }> {
   const loaded = await loadMethod(settings.method);
   const selection = createSelection(settings, loaded.method);
-  const parts = await finishedParts(storage, run, (message) => sink({ event: 'warning', message }));
+  const scored = await openDataSet(storage, run, {
+    prefer: ['scored'],
+    nothing: { code: 'nothing-scored', advice: 'name the --out folder of tokensieve score' },
+  });
+  const { parts } = scored;
+  const unfinished = await unfinishedRun(storage, scored);
+  if (unfinished !== null) sink({ event: 'warning', message: unfinished });
   if (parts.some((part) => absolutePath(part.folder) === absolutePath(folder))) {
     throw usageError(
       'out-is-input',
@@ -114,14 +121,15 @@ export async function openSelecting(
   }
   const old = rulesWarning(run, await rulesOfParts(storage, parts));
   if (old !== null) sink({ event: 'warning', message: old });
-  const [means] = meansColumns((parts[0]?.manifest.recipe ?? {}) as JsonObject);
+  const [means] = meansColumns(scored.recipe.rows);
   if (means !== undefined && selection.plan.unit === 'token') {
     throw usageError(
       'row-means',
       `${run}: ${means} holds one mean for all tokens of a row or document, as it was imported; method ${loaded.method.name} ranks tokens: take one that ranks rows or documents, or import losses of tokens`,
     );
   }
-  const recipe = selectionRecipe(parts, settings, loaded, selection);
+  const recipe = selectionRecipe(scored, settings, loaded, selection);
+  const compression = compressionOf(scored.recipe.rows);
   const expected = (part: FinishedPart): ExpectedPart => weightedPart(part, recipe);
   const { conventions } = selection;
   const doctor = selectionDoctor({
@@ -164,7 +172,7 @@ export async function openSelecting(
             partSource(storage, part, domainColumn, context.signal),
             lane.prepared,
           );
-          const own = { weighing, recipe, folder, conventions, doctor, staging };
+          const own = { weighing, compression, recipe, folder, conventions, doctor, staging };
           const made = await oneAtATime(() => weighPart(part, { ...own, ...context }));
           statistics.set(part, weighing.statistics());
           return made;
@@ -194,7 +202,7 @@ export async function openSelecting(
  * fits something first, every part depends on all of them, so the recipe names them all.
  */
 function selectionRecipe(
-  parts: readonly FinishedPart[],
+  { parts, recipe }: DataSet,
   settings: SelectionSettings,
   { identity }: LoadedMethod,
   selection: Selection,
@@ -206,7 +214,7 @@ function selectionRecipe(
     method: identity,
     select: { ...settings } as JsonObject,
     conventions: { ...selection.conventions },
-    scored: parts[0]?.manifest.recipe as JsonObject,
+    scored: recipe.json,
     dataset: alone ? null : hashJson(parts.map(({ manifest }) => scoredDigest(manifest))),
   };
 }
@@ -247,6 +255,7 @@ interface Weighting extends MakingContext {
   readonly weighing: Weighing;
   readonly recipe: JsonObject;
   readonly folder: string;
+  readonly compression: 'none' | 'zstd' | 'lz4';
   readonly conventions: Selection['conventions'];
   readonly doctor: SelectionDoctor;
   readonly staging: Staging;
@@ -255,10 +264,10 @@ interface Weighting extends MakingContext {
 /** Writes a part's rows with their weights, up to its commit. */
 async function weighPart(
   scored: FinishedPart,
-  { weighing, recipe, folder, conventions, doctor, storage, sink, staging }: Weighting,
+  { weighing, recipe, compression, folder, conventions, doctor, storage, sink, staging }: Weighting,
 ): Promise<StagedPart<Manifest>> {
   const { shard, part, input, counts } = scored.manifest;
-  const scoredFile = await openScored(storage, scored);
+  const scoredFile = await openPart(storage, scored);
   await doctor.begin(scored);
   const files = partFiles(folder, shard, part);
   const { fingerprint } = weightedPart(scored, recipe);
@@ -266,7 +275,7 @@ async function weighPart(
     await createSequenceWriter(storage, files.sequences, {
       columns: [...scoredFile.columns, 'weight'],
       lossPrecision: scoredFile.lossPrecision,
-      compression: compressionOf(scored.manifest.recipe),
+      compression,
       metadata: { fingerprint, recipe, conventions: { ...conventions } },
     }),
   );
