@@ -1,5 +1,5 @@
 import pLimit from 'p-limit';
-import { type DataSet, openDataSet } from '../dataset/data-set.js';
+import { type DataSet, type DataSetPart, openDataSet } from '../dataset/data-set.js';
 import type { FinishedPart } from '../dataset/finished-parts.js';
 import { MANIFEST_VERSION, type Manifest } from '../dataset/manifest.js';
 import { partFiles, weightedFolder } from '../dataset/part-files.js';
@@ -22,11 +22,12 @@ import type {
   Staging,
 } from '../parts/parts-job.js';
 import { runParts } from '../parts/run-parts.js';
+import { tasksOfShare } from '../parts/share.js';
 import { type Totals, totalsOf } from '../parts/totals.js';
 import { unfinishedRun } from '../parts/unfinished.js';
 import { FIRST_VERSIONS } from '../rules/changes.js';
 import { rulesOfParts, rulesWarning } from '../rules/run-rules.js';
-import { absolutePath, folderOf } from '../storage/path.js';
+import { absolutePath, folderOf, joinPath, pathBelow } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import type { Finding } from './diagnosis/finding.js';
 import { type LoadedMethod, loadMethod } from './load.js';
@@ -35,6 +36,12 @@ import { createSelection, type Selection, type Weighing } from './selection.js';
 import { type SelectionDoctor, selectionDoctor } from './selection-doctor.js';
 import type { SelectionSettings } from './settings.js';
 import { addStatistics, type SelectionStatistics } from './statistics.js';
+
+/**
+ * Folder below the weighted files where processes that select together put what they count. No manifest lies in it, so that
+ * no reader takes it for parts; it is gone when the selection is done.
+ */
+const COUNTS = '.counts';
 
 export type SelectOptions = PartsOptions;
 
@@ -96,7 +103,7 @@ export async function openSelecting(
   run: string,
   folder: string,
   settings: SelectionSettings,
-  { storage, sink, signal, workers = 1 }: OpenOptions,
+  { storage, sink, share, queued = false, workers = 1 }: OpenOptions,
 ): Promise<{
   readonly job: SelectJob;
   readonly conventions: Selection['conventions'];
@@ -146,16 +153,28 @@ export async function openSelecting(
   const oneAtATime = pLimit(1);
   const statistics = new Map<FinishedPart, SelectionStatistics>();
   let findings: readonly Finding[] = [];
+  const derived = derivedParts(parts, { folder, kind: 'weighted', expected, what: 'weighted files' });
+  const identity = hashJson(recipe);
+  const counts = joinPath(folder, COUNTS);
+  const prepare = async (signal: AbortSignal): Promise<Prepared> => {
+    const sources = parts.map((part) => partSource(storage, part, domainColumn, signal));
+    if (!queued && (share === undefined || share.count === 1)) return selection.prepare(sources);
+    const current = joinPath(counts, identity.slice(0, 16));
+    await removeBelow(storage, counts, current);
+    const own = new Set(share === undefined ? [] : tasksOfShare(parts, share, derived.textBytes));
+    const order = orderOf(sources, (index) => own.has(parts[index] as DataSetPart));
+    return selection.prepare(sources, { together: { storage, folder: current, order, signal } });
+  };
   const job: SelectJob = {
     kind: 'weighted',
     out: folder,
     // Beside those of scoring, where `status` looks for them.
     notes: absolutePath(folder) === absolutePath(weightedFolder(run)) ? run : folder,
-    identity: hashJson(recipe),
+    identity,
     workers,
-    ...derivedParts(parts, { folder, kind: 'weighted', expected, what: 'weighted files' }),
-    async open() {
-      prepared ??= selection.prepare(parts.map((part) => partSource(storage, part, domainColumn, signal)));
+    ...derived,
+    async open(_, signal) {
+      prepared ??= prepare(signal);
       // What failed is tried afresh by whoever opens the next lane.
       prepared.catch(() => {
         prepared = null;
@@ -183,7 +202,9 @@ export async function openSelecting(
     async finish(_, all) {
       await carryNotes(storage, run, folder);
       const weighted = await all();
-      if (weighted !== null) findings = doctor.conclude(weighted);
+      if (weighted === null) return;
+      findings = doctor.conclude(weighted);
+      await removeBelow(storage, counts);
     },
   };
   return {
@@ -217,6 +238,25 @@ function selectionRecipe(
     scored: recipe.json,
     dataset: alone ? null : hashJson(parts.map(({ manifest }) => scoredDigest(manifest))),
   };
+}
+
+/**
+ * The order in which a process reads parts that others read too: its own first, then those of others from their ends. One
+ * of a queue, which has none of its own, begins anywhere.
+ */
+function orderOf<T>(parts: readonly T[], isOwn: (index: number) => boolean): readonly T[] {
+  const own = parts.filter((_, index) => isOwn(index));
+  const others = parts.filter((_, index) => !isOwn(index)).reverse();
+  if (own.length > 0) return [...own, ...others];
+  const first = Math.floor(Math.random() * parts.length);
+  return [...parts.slice(first), ...parts.slice(0, first)];
+}
+
+/** Removes what lies below a folder, but for what lies below `kept`. */
+async function removeBelow(storage: Storage, folder: string, kept?: string): Promise<void> {
+  for (const path of await storage.list(folder)) {
+    if (kept === undefined || pathBelow(kept, path) === null) await storage.remove(path);
+  }
 }
 
 /** Weighted files that lie elsewhere have the run's notes beside them: its own are out of their readers' sight. */
