@@ -1,41 +1,32 @@
 import pLimit from 'p-limit';
-import { type DataSet, type DataSetPart, openDataSet } from '../dataset/data-set.js';
+import { type DataSetPart, openDataSet } from '../dataset/data-set.js';
 import type { FinishedPart } from '../dataset/finished-parts.js';
-import { MANIFEST_VERSION, type Manifest } from '../dataset/manifest.js';
-import { partFiles, weightedFolder } from '../dataset/part-files.js';
-import { openPart, partSource } from '../dataset/part-source.js';
+import type { Manifest } from '../dataset/manifest.js';
+import { weightedFolder } from '../dataset/part-files.js';
+import { partSource } from '../dataset/part-source.js';
 import { compressionOf, meansColumns } from '../dataset/recipe.js';
 import { readRunNotes, writeRunNotes } from '../dataset/run-notes.js';
-import { createSequenceWriter } from '../dataset/writer.js';
 import { usageError } from '../errors.js';
-import { hashJson, type JsonObject } from '../json/canonical-json.js';
-import type { StagedPart } from '../parts/commit-part.js';
-import { derivedParts, expectedOf } from '../parts/derived-job.js';
+import { hashJson } from '../json/canonical-json.js';
+import { derivedParts } from '../parts/derived-job.js';
 import type { ExpectedPart } from '../parts/manifests.js';
-import { outputOf } from '../parts/output-of.js';
-import type {
-  Lane,
-  MakingContext,
-  OpenOptions,
-  PartsJob,
-  PartsOptions,
-  Staging,
-} from '../parts/parts-job.js';
+import type { Lane, OpenOptions, PartsJob, PartsOptions } from '../parts/parts-job.js';
 import { runParts } from '../parts/run-parts.js';
 import { tasksOfShare } from '../parts/share.js';
 import { type Totals, totalsOf } from '../parts/totals.js';
 import { unfinishedRun } from '../parts/unfinished.js';
-import { FIRST_VERSIONS } from '../rules/changes.js';
 import { rulesOfParts, rulesWarning } from '../rules/run-rules.js';
 import { absolutePath, folderOf, joinPath, pathBelow } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import type { Finding } from './diagnosis/finding.js';
-import { type LoadedMethod, loadMethod } from './load.js';
+import { loadMethod } from './load.js';
 import type { Prepared } from './preparation.js';
-import { createSelection, type Selection, type Weighing } from './selection.js';
-import { type SelectionDoctor, selectionDoctor } from './selection-doctor.js';
+import { createSelection, type Selection } from './selection.js';
+import { selectionDoctor } from './selection-doctor.js';
+import { selectionRecipe, weightedPart } from './selection-recipe.js';
 import type { SelectionSettings } from './settings.js';
 import { addStatistics, type SelectionStatistics } from './statistics.js';
+import { weighPart } from './weigh-part.js';
 
 /**
  * Folder below the weighted files where processes that select together put what they count. No manifest lies in it, so that
@@ -219,28 +210,6 @@ export async function openSelecting(
 }
 
 /**
- * What determines a weighted part besides its scored file. Where the scope is wider than a part, or the method
- * fits something first, every part depends on all of them, so the recipe names them all.
- */
-function selectionRecipe(
-  { parts, recipe }: DataSet,
-  settings: SelectionSettings,
-  { identity }: LoadedMethod,
-  selection: Selection,
-): JsonObject {
-  const { scope, plan } = selection;
-  const alone = scope.kind !== 'shard' && scope.kind !== 'dataset' && !(plan.unit === 'token' && plan.fit);
-  return {
-    semantics: { selecting: 1, writing: FIRST_VERSIONS.writing },
-    method: identity,
-    select: { ...settings } as JsonObject,
-    conventions: { ...selection.conventions },
-    scored: recipe.json,
-    dataset: alone ? null : hashJson(parts.map(({ manifest }) => scoredDigest(manifest))),
-  };
-}
-
-/**
  * The order in which a process reads parts that others read too: its own first, then those of others from their ends. One
  * of a queue, which has none of its own, begins anywhere.
  */
@@ -266,86 +235,4 @@ async function carryNotes(storage: Storage, run: string, folder: string): Promis
   const notes =
     (await readRunNotes(storage, run)) ?? (await readRunNotes(storage, folderOf(absolutePath(run))));
   if (notes !== null) await writeRunNotes(storage, folder, notes);
-}
-
-/** sha256 of the part's scored file. */
-function scoredDigest({ outputs, shard, part }: Manifest): string {
-  const sequences = outputs.find(({ kind }) => kind === 'sequences');
-  if (sequences !== undefined) return sequences.sha256;
-  throw usageError(
-    'no-sequences',
-    `${shard} part ${part}: its manifest names no sequence file; score it again`,
-  );
-}
-
-/** What the weighted part of a scored one must be. */
-const weightedPart = (part: FinishedPart, recipe: JsonObject): ExpectedPart =>
-  expectedOf(
-    part,
-    recipe,
-    hashJson({
-      recipe,
-      scored: part.manifest.fingerprint,
-      digest: scoredDigest(part.manifest),
-      part: part.manifest.part,
-    }),
-  );
-
-interface Weighting extends MakingContext {
-  readonly weighing: Weighing;
-  readonly recipe: JsonObject;
-  readonly folder: string;
-  readonly compression: 'none' | 'zstd' | 'lz4';
-  readonly conventions: Selection['conventions'];
-  readonly doctor: SelectionDoctor;
-  readonly staging: Staging;
-}
-
-/** Writes a part's rows with their weights, up to its commit. */
-async function weighPart(
-  scored: FinishedPart,
-  { weighing, recipe, compression, folder, conventions, doctor, storage, sink, staging }: Weighting,
-): Promise<StagedPart<Manifest>> {
-  const { shard, part, input, counts } = scored.manifest;
-  const scoredFile = await openPart(storage, scored);
-  await doctor.begin(scored);
-  const files = partFiles(folder, shard, part);
-  const { fingerprint } = weightedPart(scored, recipe);
-  const writer = staging(
-    await createSequenceWriter(storage, files.sequences, {
-      columns: [...scoredFile.columns, 'weight'],
-      lossPrecision: scoredFile.lossPrecision,
-      compression,
-      metadata: { fingerprint, recipe, conventions: { ...conventions } },
-    }),
-  );
-  for await (const { batch, weights } of weighing.batches) {
-    await writer.write({ ...batch, columns: { ...batch.columns, weight: weights } });
-    doctor.add(batch, weights);
-    sink({ event: 'progress', tokens: batch.inputIds.length, text_bytes: 0 });
-  }
-  doctor.end();
-  const written = await writer.finish();
-  sink({ event: 'progress', tokens: 0, text_bytes: counts.text_bytes });
-  const { statistics } = written;
-  const manifest: Manifest = {
-    version: MANIFEST_VERSION,
-    kind: 'weighted',
-    shard,
-    part,
-    input,
-    fingerprint,
-    recipe,
-    counts: {
-      ...counts,
-      sequences: statistics.sequences,
-      tokens: statistics.tokens,
-      ...(statistics.eligible !== undefined && { eligible: statistics.eligible }),
-      ...(statistics.kept !== undefined && { kept: statistics.kept }),
-      ...(statistics.weight_sum !== undefined && { weight_sum: statistics.weight_sum }),
-    },
-    histograms: statistics.histograms,
-    outputs: [outputOf('sequences', files.sequences, written)],
-  };
-  return { manifest, files: [writer] };
 }
