@@ -1,7 +1,8 @@
 import type { JsonObject } from '../json/canonical-json.js';
 import type { ModelInfo } from '../model/prepared-model.js';
 import type { PackSettings } from '../pack/settings.js';
-import { FIRST_VERSIONS, type Stage } from '../rules/changes.js';
+import { FIRST_VERSIONS } from '../rules/changes.js';
+import type { Stage } from '../rules/rule-change.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import type { Compute } from './compute.js';
 import type { ModelRole } from './scorer.js';

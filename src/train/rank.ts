@@ -1,4 +1,5 @@
-/** Ranking on the host, for weights that are made ahead of training (`refresh`). Same rule as in the graph. */
+/** Ranking on the host, for weights that are made ahead of training (`refresh`): by the code of `tokensieve select`. */
+import { markKept, rankInMemory, runCuts } from '../select/ranking.js';
 import { keptOf } from '../select/share.js';
 import type { RankingRule } from './graph/ranking.js';
 
@@ -13,13 +14,14 @@ export function rankTokens(
   groupSize: number,
   { keepPpm, rounding }: RankingRule,
 ): Float32Array {
-  const weights = new Float32Array(scores.length);
+  const kept = new Uint8Array(scores.length);
+  const flags = Uint8Array.from(eligible);
+  const scratch = { keys: new Uint32Array(0) };
   for (let start = 0; start < scores.length; start += groupSize) {
     const end = Math.min(start + groupSize, scores.length);
-    const order: number[] = [];
-    for (let i = start; i < end; i++) if (eligible[i] === 1) order.push(i);
-    order.sort((a, b) => (scores[b] ?? 0) - (scores[a] ?? 0) || a - b);
-    for (const index of order.slice(0, keptOf(keepPpm, order.length, rounding))) weights[index] = 1;
+    const group = { scores: scores.subarray(start, end), eligible: flags.subarray(start, end) };
+    const cuts = rankInMemory([group], (count) => [0, keptOf(keepPpm, count, rounding)], scratch);
+    markKept(group, runCuts(cuts), kept.subarray(start, end));
   }
-  return weights;
+  return Float32Array.from(kept);
 }
