@@ -15,7 +15,7 @@ import {
 } from '../support/checkpoints.js';
 import { cliHere } from '../support/cli-here.js';
 import { manySmallParts, quickstartInputs, temporaryFolder } from '../support/quickstart.js';
-import { readTensors } from '../support/read-tensors.js';
+import { readTensors } from '../support/tensors.js';
 
 // `train` publishes what it trained: every tensor of the start, the head where it is a matrix of its own, under the names that
 // transformers saves, with a configuration that says the same.

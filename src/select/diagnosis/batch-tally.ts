@@ -1,4 +1,5 @@
 import type { SequenceBatch } from '../../dataset/sequence-batch.js';
+import { targetsOf } from '../../dataset/targets.js';
 import type { Evidence } from './diagnose.js';
 import { createExcessTally } from './excess-figures.js';
 import { createGroupTally, type DocumentFacts } from './group-figures.js';
@@ -23,8 +24,8 @@ export function createBatchTally(axes: readonly string[]): BatchTally {
     add(batch, weights) {
       const { reference_loss: reference, current_loss: current } = batch.columns;
       if (reference !== undefined && current !== undefined) excess.add(reference, current, weights);
-      const losses = reference ?? current;
-      if (losses === undefined || weights === undefined) return;
+      if ((reference ?? current) === undefined || weights === undefined) return;
+      const targets = targetsOf(batch);
       const { offsets, segments } = batch;
       for (let row = 0; row + 1 < offsets.length; row++) {
         const start = offsets[row] as number;
@@ -34,7 +35,7 @@ export function createBatchTally(axes: readonly string[]): BatchTally {
           let tokens = 0;
           let kept = 0;
           for (let i = from; i < to; i++) {
-            if (Number.isNaN(losses[i] as number)) continue;
+            if (targets[i] === 0) continue;
             tokens++;
             kept += weights[i] as number;
           }
