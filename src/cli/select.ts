@@ -1,5 +1,5 @@
 import { flagsOf, settingsFromFlags } from '../config/flags.js';
-import { parseSettings } from '../config/load.js';
+import { parseSettings } from '../config/parse-settings.js';
 import { weightedFolder } from '../dataset/part-files.js';
 import { METHODS } from '../select/methods.js';
 import { type SelectReport, selectRun } from '../select/select-run.js';
@@ -8,9 +8,8 @@ import { routedStorage } from '../storage/routed.js';
 import type { Command } from './command.js';
 import { EXIT, withInterrupt } from './exit.js';
 import { count, duration, percent, significant } from './format.js';
-import { logOption, yargsOptions } from './options.js';
+import { logOption, replaceOption, yargsOptions } from './options.js';
 import { type LogKind, openProgress } from './progress.js';
-import { replaceOption } from './score.js';
 
 const flags = flagsOf(selectionSettings);
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import type { DataType, Schema } from 'apache-arrow';
-import { DataType as Types } from 'apache-arrow';
+import type { Schema } from 'apache-arrow/schema';
+import { DataType } from 'apache-arrow/type';
 import { firstLine, inputError } from '../errors.js';
 import { isJsonObject, type JsonObject } from '../json/canonical-json.js';
 import { parseJson } from '../json/parse-json.js';
@@ -233,7 +233,7 @@ function layoutOf(schema: Schema): { nodes: number; buffers: number } {
 
 function sizeOf(type: DataType): { nodes: number; buffers: number } {
   const children = (type.children ?? []).map((field) => sizeOf(field.type));
-  const own = Types.isStruct(type) ? 1 : Types.isList(type) ? 2 : Types.isUtf8(type) ? 3 : 2;
+  const own = DataType.isStruct(type) ? 1 : DataType.isList(type) ? 2 : DataType.isUtf8(type) ? 3 : 2;
   return {
     nodes: children.reduce((sum, child) => sum + child.nodes, 1),
     buffers: children.reduce((sum, child) => sum + child.buffers, own),

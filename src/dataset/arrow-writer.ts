@@ -1,7 +1,14 @@
 import { createHash } from 'node:crypto';
-import { Message, MetadataVersion, type Schema } from 'apache-arrow';
+import { MetadataVersion } from 'apache-arrow/enum';
 import { FileBlock, Footer } from 'apache-arrow/ipc/metadata/file';
-import { BodyCompression, BufferRegion, FieldNode, RecordBatch } from 'apache-arrow/ipc/metadata/message';
+import {
+  BodyCompression,
+  BufferRegion,
+  FieldNode,
+  Message,
+  RecordBatch,
+} from 'apache-arrow/ipc/metadata/message';
+import type { Schema } from 'apache-arrow/schema';
 import type { Storage } from '../storage/storage.js';
 import { type BodyCodec, type Compression, codecFor, compressBuffer } from './codecs.js';
 

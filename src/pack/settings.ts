@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { parseSettings, type Settings } from '../config/load.js';
+import type { Settings } from '../config/load.js';
+import { parseSettings } from '../config/parse-settings.js';
 import { runSettings, scoreSchema, scoreSettings, tokenizerSettings } from '../score/settings.js';
 
 const { shards, out, corpus, sequence } = scoreSchema.shape;

@@ -10,9 +10,7 @@ import type { Storage } from '../storage/storage.js';
 import { type Judgement, judge, RULES_DATE } from './changes.js';
 import type { RunFacts } from './facts.js';
 import { notedRules } from './noted.js';
-import { readModelFacts } from './read-model.js';
 import { isMarked, MARKED_SINCE, readReadingFacts } from './read-reading.js';
-import { readTokenizerFacts } from './read-tokenizer.js';
 
 /** Snake case: printed as JSON as it is. */
 export interface RulesReport {
@@ -119,6 +117,11 @@ async function factsOfParts(
     section('models'),
     section('import'),
   ];
+  // Readers of models and tokenizers are loaded for runs that a change may touch: most are not.
+  const [{ readModelFacts }, { readTokenizerFacts }] = await Promise.all([
+    import('./read-model.js'),
+    import('./read-tokenizer.js'),
+  ]);
   const id = (value: unknown): number | null => (typeof value === 'number' ? value : null);
   const keep = Array.isArray(corpus['keep']) ? corpus['keep'].filter((name) => typeof name === 'string') : [];
   // Imported losses are not ours to judge.
