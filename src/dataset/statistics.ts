@@ -1,3 +1,4 @@
+import { countPositive, sumFrom } from '../numbers/sums.js';
 import { createHistogram, EXCESS_LAYOUT, type Histogram, LOSS_LAYOUT } from './histogram.js';
 import { LOSS_COLUMNS } from './schema.js';
 import { rowsOf, type SequenceBatch, type TokenColumn, tokensOf } from './sequence-batch.js';
@@ -43,13 +44,8 @@ export function createStatistics(columns: readonly TokenColumn[]): StatisticsAcc
         excess.add(excessOf(current, reference));
       }
       if (weighted && weight !== undefined) {
-        let sum = weightSum;
-        for (let i = 0; i < weight.length; i++) {
-          const value = weight[i] as number;
-          if (value > 0) kept++;
-          sum += value;
-        }
-        weightSum = sum;
+        kept += countPositive(weight);
+        weightSum = sumFrom(weightSum, weight);
       }
     },
     result() {

@@ -8,8 +8,9 @@ import { documentRuns, readTokens, type Tokens, tokenPlace } from './tokens.js';
 export function scoreTokens(kernel: ScoreKernel, tokens: Tokens, method: string): Float32Array {
   const scores = new Float32Array(tokens.length);
   kernel(tokens, scores);
+  const { eligible } = tokens;
   for (let i = 0; i < scores.length; i++) {
-    if (tokens.eligible[i] === 1 && Number.isNaN(scores[i])) {
+    if (Number.isNaN(scores[i] as number) && eligible[i] === 1) {
       throw usageError(
         'score-not-a-number',
         `${tokenPlace(tokens.source, tokens.batch, tokens.start + i)}: method ${method} gave a score of NaN; expected a number, or -Infinity for never`,

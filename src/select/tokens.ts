@@ -147,27 +147,46 @@ function checkShape(source: PartSource, batch: SequenceBatch, columns: Tokens['c
 function eligibilityOf(source: PartSource, batch: SequenceBatch, columns: Tokens['columns']): Uint8Array {
   const eligible = new Uint8Array(tokensOf(batch));
   const entries = Object.entries(columns);
-  entries.forEach(([name, column], index) => {
-    for (let i = 0; i < column.length; i++) {
-      const loss = column[i] ?? Number.NaN;
-      const has = Number.isNaN(loss) ? 0 : 1;
-      if (has === 1 && !(Math.abs(loss) <= LARGEST_LOSS)) {
-        throw inputError(
-          'infinite-loss',
-          `${tokenPlace(source, batch, i)}: ${name} is ${loss}, expected a finite number of nats; the scores overflowed, score this part again`,
-        );
-      }
-      if (index === 0) eligible[i] = has;
-      else if (eligible[i] !== has) {
-        const other = entries[0]?.[0];
-        throw inputError(
-          'eligibility-differs',
-          `${tokenPlace(source, batch, i)}: ${name} is ${loss} but ${other} is ${has === 1 ? 'NaN' : 'a number'}; both must have a loss or neither, score this part again`,
-        );
-      }
+  for (const [index, [name, column]] of entries.entries()) {
+    const wrong = index === 0 ? markEligible(column, eligible) : compareEligible(column, eligible);
+    if (wrong < 0) continue;
+    const loss = column[wrong] as number;
+    if (!Number.isNaN(loss) && !isLoss(loss)) {
+      throw inputError(
+        'infinite-loss',
+        `${tokenPlace(source, batch, wrong)}: ${name} is ${loss}, expected a finite number of nats; the scores overflowed, score this part again`,
+      );
     }
-  });
+    const other = entries[0]?.[0];
+    throw inputError(
+      'eligibility-differs',
+      `${tokenPlace(source, batch, wrong)}: ${name} is ${loss} but ${other} is ${Number.isNaN(loss) ? 'a number' : 'NaN'}; both must have a loss or neither, score this part again`,
+    );
+  }
   return eligible;
+}
+
+const isLoss = (value: number): boolean => value <= LARGEST_LOSS && value >= -LARGEST_LOSS;
+
+/** Writes 1 where the column has a loss, 0 where NaN. Returns the first token whose loss is none, −1 if all are. */
+function markEligible(column: Float32Array, eligible: Uint8Array): number {
+  for (let i = 0; i < column.length; i++) {
+    const loss = column[i] as number;
+    if (isLoss(loss)) eligible[i] = 1;
+    else if (Number.isNaN(loss)) eligible[i] = 0;
+    else return i;
+  }
+  return -1;
+}
+
+/** The first token whose loss is none, or that has one where `eligible` has none or the other way round; −1 if none. */
+function compareEligible(column: Float32Array, eligible: Uint8Array): number {
+  for (let i = 0; i < column.length; i++) {
+    const loss = column[i] as number;
+    if (isLoss(loss) ? eligible[i] === 1 : Number.isNaN(loss) && eligible[i] === 0) continue;
+    return i;
+  }
+  return -1;
 }
 
 /** The documents of the tokens, in order, one run a segment. @throws input `broken-segments` */

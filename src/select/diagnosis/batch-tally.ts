@@ -31,17 +31,24 @@ export function createBatchTally(axes: readonly string[]): BatchTally {
         for (let s = segments.offsets[row] as number; s < (segments.offsets[row + 1] as number); s++) {
           const from = start + (segments.tokenStart[s] as number);
           const to = from + (segments.tokenCount[s] as number);
-          let tokens = 0;
-          let kept = 0;
-          for (let i = from; i < to; i++) {
-            if (Number.isNaN(losses[i] as number)) continue;
-            tokens++;
-            kept += weights[i] as number;
-          }
-          groups.add(Number(segments.document[s]), tokens, kept);
+          const tokens = countLosses(losses, from, to);
+          groups.add(Number(segments.document[s]), tokens, sumWeights(losses, weights, from, to));
         }
       }
     },
     evidence: () => ({ excess: excess.figures(), groups: groups.axes() }),
   };
+}
+
+function countLosses(losses: Float32Array, from: number, to: number): number {
+  let tokens = 0;
+  for (let i = from; i < to; i++) tokens += +!Number.isNaN(losses[i] as number);
+  return tokens;
+}
+
+/** Weights [from, to) of tokens that have a loss, added up in order. */
+function sumWeights(losses: Float32Array, weights: Float32Array, from: number, to: number): number {
+  let sum = 0;
+  for (let i = from; i < to; i++) if (!Number.isNaN(losses[i] as number)) sum += weights[i] as number;
+  return sum;
 }

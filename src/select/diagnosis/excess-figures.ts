@@ -1,4 +1,5 @@
-import { bitsOf, COARSE_BINS, keyOfBits, scoreOfKey } from '../radix.js';
+import { inBlocks } from '../../numbers/blocks.js';
+import { COARSE_BINS, keyOfSigned, scoreOfKey, signedBitsOf } from '../radix.js';
 
 /** What the excess loss of some tokens says of the pair of models, and of what was kept by it. Nats. */
 export interface ExcessFigures {
@@ -38,47 +39,32 @@ const TAIL = 0.05;
 /** One pass, 512 KB whatever the number of tokens. */
 export function createExcessTally(): ExcessTally {
   const bins = new Float64Array(COARSE_BINS);
-  const scratch = new Float32Array(1);
-  const bits = bitsOf(scratch);
-  let total = { tokens: 0, negative: 0, sum: 0, squares: 0 };
-  let kept = {
-    weight: 0,
-    negative: 0,
-    lowest: Number.POSITIVE_INFINITY,
-    least: Number.POSITIVE_INFINITY,
-    most: Number.NEGATIVE_INFINITY,
-    whole: true,
-  };
+  const sums = Float64Array.of(0, 0, 0, 0);
+  const kept = Float64Array.of(
+    0,
+    0,
+    Number.POSITIVE_INFINITY,
+    Number.POSITIVE_INFINITY,
+    Number.NEGATIVE_INFINITY,
+    1,
+  );
+  let scratch = new Float32Array(0);
   let weighted = false;
   return {
     add(reference, current, weights) {
-      let { tokens, negative, sum, squares } = total; // locals: numbers captured by a closure are boxed at every change
-      let { weight, negative: below, lowest, least, most, whole } = kept;
-      weighted ||= weights !== undefined;
-      for (let i = 0; i < reference.length; i++) {
-        scratch[0] = (current[i] as number) - (reference[i] as number);
-        const excess = scratch[0];
-        if (!Number.isFinite(excess)) continue;
-        tokens++;
-        sum += excess;
-        squares += excess * excess;
-        if (excess < 0) negative++;
-        const bin = keyOfBits(bits[0] as number) >>> 16;
-        bins[bin] = (bins[bin] as number) + 1;
-        if (weights === undefined) continue;
-        const own = weights[i] as number;
-        weight += own;
-        if (own < least) least = own;
-        if (own > most) most = own;
-        if (own !== 0 && own !== 1) whole = false;
-        if (own > 0 && excess < lowest) lowest = excess;
-        if (excess < 0) below += own;
-      }
-      total = { tokens, negative, sum, squares };
-      kept = { weight, negative: below, lowest, least, most, whole };
+      const { length } = reference;
+      if (scratch.length < length) scratch = new Float32Array(length);
+      const excess = scratch.subarray(0, length);
+      for (let i = 0; i < length; i++) excess[i] = (current[i] as number) - (reference[i] as number);
+      const patterns = signedBitsOf(excess);
+      inBlocks(length, (from, to) => addExcess(excess, patterns, from, to, bins, sums));
+      if (weights === undefined) return;
+      weighted = true;
+      inBlocks(length, (from, to) => addKept(excess, weights, from, to, kept));
     },
     figures() {
-      const { tokens, negative, sum, squares } = total;
+      const [tokens = 0, negative = 0, sum = 0, squares = 0] = sums;
+      const [weight = 0, below = 0, lowest = 0, least = 0, most = 0, whole = 0] = kept;
       if (tokens === 0) return null;
       return {
         tokens,
@@ -89,15 +75,77 @@ export function createExcessTally(): ExcessTally {
         high: quantile(bins, Math.max(1, Math.ceil((1 - TAIL) * tokens))),
         kept: weighted
           ? {
-              weight: kept.weight,
-              negative: kept.negative,
-              lowest: kept.whole && kept.weight > 0 ? kept.lowest : null,
-              uniform: kept.least === kept.most,
+              weight,
+              negative: below,
+              lowest: whole === 1 && weight > 0 ? lowest : null,
+              uniform: least === most,
             }
           : null,
       };
     },
   };
+}
+
+/** Adds values [from, to) to the bins of their keys, and to tokens, negative ones, sum and squares. */
+function addExcess(
+  excess: Float32Array,
+  patterns: Int32Array,
+  from: number,
+  to: number,
+  bins: Float64Array,
+  sums: Float64Array,
+): void {
+  let tokens = sums[0] as number;
+  let negative = sums[1] as number;
+  let sum = sums[2] as number;
+  let squares = sums[3] as number;
+  for (let i = from; i < to; i++) {
+    const value = excess[i] as number;
+    if (value - value !== 0) continue;
+    tokens++;
+    sum += value;
+    squares += value * value;
+    negative += +(value < 0);
+    const bin = keyOfSigned(patterns[i] as number) >>> 16;
+    bins[bin] = (bins[bin] as number) + 1;
+  }
+  sums[0] = tokens;
+  sums[1] = negative;
+  sums[2] = sum;
+  sums[3] = squares;
+}
+
+/** Adds weights [from, to) to their sum, that on negative ones, lowest excess kept, least and most weight, all 0 or 1. */
+function addKept(
+  excess: Float32Array,
+  weights: Float32Array,
+  from: number,
+  to: number,
+  kept: Float64Array,
+): void {
+  let weight = kept[0] as number;
+  let below = kept[1] as number;
+  let lowest = kept[2] as number;
+  let least = kept[3] as number;
+  let most = kept[4] as number;
+  let whole = kept[5] as number;
+  for (let i = from; i < to; i++) {
+    const value = excess[i] as number;
+    if (value - value !== 0) continue;
+    const own = weights[i] as number;
+    weight += own;
+    if (own < least) least = own;
+    if (own > most) most = own;
+    if (own !== 0 && own !== 1) whole = 0;
+    if (own > 0 && value < lowest) lowest = value;
+    if (value < 0) below += own;
+  }
+  kept[0] = weight;
+  kept[1] = below;
+  kept[2] = lowest;
+  kept[3] = least;
+  kept[4] = most;
+  kept[5] = whole;
 }
 
 /** The middle of the bin that holds number `rank` of the values in ascending order. */
