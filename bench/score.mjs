@@ -51,7 +51,7 @@ const jobs = {
   matmul: () => measureMatmulRate(threads),
   async pipeline({ pipeline, out }) {
     const { scoreCorpus } = await import('../dist/score/score-run.js');
-    const { parsePipeline } = await import('../dist/config/load.js');
+    const { parsePipeline } = await import('../dist/pipeline/settings.js');
     const { localStorage } = await import('../dist/storage/local.js');
     let first;
     let last;

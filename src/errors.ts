@@ -1,4 +1,4 @@
-import { redacted } from './storage/redacted.js';
+import { redacted } from './redacted.js';
 
 /**
  * How far an error reaches. `usage`: the command or a setting is wrong, nothing was started (exit 2).

@@ -33,7 +33,7 @@ export type { AuditInput, AuditSettings } from './audit/settings.js';
 export { auditSettings } from './audit/settings.js';
 // Pipelines: the settings of a run.
 export type { Settings } from './config/load.js';
-export { mergeSettings, parsePipeline, readPipelineFile } from './config/load.js';
+export { mergeSettings, readPipelineFile } from './config/load.js';
 // Shards and their documents.
 export type { CorpusRow, Document, Quarantined, QuarantineReason } from './corpus/document.js';
 export { expandShards } from './corpus/expand.js';
@@ -106,6 +106,7 @@ export { diagnose } from './inspect/doctor.js';
 export type { InspectOptions } from './inspect/inspect.js';
 export { inspect } from './inspect/inspect.js';
 export type { Inspection } from './inspect/inspection.js';
+export { forwardFlops } from './model/forward-flops.js';
 // Checkpoint folders to scoring graphs.
 export { describeModel, prepareModel } from './model/prepare.js';
 export type {
@@ -126,18 +127,18 @@ export type { EventSink, RunEvent } from './parts/events.js';
 export type { Totals } from './parts/totals.js';
 export type { FinishedStage, StageOptions, StageReports, StageSinks } from './pipeline/run-stages.js';
 export { chooseStages, runStages } from './pipeline/run-stages.js';
+export type { Pipeline, PipelineInput } from './pipeline/settings.js';
+export { parsePipeline, pipelineSchema } from './pipeline/settings.js';
 export type { Stage, StagedPipeline, StageKind, StageSettings } from './pipeline/stages.js';
 export { isStaged, parseStages } from './pipeline/stages.js';
 export type { CostInputs, CostPlan } from './plan/plan.js';
-export { forwardFlops, planCost } from './plan/plan.js';
+export { planCost } from './plan/plan.js';
 export type { PlanOptions, RunPlan } from './plan/plan-run.js';
 export { planRun } from './plan/plan-run.js';
 export type { StagedPlan } from './plan/stage-facts.js';
 export { planStaged } from './plan/stage-facts.js';
 export type { ScoreOptions, ScoreReport } from './score/score-run.js';
 export { scoreCorpus } from './score/score-run.js';
-export type { Pipeline, PipelineInput } from './score/settings.js';
-export { pipelineSchema } from './score/settings.js';
 // Selection over stored losses. A method of one’s own is an object of type Method.
 export type { Finding as SelectionFinding } from './select/diagnosis/finding.js';
 export { selectiveLoss } from './select/loss.js';

@@ -3,8 +3,8 @@ import { fork } from 'node:child_process';
 import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parsePipeline } from '../../dist/config/load.js';
 import { readSequences } from '../../dist/dataset/reader.js';
+import { parsePipeline } from '../../dist/pipeline/settings.js';
 import { scoreCorpus } from '../../dist/score/score-run.js';
 import { localStorage } from '../../dist/storage/local.js';
 

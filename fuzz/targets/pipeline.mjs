@@ -1,8 +1,9 @@
 /** Pipeline files and `--set`, as the command line and as the service read them. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { mergeSettings, parseAssignment, parsePipeline, readPipelineFile } from '#tokensieve/config/load.js';
+import { mergeSettings, parseAssignment, readPipelineFile } from '#tokensieve/config/load.js';
 import { expandShards } from '#tokensieve/corpus/expand.js';
+import { parsePipeline } from '#tokensieve/pipeline/settings.js';
 import { isStaged, parseStages } from '#tokensieve/pipeline/stages.js';
 import { resolvePipeline } from '#tokensieve/service/pipeline/resolve.js';
 import { localStorage } from '#tokensieve/storage/local.js';

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
+import type { RowsRecipe } from '../dataset/recipe.js';
 import { type RunNotes, readRunNotes } from '../dataset/run-notes.js';
 import { usageError } from '../errors.js';
-import { isJsonObject, type JsonObject } from '../json/canonical-json.js';
 import { folderOf } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import type { ControlTokens } from '../tokenizer/control-tokens.js';
@@ -21,20 +21,19 @@ export interface AuditInputs {
 /**
  * The notes of a run and its tokenizer: the one that is named, else the one that the run remembers if it is still
  * the same.
- * @param scored recipe of scoring
+ * @param rows the rows' recipe
  * @throws TokensieveError (usage) `tokenizers-differ` where another tokenizer is named; (fatal) `no-tokenizer`,
  *   `bad-tokenizer`
  */
 export async function findAuditInputs(
   storage: Storage,
   run: string,
-  scored: JsonObject,
+  { tokenizer: recipe }: RowsRecipe,
   named: string | undefined,
 ): Promise<AuditInputs> {
   const notes = (await readRunNotes(storage, run)) ?? (await readRunNotes(storage, folderOf(run)));
-  const recipe = isJsonObject(scored['tokenizer']) ? scored['tokenizer'] : {};
-  const hash = typeof recipe['hash'] === 'string' ? recipe['hash'] : '';
-  const controlTokens = recipe['control_tokens'] === 'special' ? 'special' : 'text';
+  const hash = recipe.hash ?? '';
+  const controlTokens = recipe.control_tokens ?? 'text';
   const known = { notes, tokenizerHash: hash, controlTokens } as const;
   if (named !== undefined) {
     const found = await hashTokenizer(named, controlTokens);
@@ -56,12 +55,13 @@ export async function findAuditInputs(
 }
 
 /** The models that a recipe names by hash, with what the run's notes know of them. */
-export function modelsOf(scored: JsonObject, notes: RunNotes | null): Audit['models'] {
-  const hashes = isJsonObject(scored['models']) ? scored['models'] : {};
-  const profile = isJsonObject(scored['numeric_profile']) ? scored['numeric_profile'] : {};
+export function modelsOf(
+  { models: hashes, numeric_profile: profile }: RowsRecipe,
+  notes: RunNotes | null,
+): Audit['models'] {
   return (['reference', 'current'] as const).flatMap((role) => {
     const hash = hashes[role];
-    if (typeof hash !== 'string') return [];
+    if (hash === undefined || hash === null) return [];
     const found = notes?.models.find((one) => one.role === role && one.hash === hash);
     return [
       {
@@ -70,8 +70,7 @@ export function modelsOf(scored: JsonObject, notes: RunNotes | null): Audit['mod
         hash,
         parameters: found === undefined ? null : Math.round(found.parameters),
         architecture: found?.architecture ?? null,
-        precision:
-          found?.weight_type ?? (typeof profile['precision'] === 'string' ? profile['precision'] : null),
+        precision: found?.weight_type ?? profile.precision ?? null,
       },
     ];
   });

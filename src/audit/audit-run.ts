@@ -1,4 +1,4 @@
-import { meansColumns } from '../dataset/imported-means.js';
+import { meansColumns } from '../dataset/recipe.js';
 import { hashJson, isJsonObject, type JsonObject } from '../json/canonical-json.js';
 import type { EventSink } from '../parts/events.js';
 import { rulesOfParts, rulesWarning } from '../rules/run-rules.js';
@@ -51,14 +51,14 @@ export async function auditRun(settings: AuditSettings, options: AuditOptions): 
   const run = await openAuditedRun(storage, settings.run, settings.weighted ?? null);
   const old = rulesWarning(settings.run, await rulesOfParts(storage, run.parts));
   if (old !== null) options.sink({ event: 'warning', message: old });
-  const inputs = await findAuditInputs(storage, settings.run, run.scored, settings.tokenizer);
+  const inputs = await findAuditInputs(storage, settings.run, run.recipe.rows, settings.tokenizer);
   const scan = await scanRun(run, { ...options, seed: settings.seed, by: settings.by ?? null });
   const texts = inputs.tokenizer?.texts ?? null;
   const places = createPlaceReader(storage, run.parts, texts);
-  const models = modelsOf(run.scored, inputs.notes);
+  const models = modelsOf(run.recipe.rows, inputs.notes);
   const conventions = isJsonObject(scan.conventions) ? scan.conventions : null;
   // Means of rows or documents say nothing of a token's excess.
-  const excess = meansColumns(run.recipe).size > 0 ? null : scan.evidence.excess;
+  const excess = meansColumns(run.recipe.rows).size > 0 ? null : scan.evidence.excess;
   const findings = findingsOf(run, conventions, { ...scan.evidence, excess });
   for (const finding of findings) {
     options.sink({ event: 'warning', message: findingLine(finding), finding });
@@ -71,8 +71,8 @@ export async function auditRun(settings: AuditSettings, options: AuditOptions): 
       kind: run.kind,
       shards: new Set(run.parts.map(({ manifest }) => manifest.shard)).size,
       parts: run.parts.length,
-      recipe_hash: hashJson(run.recipe),
-      recipe: { ...run.recipe },
+      recipe_hash: hashJson(run.recipe.json),
+      recipe: { ...run.recipe.json },
       conventions: conventions && { ...conventions },
     },
     totals: totalsOf(run, scan),

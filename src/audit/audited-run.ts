@@ -1,20 +1,15 @@
+import { type DataSet, openDataSet } from '../dataset/data-set.js';
 import { type DocumentFile, readDocuments } from '../dataset/documents.js';
 import { type FinishedPart, readParts } from '../dataset/finished-parts.js';
 import { explainDifference, MANIFEST_SUFFIX } from '../dataset/manifest.js';
-import { partFiles, scoredFolder, weightedFolder } from '../dataset/part-files.js';
+import { partFiles, scoredFolder } from '../dataset/part-files.js';
 import { usageError } from '../errors.js';
-import { isJsonObject, type JsonObject } from '../json/canonical-json.js';
-import { absolutePath, folderOf, nameOf, normalPath } from '../storage/path.js';
+import { absolutePath, normalPath } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 
-/** The parts of a run that is audited, in global order. */
-export interface AuditedRun {
+/** A data set with losses, and its documents. */
+export interface AuditedRun extends DataSet {
   readonly kind: 'scored' | 'weighted';
-  readonly parts: readonly FinishedPart[];
-  /** The recipe of the audited files. */
-  readonly recipe: JsonObject;
-  /** That of scoring: the same, or the one that a selection's recipe holds. */
-  readonly scored: JsonObject;
   /** Folder of the scored parts, which has the documents files; null where it is not known. */
   readonly documentsFolder: string | null;
   /** The documents file of a part; null where there is none, as beside weights that lie elsewhere. */
@@ -25,81 +20,52 @@ export interface AuditedRun {
  * Finds the files to audit: the weighted ones of a run if it has any, else the scored ones.
  * @param run a run's output folder, or its scored or weighted folder
  * @param weighted where the weighted files are, if not in the run's own folder
- * @throws TokensieveError (usage) `nothing-scored`, `other-run` (weights of other losses); and as `readParts` throws
+ * @throws TokensieveError (usage) `nothing-scored`, `other-run` (weights of other losses); and as `openDataSet` throws
  */
 export async function openAuditedRun(
   storage: Storage,
   run: string,
   weighted: string | null = null,
 ): Promise<AuditedRun> {
-  const candidates = weighted === null ? [weightedFolder(run), scoredFolder(run), run] : [weighted];
-  for (const folder of candidates) {
-    const manifests = await listManifests(storage, folder);
-    if (manifests.length === 0) continue;
-    const parts = await readParts(storage, folder, manifests);
-    const kind = parts[0]?.manifest.kind;
-    if (kind !== 'scored' && kind !== 'weighted') {
-      throw usageError(
-        'nothing-scored',
-        `${folder}: holds ${kind} parts, which have no losses; name the folder of a scoring run`,
-      );
-    }
-    const recipe = parts[0]?.manifest.recipe ?? {};
-    const scored = kind === 'weighted' && isJsonObject(recipe['scored']) ? recipe['scored'] : recipe;
-    const folders = kind === 'scored' ? [folder] : scoredCandidates(run, folder);
-    const documentsFolder = await scoredBeside(storage, folders, parts, scored);
-    const files = documentsFolder === null ? [] : await storage.list(documentsFolder);
-    const present = new Set(files.filter((path) => path.endsWith('.documents.arrow')).map(normalPath));
-    return {
-      kind,
-      parts,
-      recipe,
-      scored,
-      documentsFolder,
-      async documents({ manifest }) {
-        if (documentsFolder === null) return null;
-        const path = partFiles(documentsFolder, manifest.shard, manifest.part).documents;
-        return present.has(normalPath(path)) ? readDocuments(storage, path) : null;
-      },
-    };
+  const set = await openDataSet(storage, weighted ?? run, {
+    prefer: weighted === null ? ['weighted', 'scored'] : [],
+    nothing: { code: 'nothing-scored', advice: 'name the --out folder of tokensieve score' },
+  });
+  const { kind } = set;
+  if (kind === 'packed') {
+    throw usageError(
+      'nothing-scored',
+      `${set.folder}: holds ${kind} parts, which have no losses; name the folder of a scoring run`,
+    );
   }
-  throw usageError(
-    'nothing-scored',
-    `${candidates.join(', ')}: no finished parts (*${MANIFEST_SUFFIX}); name the --out folder of tokensieve score`,
-  );
+  const documentsFolder = kind === 'scored' ? set.folder : await scoredBeside(storage, run, set);
+  const files = documentsFolder === null ? [] : await storage.list(documentsFolder);
+  const present = new Set(files.filter((path) => path.endsWith('.documents.arrow')).map(normalPath));
+  return {
+    ...set,
+    kind,
+    documentsFolder,
+    async documents({ manifest }) {
+      if (documentsFolder === null) return null;
+      const path = partFiles(documentsFolder, manifest.shard, manifest.part).documents;
+      return present.has(normalPath(path)) ? readDocuments(storage, path) : null;
+    },
+  };
 }
 
-/** Where the scored files of weighted ones may lie. */
-function scoredCandidates(run: string, weighted: string): string[] {
-  const beside =
-    nameOf(absolutePath(weighted)) === 'weighted' ? [scoredFolder(folderOf(absolutePath(weighted)))] : [];
-  return [...new Set([scoredFolder(run), ...beside, run])].filter(
-    (folder) => absolutePath(folder) !== absolutePath(weighted),
-  );
-}
-
-/** The first of the folders that has scored parts; they must be those that the weights were made from. */
-async function scoredBeside(
-  storage: Storage,
-  folders: readonly string[],
-  parts: readonly FinishedPart[],
-  recipe: JsonObject,
-): Promise<string | null> {
-  for (const folder of folders) {
-    if (parts.some((part) => absolutePath(part.folder) === absolutePath(folder))) return folder;
-    const first = (await listManifests(storage, folder)).slice(0, 1);
+/** The first folder with scored parts of those where a run's may lie; they must be those that the weights were made from. */
+async function scoredBeside(storage: Storage, run: string, weighted: DataSet): Promise<string | null> {
+  for (const folder of new Set([scoredFolder(run), scoredFolder(weighted.run), run])) {
+    if (absolutePath(folder) === absolutePath(weighted.folder)) continue;
+    const first = (await storage.list(folder)).filter((path) => path.endsWith(MANIFEST_SUFFIX)).slice(0, 1);
     const [found] = await readParts(storage, folder, first).catch(() => []);
     if (found?.manifest.kind !== 'scored') continue;
-    const difference = explainDifference(found.manifest.recipe, recipe);
+    const difference = explainDifference(found.manifest.recipe, weighted.recipe.rowsJson);
     if (difference.length === 0) return folder;
     throw usageError(
       'other-run',
-      `${parts[0]?.folder}: its weights were made from other losses than those in ${folder} (${difference.slice(0, 3).join('; ')}); select again, or name the run that they belong to`,
+      `${weighted.folder}: its weights were made from other losses than those in ${folder} (${difference.slice(0, 3).join('; ')}); select again, or name the run that they belong to`,
     );
   }
   return null;
-}
-
-async function listManifests(storage: Storage, folder: string): Promise<string[]> {
-  return (await storage.list(folder)).filter((path) => path.endsWith(MANIFEST_SUFFIX));
 }

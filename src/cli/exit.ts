@@ -1,5 +1,5 @@
 import { firstLine, TokensieveError } from '../errors.js';
-import { redacted } from '../storage/redacted.js';
+import { redacted } from '../redacted.js';
 import { printable } from './format.js';
 
 /** Exit codes, the same for every command. */

@@ -1,15 +1,9 @@
 import type { Options } from 'yargs';
 import { type Flag, flagsOf, settingsFromFlags } from '../config/flags.js';
-import {
-  mergeSettings,
-  parseAssignment,
-  parsePipeline,
-  readPipelineFile,
-  type Settings,
-} from '../config/load.js';
+import { mergeSettings, parseAssignment, readPipelineFile, type Settings } from '../config/load.js';
 import { usageError } from '../errors.js';
+import { type Pipeline, parsePipeline, pipelineSchema } from '../pipeline/settings.js';
 import { isStaged, overrideStages, parseStages, type StagedPipeline } from '../pipeline/stages.js';
-import { type Pipeline, pipelineSchema } from '../score/settings.js';
 import { yargsOptions } from './options.js';
 
 const flags = flagsOf(pipelineSchema);

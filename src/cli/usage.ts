@@ -1,6 +1,6 @@
 import { flagsOf } from '../config/flags.js';
 import { evaluateSettings } from '../evaluate/settings.js';
-import { pipelineSchema } from '../score/settings.js';
+import { pipelineSchema } from '../pipeline/settings.js';
 import { EXIT } from './exit.js';
 import { printable } from './format.js';
 

@@ -1,8 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { type Document, isAlias, isScalar, isSeq, parse, parseDocument, visit } from 'yaml';
+import type { z } from 'zod';
 import { firstLine, usageError } from '../errors.js';
-import { type Pipeline, pipelineSchema } from '../score/settings.js';
-import { parseSettings } from './parse-settings.js';
 
 /** Longest pipeline file that is read, in bytes. */
 const MAX_FILE_BYTES = 1 << 20;
@@ -114,12 +113,22 @@ async function readStart(path: string): Promise<string> {
 }
 
 /**
- * Checks settings against the schema and fills in the defaults.
+ * Checks settings against a schema and fills in the defaults.
  * @param source where the settings come from, for messages
  * @throws TokensieveError `bad-settings` (usage): every wrong field with what was found and expected
  */
-export function parsePipeline(settings: Settings, source: string): Pipeline {
-  return parseSettings(pipelineSchema, settings, source);
+export function parseSettings<T extends z.ZodType>(
+  schema: T,
+  settings: unknown,
+  source: string,
+): z.output<T> {
+  const result = schema.safeParse(settings);
+  if (result.success) return result.data;
+  const problems = result.error.issues.map((issue) => {
+    const path = issue.path.join('.');
+    return path === '' ? issue.message : `${path}: ${issue.message}`;
+  });
+  throw usageError('bad-settings', `${source}: ${problems.join('; ')}`);
 }
 
 /** `patch` laid over `base`; objects merge, everything else replaces. */

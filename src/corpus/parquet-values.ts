@@ -7,6 +7,7 @@
  */
 import { isUtf8 } from 'node:buffer';
 import { ExactNumber } from '../json/exact-number.js';
+import { fromHalf } from '../numbers/fp16-bf16.js';
 import type { Convert } from './parquet-decode.js';
 import type { LeafType } from './parquet-schema.js';
 
@@ -126,13 +127,8 @@ function int96Nanos(value: unknown): bigint {
 }
 
 function float16(bytes: Uint8Array): number {
-  const bits = (bytes[0] ?? 0) | ((bytes[1] ?? 0) << 8);
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 0x1f;
-  const fraction = bits & 0x3ff;
-  if (exponent === 0) return sign * 2 ** -24 * fraction;
-  if (exponent === 0x1f) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
-  return sign * 2 ** (exponent - 25) * (fraction + 0x400);
+  const [value = Number.NaN] = fromHalf(Uint16Array.of((bytes[0] ?? 0) | ((bytes[1] ?? 0) << 8)));
+  return value;
 }
 
 function uuid(bytes: Uint8Array): string {

@@ -3,7 +3,7 @@ import type { Schema } from 'apache-arrow/schema';
 import { DataType } from 'apache-arrow/type';
 import { inputError } from '../errors.js';
 import type { JsonObject } from '../json/canonical-json.js';
-import { fromHalf } from '../numbers/half.js';
+import { fromHalf } from '../numbers/fp16-bf16.js';
 import type { Storage } from '../storage/storage.js';
 import { asBigInt64, asFloat32, asInt32, asUint16, type BatchBody, openArrowFile } from './arrow-reader.js';
 import { type LossPrecision, sequenceSchema, TOKEN_COLUMNS } from './schema.js';

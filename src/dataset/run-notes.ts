@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { parseJson } from '../json/parse-json.js';
+import { redacted } from '../redacted.js';
 import { joinPath } from '../storage/path.js';
-import { redacted } from '../storage/redacted.js';
 import type { Storage } from '../storage/storage.js';
 
 /**

@@ -6,6 +6,9 @@ export type TokenColumn =
   | 'current_entropy'
   | 'weight';
 
+/** A column with nats. */
+export type LossColumn = Exclude<TokenColumn, 'weight'>;
+
 /** Segments of a batch's rows, column by column. `offsets` has rows + 1 entries. */
 export interface SegmentColumns {
   readonly offsets: Int32Array;

@@ -1,6 +1,6 @@
 import { fatalError } from '../errors.js';
 import type { JsonObject } from '../json/canonical-json.js';
-import { fromHalf, toHalf } from '../numbers/half.js';
+import { fromHalf, toHalf } from '../numbers/fp16-bf16.js';
 import type { Storage } from '../storage/storage.js';
 import {
   type ColumnData,

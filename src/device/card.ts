@@ -1,5 +1,5 @@
 /** The NVIDIA cards of this machine, as nvidia-smi tells of them. */
-import { spawnSync } from 'node:child_process';
+import { askNvidiaSmi } from './nvidia-smi.js';
 
 export interface Card {
   /** As the runtime counts: among the cards that CUDA_VISIBLE_DEVICES leaves. */
@@ -10,16 +10,11 @@ export interface Card {
 }
 
 const fields = ['index', 'uuid', 'name', 'memory.total', 'driver_version'] as const;
-const TIMEOUT_MS = 20_000;
 
 /** Visible cards; none where nvidia-smi is not there or fails. */
 export function readCards(): readonly Card[] {
-  const asked = spawnSync(
-    'nvidia-smi',
-    [`--query-gpu=${fields.join(',')}`, '--format=csv,noheader,nounits'],
-    { encoding: 'utf8', timeout: TIMEOUT_MS },
-  );
-  return asked.status === 0 ? parseCards(asked.stdout, process.env['CUDA_VISIBLE_DEVICES']) : [];
+  const text = askNvidiaSmi(fields, false);
+  return text === null ? [] : parseCards(text, process.env['CUDA_VISIBLE_DEVICES']);
 }
 
 /**

@@ -1,7 +1,10 @@
 import { z } from 'zod';
 import { oneOrMore, withShorthand } from '../config/shorthand.js';
-import { pipelineSchema } from '../score/settings.js';
+import { corpusSettings } from '../corpus/settings.js';
+import { runSettings } from '../parts/settings.js';
+import { scoreSettings } from '../score/settings.js';
 import { sequenceSettings } from '../sequence/settings.js';
+import { tokenizerSettings } from '../tokenizer/settings.js';
 import { TASK_NAMES } from './tasks.js';
 
 /**
@@ -9,8 +12,6 @@ import { TASK_NAMES } from './tasks.js';
  * that a pipeline has too are the pipeline's own, so that held-out text is read, tokenized and packed as training
  * text is.
  */
-
-const pipeline = pipelineSchema.shape;
 
 const SET_NAME = /^[A-Za-z0-9][\w.-]{0,63}$/;
 
@@ -106,15 +107,13 @@ export const evaluateSettings = z
       flag: 'limit',
       description: 'Only the first N documents of each held-out set and the first N items of each task',
     }),
-    corpus: pipeline.corpus
-      .unwrap()
+    corpus: corpusSettings
       .pick({ text: true, max_text_bytes: true, max_page_bytes: true, part_bytes: true })
       .prefault({}),
-    tokenizer: pipeline.tokenizer,
+    tokenizer: tokenizerSettings.prefault({}),
     sequence: evaluateSequence.prefault({}),
-    score: pipeline.score.unwrap().pick({ device: true, precision: true, batch_tokens: true }).prefault({}),
-    run: pipeline.run
-      .unwrap()
+    score: scoreSettings.pick({ device: true, precision: true, batch_tokens: true }).prefault({}),
+    run: runSettings
       .pick({ threads: true, card_memory: true, tokenizer_engine: true, cache: true })
       .prefault({}),
   })

@@ -176,7 +176,7 @@ function exportRecipe(settings: ExportSettings, format: ExportFormat, source: Ex
     format: format.name,
     semantics: { exporting: 1, format: format.semantics },
     settings: chosen,
-    source: { kind: source.kind, recipe: source.recipe },
+    source: { kind: source.kind, recipe: source.recipe.json },
   };
 }
 

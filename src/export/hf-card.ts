@@ -29,7 +29,7 @@ The weight of a token is ${weightWords(from)}.
 All lists of a row have one length. ${
     source.packing === 'packed'
       ? "Rows are packed: a row's first id is context only and is the last one of the row before."
-      : `A row is a document; a longer one goes on in rows that repeat ${source.overlap} ids as context.`
+      : `A row is a document; a longer one goes on in rows that repeat ${source.repeats} ids as context.`
   }
 ${
   attention === 'within'

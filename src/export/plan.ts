@@ -1,4 +1,4 @@
-import type { SourcePart } from '../train/data/source.js';
+import type { DataSetPart } from '../dataset/data-set.js';
 import type { PartSlice } from './source.js';
 
 /** One output shard: rows of consecutive parts, in global order. */
@@ -12,7 +12,7 @@ export interface PlannedShard {
  * even runs of rows. `cut: 'parts'` leaves parts whole, for formats that keep documents together. Pure.
  */
 export function planShards(
-  parts: readonly SourcePart[],
+  parts: readonly DataSetPart[],
   shardBytes: number,
   bytesPerToken: number,
   cut: 'rows' | 'parts',

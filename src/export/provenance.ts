@@ -13,7 +13,7 @@ export interface Provenance {
 }
 
 export function provenanceOf({ source, settings, fingerprint }: FinishedExport): Provenance {
-  const models = source.rowsRecipe['models'];
+  const models = source.recipe.rowsJson['models'];
   const method = source.conventions['method'];
   return {
     kind: source.kind,

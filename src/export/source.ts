@@ -1,80 +1,58 @@
 import { z } from 'zod';
+import type { DataSetPart } from '../dataset/data-set.js';
 import { openSequences } from '../dataset/finished-parts.js';
-import { MANIFEST_SUFFIX, type Manifest } from '../dataset/manifest.js';
-import { packedFolder, partFiles, scoredFolder, weightedFolder } from '../dataset/part-files.js';
 import type { SequenceFile } from '../dataset/reader.js';
-import { rowsOf, type SequenceBatch, type TokenColumn } from '../dataset/sequence-batch.js';
+import { neededFields, rowEdges, sequenceSection } from '../dataset/recipe.js';
+import { rowsOf, type SequenceBatch } from '../dataset/sequence-batch.js';
+import { openSource, type Source } from '../dataset/source.js';
+import { targetsOf } from '../dataset/targets.js';
 import { fatalError, usageError } from '../errors.js';
 import { isJsonObject, type JsonObject } from '../json/canonical-json.js';
 import type { Storage } from '../storage/storage.js';
-import { openSource, type Source, type SourcePart } from '../train/data/source.js';
 import { type ExportRows, sliceBatch } from './rows.js';
 import { applyRules, fractionError, type WeightRules } from './weights.js';
 
-/** A folder of finished parts that is exported: every manifest read, one recipe, no tokens yet. */
+/** A data set that is exported, and how its rows follow one another. */
 export interface ExportSource extends Source {
-  readonly folder: string;
-  readonly kind: Manifest['kind'];
   readonly packing: 'packed' | 'document';
   /** Ids that a row may repeat: 1 when packed, the overlap of a long document's windows else. */
-  readonly overlap: number;
-  readonly losses: readonly Exclude<TokenColumn, 'weight'>[];
-  /** The recipe of the parts, and that of scoring or packing in it. */
-  readonly recipe: JsonObject;
-  readonly rowsRecipe: JsonObject;
+  readonly repeats: number;
   /** What the files' metadata says of losses, rows and weights. */
   readonly conventions: JsonObject;
 }
 
-const packingSchema = z.object({
-  sequence: z.object({ packing: z.enum(['packed', 'document']), overlap: z.int().min(1) }),
-});
+const packingFields = z.object({ sequence: sequenceSection.pick({ packing: true, overlap: true }) });
 
 /**
  * Opens what `run` names: its weighted files if it has any, else the scored, else the packed ones; or such a folder.
- * @throws TokensieveError (usage) `no-parts`, `mixed-recipes`, `mixed-inputs`, `part-changed`, `not-exportable`, as
- *   for training
+ * @throws TokensieveError (usage) `not-exportable`, and as `openSource` throws
  */
 export async function openExportSource(storage: Storage, run: string): Promise<ExportSource> {
-  const folder = await folderOf(storage, run);
-  const source = await openSource(storage, folder);
-  const [first] = source.parts;
-  const recipe = first?.manifest.recipe ?? {};
-  const scored = recipe['scored'];
-  const rowsRecipe = isJsonObject(scored) ? scored : recipe;
-  const parsed = packingSchema.safeParse(rowsRecipe);
-  if (first === undefined || !parsed.success) {
+  const source = await openSource(storage, run, ['weighted', 'scored', 'packed']);
+  const {
+    folder,
+    parts: [first],
+    recipe: { rows },
+  } = source;
+  const found = neededFields(rows, packingFields);
+  if (first === undefined || 'problem' in found) {
     throw usageError(
       'not-exportable',
       `${folder}: its manifests do not tell how rows were packed (recipe.sequence); score or pack the corpus again`,
     );
   }
-  const { packing, overlap } = parsed.data.sequence;
-  const { metadata } = await openSequences(storage, first);
+  const { conventions } = (await openSequences(storage, first)).metadata;
   return {
     ...source,
-    folder,
-    kind: first.manifest.kind,
-    packing,
-    overlap: packing === 'packed' ? 1 : overlap,
-    losses: source.columns.filter((name) => name !== 'weight'),
-    recipe,
-    rowsRecipe,
-    conventions: isJsonObject(metadata['conventions']) ? metadata['conventions'] : {},
+    packing: found.fields.sequence.packing,
+    repeats: rowEdges(rows).repeats,
+    conventions: isJsonObject(conventions) ? conventions : {},
   };
-}
-
-async function folderOf(storage: Storage, run: string): Promise<string> {
-  for (const folder of [weightedFolder(run), scoredFolder(run), packedFolder(run)]) {
-    const paths = await storage.list(folder);
-    if (paths.some((path) => path.endsWith(MANIFEST_SUFFIX))) return folder;
-  }
-  return run;
 }
 
 /** Rows [rowStart, rowEnd) of a part. */
 export interface PartSlice {
-  readonly part: SourcePart;
+  readonly part: DataSetPart;
   readonly rowStart: number;
   readonly rowEnd: number;
 }
@@ -97,7 +75,7 @@ export async function* readSlice(
   sha256?: string,
 ): AsyncGenerator<ExportRows> {
   const { shard, part: number } = part.manifest;
-  const path = partFiles(part.folder, shard, number).sequences;
+  const path = part.file;
   const file = await openSequences(storage, part);
   const before = await batchBefore(file, rowStart);
   const link = createLink(source, path);
@@ -115,7 +93,7 @@ export async function* readSlice(
     if (to > from) {
       const cut = sliceBatch(batch, from, to);
       const { weight, ...losses } = cut.columns;
-      const applied = applyRules(weight ?? targetsOf(cut, source.targetColumn), rules);
+      const applied = applyRules(weight ?? Float32Array.from(targetsOf(cut)), rules);
       if ('fraction' in applied) {
         const row = cut.offsets.findLastIndex((start) => start <= applied.fraction);
         throw fractionError(
@@ -167,7 +145,10 @@ async function batchBefore(
  * How many ids each row repeats of the one before, batch after batch. Packed rows repeat one; windows of a long
  * document repeat the overlap. The repeated ids are compared: a stream must not lose or double a token unseen.
  */
-function createLink({ packing, overlap }: ExportSource, path: string): (batch: SequenceBatch) => Int32Array {
+function createLink(
+  { packing, repeats: most }: ExportSource,
+  path: string,
+): (batch: SequenceBatch) => Int32Array {
   /** The last ids of the row before, and the document of its last token; null before a part's first row. */
   let tail: { readonly ids: Int32Array; readonly document: bigint } | null = null;
   return (batch) => {
@@ -193,18 +174,12 @@ function createLink({ packing, overlap }: ExportSource, path: string): (batch: S
         repeats[row] = ids.length;
       }
       tail = {
-        ids: inputIds.slice(Math.max(start, end - overlap), end),
+        ids: inputIds.slice(Math.max(start, end - most), end),
         document: segments.document[(segments.offsets[row + 1] ?? 1) - 1] ?? -1n,
       };
     }
     return repeats;
   };
-}
-
-/** [tokens] 1 for a target, told by its loss. */
-function targetsOf({ columns, inputIds }: SequenceBatch, column: TokenColumn): Float32Array {
-  const losses = columns[column] ?? new Float32Array(inputIds.length);
-  return losses.map((loss) => (Number.isNaN(loss) ? 0 : 1));
 }
 
 export const changed = (path: string, what: string) =>

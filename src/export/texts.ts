@@ -5,6 +5,7 @@ import { planShard, readShard } from '../corpus/read-shard.js';
 import type { PartReading, ReadOptions, Shard } from '../corpus/shard.js';
 import { readDocuments, textDigest } from '../dataset/documents.js';
 import { type PartPlace, partFiles, scoredFolder } from '../dataset/part-files.js';
+import { corpusSection, neededFields } from '../dataset/recipe.js';
 import { TokensieveError, usageError } from '../errors.js';
 import { folderOf } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
@@ -29,12 +30,10 @@ export interface Texts {
   close(): Promise<void>;
 }
 
-const corpusSchema = z.object({
-  text: z.string(),
-  max_text_bytes: z.int(),
-  part_bytes: z.int(),
-  max_page_bytes: z.int().optional(),
-  limit: z.int().optional(),
+const textFields = z.object({
+  corpus: corpusSection
+    .pick({ text: true, max_text_bytes: true, part_bytes: true, max_page_bytes: true, limit: true })
+    .partial({ max_page_bytes: true, limit: true }),
 });
 
 /**
@@ -43,7 +42,7 @@ const corpusSchema = z.object({
  */
 export async function openTexts({ storage, settings, source }: ExportContext): Promise<Texts> {
   const run = settings.run;
-  const inputs = await findAuditInputs(storage, run, source.rowsRecipe, settings.tokenizer);
+  const inputs = await findAuditInputs(storage, run, source.recipe.rows, settings.tokenizer);
   if (inputs.tokenizer === null) {
     throw usageError(
       'no-tokenizer-known',
@@ -58,7 +57,14 @@ export async function openTexts({ storage, settings, source }: ExportContext): P
     );
   }
   const shards = await expandShards(storage, patterns);
-  const corpus = corpusSchema.parse(source.rowsRecipe['corpus']);
+  const found = neededFields(source.recipe.rows, textFields);
+  if ('problem' in found) {
+    throw usageError(
+      'no-shards-known',
+      `${run}: its manifests do not tell how its text was read (recipe.${found.problem}); score or pack the corpus again`,
+    );
+  }
+  const { corpus } = found.fields;
   const options: ReadOptions = {
     columns: { text: corpus.text, keep: [] },
     maxTextBytes: corpus.max_text_bytes,

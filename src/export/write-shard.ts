@@ -1,5 +1,6 @@
 /** One shard of an export: its rows read, checked, weighed and written; its files committed, then its manifest. */
 import { createHash } from 'node:crypto';
+import type { DataSetPart } from '../dataset/data-set.js';
 import { fileDigest } from '../dataset/file-digest.js';
 import { digestOf, type Manifest } from '../dataset/manifest.js';
 import { partFiles } from '../dataset/part-files.js';
@@ -7,7 +8,6 @@ import { TokensieveError } from '../errors.js';
 import type { EventSink } from '../parts/events.js';
 import { joinPath } from '../storage/path.js';
 import type { StagedFile, Storage } from '../storage/storage.js';
-import type { SourcePart } from '../train/data/source.js';
 import type { ShardIdentity } from './finished-shards.js';
 import type { ExportFormat, OutputFile, ShardContext } from './format.js';
 import { type ExportManifest, exportManifestBytes, manifestPath } from './manifest.js';
@@ -118,7 +118,7 @@ function checkPart(
 }
 
 /** Flipped bits are weights and losses like others, and nothing downstream would tell: every part's file is hashed. */
-async function checkBytes(storage: Storage, part: SourcePart, sound: Set<Manifest>): Promise<void> {
+async function checkBytes(storage: Storage, part: DataSetPart, sound: Set<Manifest>): Promise<void> {
   const { manifest, folder } = part;
   if (sound.has(manifest)) return;
   const path = partFiles(folder, manifest.shard, manifest.part).sequences;

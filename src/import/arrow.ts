@@ -4,7 +4,7 @@ import { CompressionType } from 'apache-arrow';
 import { decompressZstd } from '../corpus/zstd-stream.js';
 import { type BodyCodec, codecFor, compressionOf, zstdContentSize } from '../dataset/codecs.js';
 import { firstLine, inputError, type TokensieveError } from '../errors.js';
-import { fromHalf } from '../numbers/half.js';
+import { fromHalf } from '../numbers/fp16-bf16.js';
 import type { Storage } from '../storage/storage.js';
 import { type BatchAt, openArrowMessages } from './arrow-messages.js';
 import type { ArrowColumn, NumberType } from './arrow-schema.js';

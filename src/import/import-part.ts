@@ -10,14 +10,16 @@ import {
   stageManifest,
 } from '../dataset/manifest.js';
 import { type PartFiles, partFiles } from '../dataset/part-files.js';
+import { openPart } from '../dataset/part-source.js';
 import type { SequenceFile } from '../dataset/reader.js';
+import { compressionOf } from '../dataset/recipe.js';
 import type { SequenceBatch, TokenColumn } from '../dataset/sequence-batch.js';
+import { targetsOf } from '../dataset/targets.js';
 import { createSequenceWriter } from '../dataset/writer.js';
 import type { JsonObject } from '../json/canonical-json.js';
 import { removeStale } from '../parts/done-parts.js';
 import type { EventSink } from '../parts/events.js';
 import { openReport } from '../parts/report-file.js';
-import { openScored } from '../select/scored-parts.js';
 import { nameOf } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import { createAligner } from './align.js';
@@ -49,14 +51,14 @@ export async function importPart(
   sink({ event: 'part-started', shard, part: number });
   const files = partFiles(folder, shard, number);
   const expected = expectedImport(part, recipe);
-  const file = await openScored(storage, part);
+  const file = await openPart(storage, part);
   const column: TokenColumn = `${settings.as}_loss`;
   const columns = [
     ...target.losses.filter((name) => name !== column && name !== `${settings.as}_entropy`),
     column,
   ];
   const metadata = { fingerprint: expected.fingerprint, recipe, conventions: conventionsOf(file, settings) };
-  const { compression } = target;
+  const compression = compressionOf(target.recipe.rows);
   const writer = await createSequenceWriter(storage, files.sequences, {
     columns,
     lossPrecision: target.kind === 'packed' ? 'fp32' : file.lossPrecision,
@@ -88,12 +90,8 @@ export async function importPart(
     };
     for await (const batch of file.batches(digestOf(part.manifest, 'sequences'))) {
       signal.throwIfAborted();
-      const own = batch.columns[target.targetColumn] ?? new Float32Array(batch.inputIds.length);
-      const isTarget =
-        target.targetColumn === 'weight'
-          ? (token: number) => own[token] !== 0
-          : (token: number) => !Number.isNaN(own[token]);
-      const losses = await aligner.batch(batch, isTarget);
+      const targets = targetsOf(batch);
+      const losses = await aligner.batch(batch, (token) => targets[token] === 1);
       await tell();
       await writer.write({ ...batch, columns: withLosses(batch, columns, column, losses) });
       sink({ event: 'progress', tokens: batch.inputIds.length, text_bytes: 0 });

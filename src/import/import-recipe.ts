@@ -2,7 +2,7 @@
 
 import { type FinishedPart, knownInput } from '../dataset/finished-parts.js';
 import { digestOf } from '../dataset/manifest.js';
-import type { TokenColumn } from '../dataset/sequence-batch.js';
+import type { LossColumn } from '../dataset/sequence-batch.js';
 import { hashJson, type JsonObject } from '../json/canonical-json.js';
 import type { ExpectedPart } from '../parts/done-parts.js';
 import { FIRST_VERSIONS } from '../rules/changes.js';
@@ -17,14 +17,14 @@ export function importRecipe(
 ): JsonObject {
   const { run: _, out: __, losses: ___, model_name, ...rest } = settings;
   const files = sources.map(({ name, bytes, sha256 }) => ({ name, bytes, sha256 }));
-  const { models, semantics, import: before, ...rows } = recipe;
-  const others = (models ?? {}) as JsonObject;
+  const { models: _models, semantics: _semantics, import: before, ...rows } = recipe.json;
+  const { models, semantics } = recipe.rows;
   const known = (role: 'reference' | 'current') =>
-    losses.includes(`${role}_loss`) ? (others[role] ?? null) : null;
+    losses.includes(`${role}_loss`) ? (models[role] ?? null) : null;
   const own = hashJson({ model_name, sources: files });
   return {
     ...rows,
-    semantics: { ...(semantics as JsonObject | undefined), importing: 1, writing: FIRST_VERSIONS.writing },
+    semantics: { ...semantics, importing: 1, writing: FIRST_VERSIONS.writing },
     models: {
       reference: settings.as === 'reference' ? own : known('reference'),
       current: settings.as === 'current' ? own : known('current'),
@@ -34,13 +34,13 @@ export function importRecipe(
       ...(JSON.parse(JSON.stringify(rest)) as JsonObject),
       model_name,
       sources: files,
-      into: { kind, recipe: hashJson(recipe) },
+      into: { kind, recipe: hashJson(recipe.json) },
       ...(before !== undefined && losses.includes(otherLoss(settings.as)) && { before }),
     },
   };
 }
 
-const otherLoss = (role: ImportSettings['as']): TokenColumn =>
+const otherLoss = (role: ImportSettings['as']): LossColumn =>
   role === 'reference' ? 'current_loss' : 'reference_loss';
 
 /** What the manifest of a part must say to be the import's: its recipe, and the very rows that it was laid over. */

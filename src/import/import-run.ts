@@ -1,6 +1,7 @@
 import type { FinishedPart } from '../dataset/finished-parts.js';
 import type { Manifest } from '../dataset/manifest.js';
 import { scoredFolder } from '../dataset/part-files.js';
+import { openPart } from '../dataset/part-source.js';
 import { readRunNotes, writeRunNotes } from '../dataset/run-notes.js';
 import { usageError } from '../errors.js';
 import { hashJson } from '../json/canonical-json.js';
@@ -8,7 +9,6 @@ import { derivedParts } from '../parts/derived-parts.js';
 import type { EventSink } from '../parts/events.js';
 import { type Totals, totalsOf } from '../parts/totals.js';
 import { rulesOfParts, rulesWarning } from '../rules/run-rules.js';
-import { openScored } from '../select/scored-parts.js';
 import { claimedSignal, claimFolder } from '../storage/folder-claim.js';
 import { absolutePath } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
@@ -156,7 +156,7 @@ async function passOver(
   if (per === 'document') {
     records = 0;
     let last: bigint | null = null;
-    for await (const { segments } of (await openScored(storage, part)).batches()) {
+    for await (const { segments } of (await openPart(storage, part)).batches()) {
       signal.throwIfAborted();
       for (const [s, document] of segments.document.entries()) {
         if (document === last || (segments.tokenCount[s] ?? 0) === 0) continue;

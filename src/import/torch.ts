@@ -1,7 +1,7 @@
 /** Losses that torch.save wrote: a list of lists or tensors, one a record, or one tensor. There are no ids in such files. */
 
 import { inputError, usageError } from '../errors.js';
-import { fromHalf } from '../numbers/half.js';
+import { fromBfloat16, fromHalf } from '../numbers/fp16-bf16.js';
 import type { Storage } from '../storage/storage.js';
 import { type PickledTensor, pickledItems, type StorageType } from './pickle.js';
 import {
@@ -123,12 +123,9 @@ function floats({ buffer, byteOffset, byteLength }: Uint8Array, type: StorageTyp
     case 'f16':
       return Float64Array.from(fromHalf(new Uint16Array(buffer, byteOffset, byteLength / 2)));
     case 'bf16': {
-      // The upper half of a float32.
-      const bits = Uint32Array.from(
-        new Uint16Array(buffer, byteOffset, byteLength / 2),
-        (half) => half * 65536,
-      );
-      return Float64Array.from(new Float32Array(bits.buffer));
+      const values = new Float32Array(byteLength / 2);
+      fromBfloat16(new Uint16Array(buffer, byteOffset, byteLength / 2), values);
+      return Float64Array.from(values);
     }
     case 'f32':
       return Float64Array.from(new Float32Array(buffer, byteOffset, byteLength / 4));

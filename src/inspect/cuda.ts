@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { askNvidiaSmi } from '../device/nvidia-smi.js';
 import { firstLine } from '../errors.js';
 import { findConstant, isElf, readSharedLibrary } from './elf.js';
 
@@ -144,12 +145,8 @@ function providerFindings(
 
 /** Driver and cards by nvidia-smi; null where it does not run or says nothing. */
 export function readDriver(): DriverFacts | null {
-  const run = spawnSync(
-    'nvidia-smi',
-    ['--query-gpu=driver_version,name,memory.total', '--format=csv,noheader'],
-    { encoding: 'utf8', timeout: 20_000 },
-  );
-  return run.status === 0 ? parseDriver(run.stdout) : null;
+  const text = askNvidiaSmi(['driver_version', 'name', 'memory.total'], true);
+  return text === null ? null : parseDriver(text);
 }
 
 /** `580.159.04, NVIDIA H100 80GB HBM3, 81559 MiB`, a line a card. */

@@ -1,4 +1,4 @@
-import { pipelineSchema } from '../score/settings.js';
+import { pipelineSchema } from '../pipeline/settings.js';
 
 /** The settings that a pipeline without any has, where inspection says what a run would do. */
 export function pipelineDefaults(): { readonly partBytes: number; readonly maxTextBytes: number } {

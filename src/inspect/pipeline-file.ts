@@ -1,6 +1,7 @@
-import { parsePipeline, readPipelineFile } from '../config/load.js';
+import { readPipelineFile } from '../config/load.js';
+import type { Pipeline } from '../pipeline/settings.js';
+import { parsePipeline } from '../pipeline/settings.js';
 import { isStaged, parseStages, type Stage } from '../pipeline/stages.js';
-import type { Pipeline } from '../score/settings.js';
 
 /** A pipeline file, with every default filled in: a single run, or stages. */
 export type PipelineInspection =

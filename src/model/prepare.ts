@@ -1,7 +1,8 @@
 /** From a checkpoint folder to a scoring graph on disk. */
 import { relative, sep } from 'node:path';
 import { fatalError } from '../errors.js';
-import { type FloatType, type Graph, GraphBuilder } from '../onnx/graph.js';
+import type { FloatType } from '../numbers/fp16-bf16.js';
+import { type Graph, GraphBuilder } from '../onnx/graph.js';
 import type { AttentionForm } from '../onnx/ops/attention.js';
 import { chunkedLossHead, unrolledLossHead } from '../onnx/ops/head.js';
 import { encodeModel, toModelProto } from '../onnx/proto.js';

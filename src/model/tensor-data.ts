@@ -1,7 +1,7 @@
 /** The numbers of a checkpoint's tensors, as float32: every F16 and BF16 is a float32 exactly. */
 import { type FileHandle, open } from 'node:fs/promises';
 import { fatalError } from '../errors.js';
-import { fromHalf } from '../numbers/half.js';
+import { fromBfloat16, fromHalf } from '../numbers/fp16-bf16.js';
 import { ioError } from '../storage/io-error.js';
 import { readSafetensorsHeader, type TensorEntry } from './safetensors.js';
 
@@ -89,11 +89,7 @@ const wideners: Readonly<Record<string, Widener>> = {
     new Uint8Array(target.buffer, target.byteOffset + 4 * at, bytes.length).set(bytes);
   },
   F16: (bytes, target, at) => target.set(fromHalf(halvesOf(bytes)), at),
-  BF16: (bytes, target, at) => {
-    const bits = new Uint32Array(target.buffer, target.byteOffset + 4 * at, bytes.length / 2);
-    const halves = halvesOf(bytes);
-    for (let i = 0; i < halves.length; i++) bits[i] = (halves[i] as number) << 16;
-  },
+  BF16: (bytes, target, at) => fromBfloat16(halvesOf(bytes), target.subarray(at)),
 };
 
 const halvesOf = (bytes: Uint8Array): Uint16Array =>

@@ -1,6 +1,7 @@
 /** Where a decoder's graph gets its parameters from. */
 import { fatalError } from '../errors.js';
-import { type FloatType, type GraphBuilder, int, type Value } from '../onnx/graph.js';
+import type { FloatType } from '../numbers/fp16-bf16.js';
+import { type GraphBuilder, int, type Value } from '../onnx/graph.js';
 import type { TensorEntry } from './safetensors.js';
 
 /** A model's parameters by the names that its checkpoints use. */

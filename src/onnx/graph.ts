@@ -3,7 +3,7 @@
  * so that other passes (the loss head, reverse-mode differentiation) walk lists of nodes, not messages.
  */
 
-import { floatBytes } from '../numbers/float-bytes.js';
+import { type FloatType, floatBytes } from '../numbers/fp16-bf16.js';
 
 /** Names a tensor of the graph. The empty name is an omitted optional input. */
 export type Value = string;
@@ -17,9 +17,6 @@ export type TensorType =
   | 'int64'
   | 'uint8'
   | 'bool';
-
-/** Types that a model's body may compute in. */
-export type FloatType = 'float32' | 'float16' | 'bfloat16';
 
 /** A number is a fixed size, a string a free one (equal names are equal sizes). */
 export type Dimension = number | string;

@@ -1,8 +1,9 @@
+import type { CorpusSettings } from '../corpus/settings.js';
 import type { Shard } from '../corpus/shard.js';
 import type { JsonObject } from '../json/canonical-json.js';
 import type { EventSink } from '../parts/events.js';
 import { overlapOf } from '../score/recipe.js';
-import type { Pipeline } from '../score/settings.js';
+import type { SequenceSettings } from '../sequence/settings.js';
 import type { Storage } from '../storage/storage.js';
 import type { PartContext, RowStage } from './make-part.js';
 
@@ -12,7 +13,11 @@ export interface PartsJob
     PartContext,
     'kind' | 'folder' | 'tokenizer' | 'columns' | 'lossPrecision' | 'compression' | 'conventions'
   > {
-  readonly settings: Pick<Pipeline, 'out' | 'corpus' | 'sequence'>;
+  readonly settings: {
+    readonly out: string;
+    readonly corpus: CorpusSettings;
+    readonly sequence: SequenceSettings;
+  };
   readonly shards: readonly Shard[];
   /** What finding them left out, a line each. */
   readonly notes: readonly string[];

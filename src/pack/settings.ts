@@ -1,9 +1,10 @@
 import { z } from 'zod';
-import type { Settings } from '../config/load.js';
-import { parseSettings } from '../config/parse-settings.js';
-import { runSettings, scoreSchema, scoreSettings, tokenizerSettings } from '../score/settings.js';
-
-const { shards, out, corpus, sequence } = scoreSchema.shape;
+import { parseSettings, type Settings } from '../config/load.js';
+import { corpusSettings, shardPatterns } from '../corpus/settings.js';
+import { compression } from '../dataset/settings.js';
+import { outputFolder, runSettings } from '../parts/settings.js';
+import { sequenceSettings } from '../sequence/settings.js';
+import { tokenizerSettings } from '../tokenizer/settings.js';
 
 const NO_TOKENIZER =
   'name a tokenizer.json or its folder (--tokenizer): no model is read that could bring one';
@@ -21,12 +22,12 @@ const packTokenizer = z.strictObject(
 
 /** The settings of `tokensieve pack`: a pipeline's sections, less what only models need. */
 export const packSchema = z.strictObject({
-  shards,
-  out,
-  corpus,
+  shards: shardPatterns,
+  out: outputFolder,
+  corpus: corpusSettings.prefault({}),
   tokenizer: packTokenizer,
-  sequence,
-  compression: scoreSettings.shape.compression,
+  sequence: sequenceSettings.prefault({}),
+  compression,
   run: runSettings.pick({ workers: true, tokenizer_engine: true }).prefault({}),
 });
 

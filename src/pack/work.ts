@@ -1,4 +1,5 @@
 import { planShard } from '../corpus/read-shard.js';
+import type { CorpusSettings } from '../corpus/settings.js';
 import type { PartPlan, ReadOptions, Shard, ShardPlan } from '../corpus/shard.js';
 import { fingerprintOf, type Manifest } from '../dataset/manifest.js';
 import { type PartPlace, partFiles } from '../dataset/part-files.js';
@@ -11,7 +12,6 @@ import { leftoverParts, listPartsAndSizes } from '../parts/leftovers.js';
 import type { Counted } from '../parts/totals.js';
 import { rowsSetAside } from '../rules/read-reading.js';
 import { readNow } from '../rules/reading-changes.js';
-import type { Pipeline } from '../score/settings.js';
 import type { Storage } from '../storage/storage.js';
 import type { PartTask } from './make-part.js';
 
@@ -47,7 +47,7 @@ export interface Planned {
 }
 
 /** What a shard reader must be told. */
-export function readOptions({ corpus }: Pick<Pipeline, 'corpus'>): ReadOptions {
+export function readOptions({ corpus }: { readonly corpus: CorpusSettings }): ReadOptions {
   return {
     columns: { text: corpus.text, keep: corpus.keep },
     maxTextBytes: corpus.max_text_bytes,

@@ -8,9 +8,10 @@ import { exportSchema } from '../export/settings.js';
 import { importSchema } from '../import/settings.js';
 import { packSchema } from '../pack/settings.js';
 import { reportSchema } from '../report/settings.js';
-import { pipelineSchema, scoreSchema } from '../score/settings.js';
+import { scoreSchema } from '../score/settings.js';
 import { selectionSettings } from '../select/settings.js';
 import { trainSchema } from '../train/settings.js';
+import { pipelineSchema } from './settings.js';
 
 /** What `tokensieve select` is given: a scoring run and a folder beside the settings of selection. */
 const selectSchema = selectionSettings.extend({

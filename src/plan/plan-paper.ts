@@ -1,9 +1,10 @@
 import { join } from 'node:path';
 import { usageError } from '../errors.js';
 import { readConfiguration } from '../model/configuration.js';
-import type { Pipeline } from '../score/settings.js';
+import { forwardFlops } from '../model/forward-flops.js';
+import type { Pipeline } from '../pipeline/settings.js';
 import { parametersOf } from '../train/graph/trainable-weights.js';
-import { forwardFlops, scoredBytes } from './plan.js';
+import { scoredBytes } from './plan.js';
 import type { FleetWork } from './plan-fleet.js';
 
 /** A model by its config.json: nothing else of it need be there. */

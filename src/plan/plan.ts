@@ -1,4 +1,5 @@
 import type { ShardPlan } from '../corpus/shard.js';
+import { forwardFlops } from '../model/forward-flops.js';
 import type { ModelInfo } from '../model/prepared-model.js';
 import type { ModelRole } from '../score/scorer.js';
 
@@ -82,8 +83,3 @@ export function planCost(inputs: CostInputs): CostPlan {
 /** Bytes a token of an uncompressed scored file: its id, and losses and entropies under each model. */
 export const scoredBytes = (models: number, lossBytes: 2 | 4, entropy: boolean): number =>
   ID_BYTES + models * lossBytes * (entropy ? 2 : 1);
-
-/** Floating-point operations a token of a forward pass over rows of `length` ids. */
-export function forwardFlops(info: Pick<ModelInfo, 'flopsPerToken'>, length: number): number {
-  return info.flopsPerToken.matmul + info.flopsPerToken.attentionPerContextToken * length;
-}

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { expandShards } from '../corpus/expand.js';
-import { MANIFEST_SUFFIX, readManifest } from '../dataset/manifest.js';
+import { findSource } from '../dataset/source.js';
 import { TokensieveError } from '../errors.js';
 import { readConfiguration } from '../model/configuration.js';
 import { planShards, readOptions } from '../pack/work.js';
@@ -158,16 +158,8 @@ async function countTokens(storage: Storage, settings: CorpusSettings, path: str
 }
 
 /** Tokens of a folder of token files, by its manifests. */
-async function countRows(storage: Storage, folder: string): Promise<PlannedRows | null> {
-  const paths = (await storage.list(folder)).filter((path) => path.endsWith(MANIFEST_SUFFIX));
-  if (paths.length === 0) return null;
-  let tokens = 0;
-  let length: number | null = null;
-  for (const path of paths) {
-    const { counts, recipe } = await readManifest(storage, path);
-    tokens += counts.tokens;
-    const { sequence } = recipe as { readonly sequence?: { readonly length?: unknown } };
-    if (typeof sequence?.length === 'number') length = Math.max(length ?? 0, sequence.length);
-  }
-  return { tokens, length };
+async function countRows(storage: Storage, folder: string): Promise<PlannedRows> {
+  const { parts, recipe } = await findSource(storage, folder);
+  const tokens = parts.reduce((sum, part) => sum + part.tokens, 0);
+  return { tokens, length: recipe.rows.sequence.length ?? null };
 }

@@ -1,8 +1,9 @@
-import { parsePipeline, type Settings } from '../config/load.js';
+import type { Settings } from '../config/load.js';
 import { weightedFolder } from '../dataset/part-files.js';
 import type { JsonObject } from '../json/canonical-json.js';
+import type { Pipeline } from '../pipeline/settings.js';
+import { parsePipeline } from '../pipeline/settings.js';
 import { isStaged, parseStages, type Stage } from '../pipeline/stages.js';
-import type { Pipeline } from '../score/settings.js';
 import { runId } from './jobs.js';
 
 /** Stages as jobs carry them: a pipeline file's own form. */

@@ -11,13 +11,13 @@ import { identifyTokenizer, openTokenizer } from '../tokenizer/open.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { type Compute, planCompute } from './compute.js';
 import type { ModelRole } from './scorer.js';
-import type { Pipeline } from './settings.js';
+import type { Scoring } from './settings.js';
 
 /** What opening needs to know; a pipeline says all of it. */
 export interface ModelRequest {
   readonly reference?: string | undefined;
   readonly current?: string | undefined;
-  readonly tokenizer: Pipeline['tokenizer'];
+  readonly tokenizer: Scoring['tokenizer'];
   /** Without a length, nothing is held against what a model takes. */
   readonly sequence: {
     readonly attention: AttentionScope;
@@ -28,10 +28,10 @@ export interface ModelRequest {
   readonly score: {
     readonly entropy: boolean;
     readonly greedy?: boolean;
-    readonly precision: Pipeline['score']['precision'];
+    readonly precision: Scoring['score']['precision'];
     readonly batch_tokens?: number | undefined;
   };
-  readonly run: Pick<Pipeline['run'], 'tokenizer_engine' | 'cache'> & {
+  readonly run: Pick<Scoring['run'], 'tokenizer_engine' | 'cache'> & {
     readonly workers?: number;
     readonly cards?: number | undefined;
     readonly card_memory?: number | undefined;

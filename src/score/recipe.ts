@@ -1,11 +1,11 @@
-import { isJsonObject, type JsonObject } from '../json/canonical-json.js';
+import type { JsonObject } from '../json/canonical-json.js';
 import type { ModelInfo } from '../model/prepared-model.js';
 import type { PackSettings } from '../pack/settings.js';
 import { FIRST_VERSIONS, type Stage } from '../rules/changes.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import type { Compute } from './compute.js';
 import type { ModelRole } from './scorer.js';
-import type { Pipeline } from './settings.js';
+import type { Scoring } from './settings.js';
 
 /** Versions of the rules that a run is made by (src/rules): parts of other versions are never mixed with its own. */
 export type RuleVersions = Readonly<Record<Stage, number>>;
@@ -22,7 +22,7 @@ const NONE: Marked = { bosId: null, eosId: null };
  * @param unused ids that older rules name where BOS or EOS is switched off
  */
 export function recipeOf(
-  pipeline: Pipeline,
+  pipeline: Scoring,
   tokenizer: Pick<Tokenizer, 'hash' | 'bosId' | 'eosId'>,
   models: Readonly<Partial<Record<ModelRole, ModelInfo>>>,
   { profile, batchTokens }: Pick<Compute, 'profile' | 'batchTokens'>,
@@ -55,7 +55,7 @@ export function packingRecipe(
 }
 
 /** How text becomes rows. */
-type RowSettings = Pick<Pipeline, 'corpus' | 'tokenizer' | 'sequence'>;
+type RowSettings = Pick<Scoring, 'corpus' | 'tokenizer' | 'sequence'>;
 
 function rowsRecipe(
   { corpus, tokenizer, sequence }: RowSettings,
@@ -82,12 +82,12 @@ function rowsRecipe(
 }
 
 /** Context that windows of a long document repeat: a quarter of the length unless it is set. */
-export function overlapOf({ overlap, length }: Pipeline['sequence']): number {
+export function overlapOf({ overlap, length }: Scoring['sequence']): number {
   return overlap ?? Math.max(1, length >> 2);
 }
 
 /** The conventions on which implementations disagree, for the files' metadata (docs/conventions.md). */
-export function scoringConventions(pipeline: Pipeline, tokenizer: Marks): JsonObject {
+export function scoringConventions(pipeline: Scoring, tokenizer: Marks): JsonObject {
   return {
     loss: 'nats; entry i belongs to token i, given the tokens before it in its row; NaN where there is none',
     ...rowConventions(pipeline.sequence, tokenizer),
@@ -107,7 +107,7 @@ export function packingConventions({ sequence }: PackSettings, tokenizer: Marks)
 type Marks = Pick<Tokenizer, 'bosId' | 'eosId' | 'bosSource' | 'eosSource'>;
 
 function rowConventions(
-  sequence: Pipeline['sequence'],
+  sequence: Scoring['sequence'],
   { bosId, eosId, bosSource, eosSource }: Marks,
 ): JsonObject {
   const { packing, attention, length } = sequence;
@@ -123,11 +123,4 @@ function rowConventions(
     bos_eligible: false,
     eos_eligible: sequence.eos_eligible,
   };
-}
-
-/** How the files of a scored, packed or imported part are compressed, by its recipe. */
-export function compressionOf(recipe: JsonObject): 'none' | 'zstd' | 'lz4' {
-  const score = isJsonObject(recipe['score']) ? recipe['score'] : {};
-  const found = recipe['compression'] ?? score['compression'];
-  return found === 'zstd' || found === 'lz4' ? found : 'none';
 }

@@ -5,12 +5,12 @@ import { type RunNotes, writeRunNotes } from '../dataset/run-notes.js';
 import { chooseDevice } from '../device/device.js';
 import { settleTf32, usesTf32 } from '../device/tf32.js';
 import { locatedError } from '../errors.js';
+import { forwardFlops } from '../model/forward-flops.js';
 import type { ModelInfo } from '../model/prepared-model.js';
 import type { RowStage } from '../pack/make-part.js';
 import type { OpenParts } from '../pack/parts-job.js';
 import { type PartsOptions, type PartsReport, runParts } from '../pack/parts-run.js';
 import { tellTokenizer } from '../pack/tell-tokenizer.js';
-import { forwardFlops } from '../plan/plan.js';
 import { type RunRules, rulesOfNewRun } from '../rules/new-run.js';
 import { notedRules } from '../rules/noted.js';
 import { MIXED_WINDOW_BATCHES } from './batches.js';
@@ -19,7 +19,7 @@ import type { Compute } from './compute.js';
 import { type ModelInputs, openModelInputs } from './open-inputs.js';
 import { recipeOf, scoringConventions } from './recipe.js';
 import { type ModelRole, openScorer, type Scorer } from './scorer.js';
-import type { Pipeline } from './settings.js';
+import type { Scoring } from './settings.js';
 import { type ScoringRules, scoreSequences } from './stage.js';
 
 export type ScoreOptions = PartsOptions;
@@ -31,7 +31,7 @@ export type ScoreReport = PartsReport;
  * @throws TokensieveError usage errors of the inputs; `stale-parts`, `shard-changed` and `folder-busy` (usage); fatal errors of
  *   models and disk
  */
-export async function scoreCorpus(pipeline: Pipeline, options: ScoreOptions): Promise<ScoreReport> {
+export async function scoreCorpus(pipeline: Scoring, options: ScoreOptions): Promise<ScoreReport> {
   const started = Date.now();
   const { job, finish, close } = await openScoring(pipeline, options);
   try {
@@ -48,7 +48,7 @@ export async function scoreCorpus(pipeline: Pipeline, options: ScoreOptions): Pr
  * @throws TokensieveError usage errors of the inputs
  */
 export async function openScoring(
-  pipeline: Pipeline,
+  pipeline: Scoring,
   { storage, sink }: Pick<ScoreOptions, 'storage' | 'sink'>,
 ): Promise<OpenParts> {
   const notes: string[] = [];
@@ -98,7 +98,7 @@ export async function openScoring(
 }
 
 const rulesOf = (
-  pipeline: Pipeline,
+  pipeline: Scoring,
   { tokenizer, tokenizerPath, models, roles }: ModelInputs,
 ): Promise<RunRules> =>
   rulesOfNewRun({
@@ -124,7 +124,7 @@ export function infosOf({
 }
 
 /** Where the inputs were, for reports; written when all parts are done. */
-function runNotes(pipeline: Pipeline, { tokenizerPath, models, roles }: ModelInputs): RunNotes {
+function runNotes(pipeline: Scoring, { tokenizerPath, models, roles }: ModelInputs): RunNotes {
   return {
     version: 1,
     shards: [...pipeline.shards],
@@ -146,7 +146,7 @@ function runNotes(pipeline: Pipeline, { tokenizerPath, models, roles }: ModelInp
 }
 
 function scoringRules(
-  { sequence, score }: Pipeline,
+  { sequence, score }: Scoring,
   roles: readonly ModelRole[],
   { device, batchTokens, batch }: Compute,
 ): ScoringRules {

@@ -1,7 +1,9 @@
+import { type DataSet, openDataSet } from '../dataset/data-set.js';
 import { type FinishedPart, knownInput } from '../dataset/finished-parts.js';
-import { meansColumns } from '../dataset/imported-means.js';
 import { MANIFEST_VERSION, type Manifest, stageManifest } from '../dataset/manifest.js';
 import { partFiles } from '../dataset/part-files.js';
+import { openPart, type PartSource, partSource } from '../dataset/part-source.js';
+import { compressionOf, meansColumns } from '../dataset/recipe.js';
 import { readRunNotes, writeRunNotes } from '../dataset/run-notes.js';
 import { createSequenceWriter } from '../dataset/writer.js';
 import { usageError } from '../errors.js';
@@ -10,17 +12,15 @@ import { derivedParts } from '../parts/derived-parts.js';
 import { type ExpectedPart, finishedManifest, removeStale } from '../parts/done-parts.js';
 import type { EventSink } from '../parts/events.js';
 import { type Totals, totalsOf } from '../parts/totals.js';
+import { unfinishedRun } from '../parts/unfinished.js';
 import { FIRST_VERSIONS } from '../rules/changes.js';
 import { rulesOfParts, rulesWarning } from '../rules/run-rules.js';
-import { compressionOf } from '../score/recipe.js';
 import { claimedSignal, claimFolder } from '../storage/folder-claim.js';
 import { absolutePath, folderOf, nameOf } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import type { Finding } from './diagnosis/finding.js';
 import { type LoadedMethod, loadMethod } from './load.js';
-import type { PartSource } from './part-source.js';
 import type { Prepared } from './preparation.js';
-import { finishedParts, openScored, partSource } from './scored-parts.js';
 import { createSelection, type Selection } from './selection.js';
 import { type SelectionDoctor, selectionDoctor } from './selection-doctor.js';
 import type { SelectionSettings } from './settings.js';
@@ -65,7 +65,13 @@ export async function selectRun(
   const { storage, sink } = given;
   const loaded = await loadMethod(settings.method);
   const selection = createSelection(settings, loaded.method);
-  const parts = await finishedParts(storage, run, (message) => sink({ event: 'warning', message }));
+  const scored = await openDataSet(storage, run, {
+    prefer: ['scored'],
+    nothing: { code: 'nothing-scored', advice: 'name the --out folder of tokensieve score' },
+  });
+  const { parts } = scored;
+  const unfinished = await unfinishedRun(storage, scored);
+  if (unfinished !== null) sink({ event: 'warning', message: unfinished });
   if (parts.some((part) => absolutePath(part.folder) === absolutePath(folder))) {
     throw usageError(
       'out-is-input',
@@ -74,14 +80,14 @@ export async function selectRun(
   }
   const old = rulesWarning(run, await rulesOfParts(storage, parts));
   if (old !== null) sink({ event: 'warning', message: old });
-  const [means] = meansColumns((parts[0]?.manifest.recipe ?? {}) as JsonObject);
+  const [means] = meansColumns(scored.recipe.rows);
   if (means !== undefined && selection.plan.unit === 'token') {
     throw usageError(
       'row-means',
       `${run}: ${means} holds one mean for all tokens of a row or document, as it was imported; method ${loaded.method.name} ranks tokens: take one that ranks rows or documents, or import losses of tokens`,
     );
   }
-  const recipe = selectionRecipe(parts, settings, loaded, selection);
+  const recipe = selectionRecipe(scored, settings, loaded, selection);
   const claim = await claimFolder(folder, hashJson(recipe), storage);
   const options = { ...given, signal: claimedSignal(given.signal, claim) };
   try {
@@ -119,7 +125,7 @@ export async function selectRun(
     let statistics: SelectionStatistics | null = null;
     if (pending.length > 0) {
       const domainColumn = loaded.method.name === 'domain-weights' ? settings.domains : null;
-      const sources = new Map(
+      const sources = new Map<FinishedPart, PartSource>(
         parts.map((part) => [part, partSource(storage, part, domainColumn, options.signal)]),
       );
       const prepared = await selection.prepare([...sources.values()]);
@@ -139,6 +145,7 @@ export async function selectRun(
           selection,
           prepared,
           recipe,
+          compression: compressionOf(scored.recipe.rows),
           folder,
           doctor,
           options,
@@ -172,7 +179,7 @@ export async function selectRun(
  * fits something first, every part depends on all of them, so the recipe names them all.
  */
 function selectionRecipe(
-  parts: readonly FinishedPart[],
+  { parts, recipe }: DataSet,
   settings: SelectionSettings,
   { identity }: LoadedMethod,
   selection: Selection,
@@ -184,7 +191,7 @@ function selectionRecipe(
     method: identity,
     select: { ...settings } as JsonObject,
     conventions: { ...selection.conventions },
-    scored: parts[0]?.manifest.recipe as JsonObject,
+    scored: recipe.json,
     dataset: alone ? null : hashJson(parts.map(({ manifest }) => scoredDigest(manifest))),
   };
 }
@@ -225,6 +232,7 @@ interface Weighing {
   readonly selection: Selection;
   readonly prepared: Prepared;
   readonly recipe: JsonObject;
+  readonly compression: 'none' | 'zstd' | 'lz4';
   readonly folder: string;
   readonly doctor: SelectionDoctor;
   readonly options: SelectOptions;
@@ -232,14 +240,14 @@ interface Weighing {
 
 async function weighPart(
   scored: FinishedPart,
-  { source, selection, prepared, recipe, folder, doctor, options }: Weighing,
+  { source, selection, prepared, recipe, compression, folder, doctor, options }: Weighing,
 ): Promise<{ manifest: Manifest; statistics: SelectionStatistics }> {
   const { storage, sink } = options;
   const { shard, part, input, counts } = scored.manifest;
   const { tokens, documents } = counts;
   const started = Date.now();
   sink({ event: 'part-started', shard, part });
-  const scoredFile = await openScored(storage, scored);
+  const scoredFile = await openPart(storage, scored);
   await doctor.begin(scored);
   const files = partFiles(folder, shard, part);
   const expected = weightedPart(scored.manifest, recipe);
@@ -247,7 +255,7 @@ async function weighPart(
   const writer = await createSequenceWriter(storage, files.sequences, {
     columns: [...scoredFile.columns, 'weight'],
     lossPrecision: scoredFile.lossPrecision,
-    compression: compressionOf(scored.manifest.recipe),
+    compression,
     metadata: { fingerprint, recipe, conventions: { ...selection.conventions } },
   });
   try {

@@ -22,7 +22,8 @@ declare module '@huggingface/tokenizers' {
   }
   export class SplitPreTokenizer {
     constructor(config: { type: 'Split'; pattern: { Regex: string }; behavior: 'Isolated'; invert: boolean });
-    pre_tokenize(text: string | string[]): string[];
+    /** Flags g and u; null for a kind of pattern that it does not know. */
+    readonly pattern: RegExp | null;
   }
   /** The whole library behind one door: what tests compare with. */
   export class Tokenizer {

@@ -44,7 +44,7 @@ export function makePortableEncoder({
     const known = remembered.get(word);
     if (known !== undefined) return known;
     let words = bytes === null ? [word] : bytes.pre_tokenize(word);
-    for (const splitter of byteSplitters) words = splitter.pre_tokenize(words);
+    for (const splitter of byteSplitters) words = words.flatMap(splitter);
     const pieces = model.encode(words);
     const ids = pieces.map((piece) => idOf(model, piece));
     if (word.length <= REMEMBERED_LENGTH) {
@@ -64,15 +64,46 @@ export function makePortableEncoder({
         continue;
       }
       let words = [piece];
-      for (const splitter of splitters) words = splitter.pre_tokenize(words);
+      for (const splitter of splitters) words = words.flatMap(splitter);
       for (const word of words) for (const id of encodeWord(word)) out.push(id);
     }
     return out.finish();
   };
 }
 
-const makeSplitter = (words: string): SplitPreTokenizer =>
-  new SplitPreTokenizer({ type: 'Split', pattern: { Regex: words }, behavior: 'Isolated', invert: false });
+/**
+ * Words of a text by the library's own pattern; what lies between two of them is a word too. The library's loop makes a
+ * copy of the pattern for every text it is given, which costs more than all else where the texts are words already.
+ */
+function makeSplitter(words: string): (text: string) => string[] {
+  const pattern = patternOf(words);
+  return (text) => {
+    const found: string[] = [];
+    let end = 0;
+    pattern.lastIndex = 0;
+    for (let match = pattern.exec(text); match !== null; match = pattern.exec(text)) {
+      const [word] = match;
+      if (end < match.index) found.push(text.slice(end, match.index));
+      if (word !== '') found.push(word);
+      // A match of nothing would be found at the same place for ever.
+      else pattern.lastIndex += (text.codePointAt(match.index) ?? 0) > 0xffff ? 2 : 1;
+      end = match.index + word.length;
+    }
+    if (end < text.length) found.push(text.slice(end));
+    return found;
+  };
+}
+
+function patternOf(words: string): RegExp {
+  const { pattern } = new SplitPreTokenizer({
+    type: 'Split',
+    pattern: { Regex: words },
+    behavior: 'Isolated',
+    invert: false,
+  });
+  if (pattern === null || !pattern.global) throw new Error(`the library gives no pattern for ${words}`);
+  return pattern;
+}
 
 function idOf({ tokens_to_ids: ids }: BPE, piece: string): number {
   const id = ids.get(piece);

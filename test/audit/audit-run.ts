@@ -4,12 +4,12 @@ import type { ReadingDocument } from '#tokensieve/audit/reading/reading-document
 import { type ReadingRequest, sampleDocuments } from '#tokensieve/audit/reading/sample.js';
 import type { Audit } from '#tokensieve/audit/report.js';
 import { auditSettings } from '#tokensieve/audit/settings.js';
-import { parsePipeline } from '#tokensieve/config/load.js';
 import { expandShards } from '#tokensieve/corpus/expand.js';
 import type { Shard } from '#tokensieve/corpus/shard.js';
 import { type FinishedPart, readParts } from '#tokensieve/dataset/finished-parts.js';
 import { MANIFEST_SUFFIX } from '#tokensieve/dataset/manifest.js';
 import { scoredFolder, weightedFolder } from '#tokensieve/dataset/part-files.js';
+import { parsePipeline } from '#tokensieve/pipeline/settings.js';
 import { scoreCorpus } from '#tokensieve/score/score-run.js';
 import { selectRun } from '#tokensieve/select/select-run.js';
 import { selectionSettings } from '#tokensieve/select/settings.js';

@@ -6,7 +6,7 @@ import { compareRuns } from '#tokensieve/audit/compare/compare-runs.js';
 import { tokenDynamics } from '#tokensieve/audit/compare/dynamics.js';
 import { evaluationSets } from '#tokensieve/audit/compare/evaluation-sets.js';
 import { type Audit, auditSchema } from '#tokensieve/audit/report.js';
-import { parsePipeline } from '#tokensieve/config/load.js';
+import { parsePipeline } from '#tokensieve/pipeline/settings.js';
 import { scoreCorpus } from '#tokensieve/score/score-run.js';
 import { selectRun } from '#tokensieve/select/select-run.js';
 import { selectionSettings } from '#tokensieve/select/settings.js';

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { flagsOf } from '#tokensieve/config/flags.js';
 import { evaluateSettings } from '#tokensieve/evaluate/settings.js';
 import { packSchema } from '#tokensieve/pack/settings.js';
-import { pipelineSchema } from '#tokensieve/score/settings.js';
+import { pipelineSchema } from '#tokensieve/pipeline/settings.js';
 import { METHODS } from '#tokensieve/select/methods.js';
 import { selectionSettings } from '#tokensieve/select/settings.js';
 import { cliHere } from '../support/cli-here.js';

@@ -1,6 +1,7 @@
 /** What fuzzing found in pipeline files. */
 import { expect, it } from 'vitest';
-import { mergeSettings, parseAssignment, parsePipeline, parsePipelineText } from '#tokensieve/config/load.js';
+import { mergeSettings, parseAssignment, parsePipelineText } from '#tokensieve/config/load.js';
+import { parsePipeline } from '#tokensieve/pipeline/settings.js';
 
 const MIB = 2 ** 20;
 const fill = (text: string): string => text.repeat(Math.floor(MIB / text.length));

@@ -2,10 +2,9 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { describe, expect, it } from 'vitest';
-import { parsePipelineText, type Settings } from '#tokensieve/config/load.js';
-import { parseSettings } from '#tokensieve/config/parse-settings.js';
+import { parsePipelineText, parseSettings, type Settings } from '#tokensieve/config/load.js';
+import { pipelineSchema } from '#tokensieve/pipeline/settings.js';
 import { isStaged, parseStages } from '#tokensieve/pipeline/stages.js';
-import { pipelineSchema } from '#tokensieve/score/settings.js';
 import { filesBelow } from '../support/cli.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));

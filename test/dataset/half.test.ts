@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { fromHalf, toHalf } from '#tokensieve/numbers/half.js';
+import { fromHalf, toHalf } from '#tokensieve/numbers/fp16-bf16.js';
 
 /** The value of a half by the definition of the format, independent of the code under test. */
 function halfValue(half: number): number {

@@ -5,8 +5,7 @@
 import { cpSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { parsePipeline } from '#tokensieve/config/load.js';
-import { parseSettings } from '#tokensieve/config/parse-settings.js';
+import { parseSettings } from '#tokensieve/config/load.js';
 import { parseManifest } from '#tokensieve/dataset/manifest.js';
 import { packedFolder, scoredFolder, weightedFolder } from '#tokensieve/dataset/part-files.js';
 import { verifyFolder } from '#tokensieve/dataset/verify.js';
@@ -14,6 +13,7 @@ import { withdrawParts } from '#tokensieve/dataset/withdraw.js';
 import { packCorpus } from '#tokensieve/pack/pack-run.js';
 import { packSchema } from '#tokensieve/pack/settings.js';
 import type { RunEvent } from '#tokensieve/parts/events.js';
+import { parsePipeline } from '#tokensieve/pipeline/settings.js';
 import { scoreCorpus } from '#tokensieve/score/score-run.js';
 import { selectRun } from '#tokensieve/select/select-run.js';
 import { selectionSettings } from '#tokensieve/select/settings.js';

@@ -12,8 +12,7 @@ import {
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { parsePipeline } from '#tokensieve/config/load.js';
-import { parseSettings } from '#tokensieve/config/parse-settings.js';
+import { parseSettings } from '#tokensieve/config/load.js';
 import { readManifest } from '#tokensieve/dataset/manifest.js';
 import { verifyFolder } from '#tokensieve/dataset/verify.js';
 import { type ImportOptions, importScores } from '#tokensieve/import/import-run.js';
@@ -21,6 +20,7 @@ import { parseImport } from '#tokensieve/import/settings.js';
 import { packCorpus } from '#tokensieve/pack/pack-run.js';
 import { parsePack } from '#tokensieve/pack/settings.js';
 import type { EventSink } from '#tokensieve/parts/events.js';
+import { parsePipeline } from '#tokensieve/pipeline/settings.js';
 import { scoreCorpus } from '#tokensieve/score/score-run.js';
 import { selectRun } from '#tokensieve/select/select-run.js';
 import { selectionSettings } from '#tokensieve/select/settings.js';

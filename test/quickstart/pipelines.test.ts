@@ -1,7 +1,8 @@
 import { readdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
-import { parsePipeline, readPipelineFile } from '#tokensieve/config/load.js';
+import { readPipelineFile } from '#tokensieve/config/load.js';
+import { parsePipeline } from '#tokensieve/pipeline/settings.js';
 import { isStaged, parseStages } from '#tokensieve/pipeline/stages.js';
 
 const folder = fileURLToPath(new URL('../../pipelines/', import.meta.url));

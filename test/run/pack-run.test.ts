@@ -1,7 +1,6 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { parsePipeline } from '#tokensieve/config/load.js';
 import { readDocuments } from '#tokensieve/dataset/documents.js';
 import { readManifest } from '#tokensieve/dataset/manifest.js';
 import { readSequences } from '#tokensieve/dataset/reader.js';
@@ -11,6 +10,7 @@ import { inspect } from '#tokensieve/inspect/inspect.js';
 import { type PackReport, packCorpus } from '#tokensieve/pack/pack-run.js';
 import { type PackInput, parsePack } from '#tokensieve/pack/settings.js';
 import type { RunEvent } from '#tokensieve/parts/events.js';
+import { parsePipeline } from '#tokensieve/pipeline/settings.js';
 import { scoreCorpus } from '#tokensieve/score/score-run.js';
 import { localStorage } from '#tokensieve/storage/local.js';
 import { digestFolder, filesBelow, runCli } from '../support/cli.js';

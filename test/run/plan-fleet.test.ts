@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { fleetRates, paperCorpus } from '#tokensieve/cli/fleet-options.js';
+import { pipelineSchema } from '#tokensieve/pipeline/settings.js';
 import { type FleetRates, type FleetWork, planFleet } from '#tokensieve/plan/plan-fleet.js';
 import { paperWork } from '#tokensieve/plan/plan-paper.js';
-import { pipelineSchema } from '#tokensieve/score/settings.js';
 import { runCli } from '../support/cli.js';
 import { cliHere } from '../support/cli-here.js';
 

@@ -1,8 +1,8 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { parsePipeline } from '#tokensieve/config/load.js';
 import type { RunEvent } from '#tokensieve/parts/events.js';
+import { parsePipeline } from '#tokensieve/pipeline/settings.js';
 import { scoreCorpus } from '#tokensieve/score/score-run.js';
 import { selectRun } from '#tokensieve/select/select-run.js';
 import { type SelectionInput, selectionSettings } from '#tokensieve/select/settings.js';

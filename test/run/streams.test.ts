@@ -1,7 +1,7 @@
 import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { parsePipeline } from '#tokensieve/config/load.js';
+import { parsePipeline } from '#tokensieve/pipeline/settings.js';
 import { type ScoreReport, scoreCorpus } from '#tokensieve/score/score-run.js';
 import { localStorage } from '#tokensieve/storage/local.js';
 import { digestFolder } from '../support/cli.js';

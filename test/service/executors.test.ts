@@ -9,7 +9,12 @@ import { closeQueue, openQueue } from '#tokensieve/queue/open-queue.js';
 import { isRunning, type ProcessIdentity } from '#tokensieve/storage/process-identity.js';
 import { startWorker, timesMade, type Worker } from '../queue/run-in-queue.js';
 import { digestFolder, runCli } from '../support/cli.js';
-import { manySmallParts, quickstartInputs, temporaryFolder } from '../support/quickstart.js';
+import {
+  manySmallParts,
+  quickstartInputs,
+  shardsOfManyParts,
+  temporaryFolder,
+} from '../support/quickstart.js';
 import { redisServerPath, startRedis, type TestRedis } from '../support/redis.js';
 import { EMPTY_PIPELINE, serviceHere } from './in-process.js';
 import { asking, killServices, smallJob, startService, streamOf, until } from './server.js';
@@ -24,6 +29,8 @@ beforeAll(async () => {
   delete process.env['TOKENSIEVE_REDIS_URL'];
   await quickstartInputs(join(root, 'inputs'));
   await manySmallParts(join(root, 'corpus'));
+  // Long ones: the first of two processes is still at work when the second begins, on however busy a machine.
+  await shardsOfManyParts(join(root, 'corpus/long'), 2);
   writeFileSync(config, stringify({ array: { count: 2 } }));
   writeFileSync(join(root, 'pipeline.yaml'), stringify({ ...scoring, out: 'local' }));
   const { code, stderr } = await runCli(['run', 'pipeline.yaml', '--log', 'none'], root);

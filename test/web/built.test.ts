@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { parsePipeline } from '#tokensieve/config/load.js';
+import { parsePipeline } from '#tokensieve/pipeline/settings.js';
 import { EXAMPLE } from '../../web/src/jobs/example.js';
 
 const folder = fileURLToPath(new URL('../../dist/web/', import.meta.url));

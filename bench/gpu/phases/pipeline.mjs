@@ -4,7 +4,7 @@
  */
 import { copyFileSync, mkdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { parsePipeline } from '../../../dist/config/load.js';
+import { parsePipeline } from '../../../dist/pipeline/settings.js';
 import { scoreCorpus } from '../../../dist/score/score-run.js';
 import { localStorage } from '../../../dist/storage/local.js';
 import { makeBatch, modes, openModels, prepare, rowsOf, timeCalls } from '../ours.mjs';

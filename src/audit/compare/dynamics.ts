@@ -1,4 +1,5 @@
 import type { TokenSpan } from '../../dataset/align.js';
+import type { DataSet } from '../../dataset/data-set.js';
 import { inputError, usageError } from '../../errors.js';
 import type { Storage } from '../../storage/storage.js';
 import type { Dynamics } from './dynamics-report.js';
@@ -7,7 +8,6 @@ import {
   checkTokenizers,
   type ExpectedTokenizer,
   openRun,
-  type Run,
   type SharedPart,
   sharedParts,
   sharedTokens,
@@ -48,7 +48,7 @@ export async function tokenDynamics(
       `token dynamics need two or more runs in training order, found ${runs.length}; score the same text with each checkpoint and name every --out folder`,
     );
   }
-  const opened: Run[] = [];
+  const opened: DataSet[] = [];
   for (const run of runs) opened.push(await openRun(storage, run, 'scored'));
   checkTokenizers(opened, options.tokenizer);
   const { shared, others } = sharedParts(opened);
@@ -101,7 +101,7 @@ export const spellDynamics = (dynamics: Dynamics, texts: Speller): Dynamics => (
 async function* lossSpans(
   storage: Storage,
   shared: readonly SharedPart[],
-  runs: readonly Run[],
+  runs: readonly DataSet[],
   signal: AbortSignal | undefined,
   columns: ('current_loss' | 'reference_loss')[],
 ): AsyncGenerator<LossSpan> {

@@ -1,8 +1,8 @@
 import { expandShards } from '../../corpus/expand.js';
 import { planShard, readShard } from '../../corpus/read-shard.js';
+import { corpusSettings } from '../../corpus/settings.js';
 import type { ReadOptions, Shard } from '../../corpus/shard.js';
 import { fatalError, usageError } from '../../errors.js';
-import { pipelineSchema } from '../../score/settings.js';
 import type { Storage } from '../../storage/storage.js';
 import { BYTES_A_SLOT, createHashSet, type HashSet, slotsFor } from './hash-set.js';
 import type { Overlap } from './overlap-report.js';
@@ -106,7 +106,7 @@ interface Corpus {
 
 async function openCorpus(storage: Storage, source: TextSource, signal?: AbortSignal): Promise<Corpus> {
   const shards = await expandShards(storage, source.patterns);
-  const defaults = pipelineSchema.shape.corpus.parse({});
+  const defaults = corpusSettings.parse({});
   const column = source.text ?? defaults.text;
   const reading: ReadOptions = {
     columns: { text: column, keep: [] },

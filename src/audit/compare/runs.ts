@@ -1,19 +1,11 @@
 /** Runs laid side by side: their parts, and the tokens of the parts that all of them have. */
 import { alignRows, type NamedFile, type TokenSpan } from '../../dataset/align.js';
+import { type DataSet, openDataSet } from '../../dataset/data-set.js';
 import { type FinishedPart, openSequences, readParts } from '../../dataset/finished-parts.js';
-import { MANIFEST_SUFFIX, type Manifest } from '../../dataset/manifest.js';
-import { type PartPlace, partFiles, scoredFolder, weightedFolder } from '../../dataset/part-files.js';
+import { type PartPlace, partFiles, scoredFolder } from '../../dataset/part-files.js';
 import { usageError } from '../../errors.js';
-import { isJsonObject } from '../../json/canonical-json.js';
 import { nameOf as fileName, folderOf } from '../../storage/path.js';
 import type { Storage } from '../../storage/storage.js';
-
-/** A run's finished parts, in global order. */
-export interface Run {
-  /** As it was named. */
-  readonly name: string;
-  readonly parts: readonly FinishedPart[];
-}
 
 /** The same part of every run. */
 export interface SharedPart extends PartPlace {
@@ -22,33 +14,31 @@ export interface SharedPart extends PartPlace {
 }
 
 /**
- * The parts of a run. `run` is an output folder, or the folder of scored or weighted parts itself.
+ * A run's data set with losses.
+ * @param run an output folder, or the folder of scored or weighted parts itself
  * @param preferred which of the two is read where an output folder has both
- * @throws TokensieveError (usage) `no-parts`; and as `readParts` throws
+ * @throws TokensieveError (usage) `no-parts`; and as `openDataSet` throws
  */
-export async function openRun(storage: Storage, run: string, preferred: 'scored' | 'weighted'): Promise<Run> {
-  const inside = [weightedFolder(run), scoredFolder(run)];
-  if (preferred === 'scored') inside.reverse();
-  for (const folder of [...inside, run]) {
-    const paths = (await storage.list(folder)).filter((path) => path.endsWith(MANIFEST_SUFFIX));
-    if (paths.length === 0) continue;
-    const parts = await readParts(storage, folder, paths);
-    if (parts[0]?.manifest.kind !== 'packed') return { name: run, parts };
-    throw usageError(
-      'no-parts',
-      `${folder}: packed parts have no losses; name a folder that tokensieve score made`,
-    );
-  }
+export async function openRun(
+  storage: Storage,
+  run: string,
+  preferred: 'scored' | 'weighted',
+): Promise<DataSet> {
+  const set = await openDataSet(storage, run, {
+    prefer: preferred === 'scored' ? ['scored', 'weighted'] : ['weighted', 'scored'],
+    nothing: { code: 'no-parts', advice: 'name the --out folder of tokensieve score or select' },
+  });
+  if (set.kind !== 'packed') return set;
   throw usageError(
     'no-parts',
-    `${run}: no finished parts (*${MANIFEST_SUFFIX}) here, in weighted/ or in scored/; name the --out folder of tokensieve score or select`,
+    `${set.folder}: packed parts have no losses; name a folder that tokensieve score made`,
   );
 }
 
 const nameOf = ({ shard, part }: PartPlace): string => `${shard} part ${part}`;
 
 /** The parts that all runs have, in global order, and by run the names of those that not all have. */
-export function sharedParts(runs: readonly Run[]): {
+export function sharedParts(runs: readonly DataSet[]): {
   readonly shared: readonly SharedPart[];
   readonly others: readonly (readonly string[])[];
 } {
@@ -75,8 +65,8 @@ export interface ExpectedTokenizer {
  * @param expected whose tokenizer they should be of; that of the first run unless given
  * @throws TokensieveError (usage) `not-comparable`
  */
-export function checkTokenizers(runs: readonly Run[], expected?: ExpectedTokenizer): void {
-  const own = runs.map(({ name, parts: [part] }) => ({ name, hash: part && tokenizerOf(part.manifest) }));
+export function checkTokenizers(runs: readonly DataSet[], expected?: ExpectedTokenizer): void {
+  const own = runs.map(({ name, recipe }) => ({ name, hash: recipe.rows.tokenizer.hash }));
   const first = expected ?? own[0];
   for (const { name, hash } of own) {
     if (first?.hash === undefined || hash === undefined || hash === first.hash) continue;
@@ -85,14 +75,6 @@ export function checkTokenizers(runs: readonly Run[], expected?: ExpectedTokeniz
       `${first.name} and ${name} were made with different tokenizers (${first.hash.slice(0, 12)}… and ${hash.slice(0, 12)}…): their ids mean different text; score both with one --tokenizer`,
     );
   }
-}
-
-/** Hash of the tokenizer in a scored part's recipe, or in that of the scored part that a weighted one is of. */
-function tokenizerOf({ recipe }: Manifest): string | undefined {
-  const scored = isJsonObject(recipe['scored']) ? recipe['scored'] : recipe;
-  const tokenizer = scored['tokenizer'];
-  const hash = isJsonObject(tokenizer) ? tokenizer['hash'] : undefined;
-  return typeof hash === 'string' ? hash : undefined;
 }
 
 /** The part's tokens in every run, side by side. Errors are those of `alignRows` and `openSequences`. */

@@ -1,10 +1,8 @@
 /** The tokens of single documents, out of a part's sequence file: record batches are searched, not read through. */
 
-import type { FinishedPart } from '../../dataset/finished-parts.js';
 import type { SequenceFile } from '../../dataset/reader.js';
+import type { RowEdges } from '../../dataset/recipe.js';
 import { rowsOf, type SequenceBatch } from '../../dataset/sequence-batch.js';
-import type { JsonObject } from '../../json/canonical-json.js';
-import { isJsonObject } from '../../json/canonical-json.js';
 
 /** [tokens] each, in document order, every token once. */
 export interface DocumentTokens {
@@ -16,61 +14,13 @@ export interface DocumentTokens {
   readonly complete: boolean;
 }
 
-/** How the rows of a data set were made, as far as its recipe says. */
-export interface RowRules {
-  /** Ids at a row's start that the row before had: context of the same document. */
-  readonly repeats: number;
-  readonly bosId: number | null;
-  readonly eosId: number | null;
-}
-
-/** The recipe of the part's losses: a weighted part remembers the scored one's. */
-const scoredRecipe = ({ manifest: { kind, recipe } }: FinishedPart) =>
-  kind === 'weighted' ? objectAt(recipe, 'scored') : recipe;
-
-/** How its text was read. */
-export function textSettings(part: FinishedPart): {
-  textColumn: string;
-  maxTextBytes: number;
-  maxPageBytes?: number;
-} {
-  const { text, max_text_bytes: most, max_page_bytes: page } = objectAt(scoredRecipe(part), 'corpus');
-  return {
-    textColumn: typeof text === 'string' ? text : 'text',
-    maxTextBytes: typeof most === 'number' ? most : 64 << 20,
-    ...(typeof page === 'number' && { maxPageBytes: page }),
-  };
-}
-
-export function rowRules(part: FinishedPart): RowRules {
-  const recipe = scoredRecipe(part);
-  const sequence = objectAt(recipe, 'sequence');
-  const tokenizer = objectAt(recipe, 'tokenizer');
-  const id = (name: string): number | null => {
-    const value = tokenizer[`${name}_id`];
-    return sequence[name] !== false && typeof value === 'number' ? value : null;
-  };
-  const overlap = sequence['overlap'];
-  return {
-    repeats: sequence['packing'] === 'document' && typeof overlap === 'number' ? overlap : 1,
-    bosId: id('bos'),
-    eosId: id('eos'),
-  };
-}
-
-/** The member of a JSON object that is an object itself; empty where there is none. */
-function objectAt(parent: unknown, name: string): JsonObject {
-  const value = isJsonObject(parent) ? parent[name] : undefined;
-  return isJsonObject(value) ? value : {};
-}
-
 /** Reads documents of one part. Holds one record batch. */
 export interface TokenFinder {
   /** The first `limit` tokens of a document; null where the part has no such document. */
   find(document: number, limit: number): Promise<DocumentTokens | null>;
 }
 
-export function tokenFinder(file: SequenceFile, rules: RowRules): TokenFinder {
+export function tokenFinder(file: SequenceFile, { repeats }: RowEdges): TokenFinder {
   const firsts = new Map<number, bigint>();
   let held: { readonly index: number; readonly batch: SequenceBatch } | null = null;
 
@@ -97,7 +47,7 @@ export function tokenFinder(file: SequenceFile, rules: RowRules): TokenFinder {
       }
       const gathered = gatherer(limit);
       for (let index = Math.max(0, low - 1); index < file.batchCount; index++) {
-        if (gathered.add(await read(index), wanted, rules.repeats)) break;
+        if (gathered.add(await read(index), wanted, repeats)) break;
       }
       return gathered.result(file);
     },

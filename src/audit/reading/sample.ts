@@ -1,17 +1,13 @@
 /** The documents of the reading view: drawn by seed, and those that the audit names. */
 import type { Shard } from '../../corpus/shard.js';
+import { recipeOf } from '../../dataset/data-set.js';
 import { readDocuments } from '../../dataset/documents.js';
 import { type FinishedPart, openSequences } from '../../dataset/finished-parts.js';
 import { partFiles } from '../../dataset/part-files.js';
+import { type RowsRecipe, rowEdges } from '../../dataset/recipe.js';
 import type { Storage } from '../../storage/storage.js';
 import type { Tokenizer } from '../../tokenizer/tokenizer.js';
-import {
-  type DocumentTokens,
-  rowRules,
-  type TokenFinder,
-  textSettings,
-  tokenFinder,
-} from './document-tokens.js';
+import { type DocumentTokens, type TokenFinder, tokenFinder } from './document-tokens.js';
 import { drawRows } from './draw-rows.js';
 import type { TokenBytes } from './place-tokens.js';
 import {
@@ -80,7 +76,8 @@ export async function sampleDocuments(request: ReadingRequest): Promise<readonly
       return true;
     }
     const finder =
-      finders.get(part) ?? tokenFinder(await openSequences(request.storage, part), rowRules(part));
+      finders.get(part) ??
+      tokenFinder(await openSequences(request.storage, part), rowEdges(recipeOf(part).rows));
     finders.clear();
     finders.set(part, finder);
     const tokens = await finder.find(row, MAX_DOCUMENT_TOKENS);
@@ -154,9 +151,20 @@ async function withRecords(
       textDigest: null,
       totalTokens: tokens.complete ? tokens.ids.length : null,
       ...records.get(document),
-      rules: rowRules(part),
-      reading: textSettings(part),
+      edges: rowEdges(recipeOf(part).rows),
+      reading: readingOf(recipeOf(part).rows),
       tokens,
     };
   });
+}
+
+/** How the text of a part was read. */
+function readingOf({
+  corpus: { text = 'text', max_text_bytes = 64 << 20, max_page_bytes },
+}: RowsRecipe): ScoredDocument['reading'] {
+  return {
+    textColumn: text,
+    maxTextBytes: max_text_bytes,
+    ...(max_page_bytes !== undefined && { maxPageBytes: max_page_bytes }),
+  };
 }

@@ -1,9 +1,10 @@
 /** From scored tokens to readable documents: the text of the shard where it is the one that was scored. */
 import type { Shard } from '../../corpus/shard.js';
+import type { RowEdges } from '../../dataset/recipe.js';
 import { firstLine, TokensieveError } from '../../errors.js';
 import type { Storage } from '../../storage/storage.js';
 import type { Encoding, Tokenizer } from '../../tokenizer/tokenizer.js';
-import type { DocumentTokens, RowRules } from './document-tokens.js';
+import type { DocumentTokens } from './document-tokens.js';
 import { type PlacedTokens, placeByBytes, spellOut, type TokenBytes, writeIds } from './place-tokens.js';
 import type { ReadingDocument } from './reading-document.js';
 import { MAX_STREAM_BYTES, type ShardText, shardTexts } from './shard-texts.js';
@@ -13,7 +14,7 @@ export interface ScoredDocument
   extends Pick<ReadingDocument, 'shard' | 'part' | 'row' | 'chosen' | 'columns' | 'totalTokens'> {
   /** Of the text that was scored; null where no documents file says it. */
   readonly textDigest: Uint8Array | null;
-  readonly rules: RowRules;
+  readonly edges: RowEdges;
   readonly reading: {
     readonly textColumn: string;
     readonly maxTextBytes: number;
@@ -93,7 +94,7 @@ type PlacedDocument = PlacedTokens & { readonly count: number };
 
 /** The document's tokens in its text, or in words why they are not of this text. */
 async function placeInText(
-  { tokens, rules, textDigest }: ScoredDocument,
+  { tokens, edges, textDigest }: ScoredDocument,
   { head, whole, digest }: ShardText,
   tokenizer: TextSources['tokenizer'],
 ): Promise<PlacedDocument | string> {
@@ -102,10 +103,10 @@ async function placeInText(
   }
   const [encoding] = (await tokenizer?.encode([head])) ?? [];
   if (encoding === undefined) return 'the tokenizer gave nothing for it';
-  const lead = rules.bosId !== null && tokens.ids[0] === rules.bosId ? 1 : 0;
+  const lead = edges.bosId !== null && tokens.ids[0] === edges.bosId ? 1 : 0;
   const sure = lead + (whole ? encoding.ids.length : Math.max(0, encoding.ids.length - UNSURE_IDS));
   const all = whole && tokens.complete;
-  const tail = all && rules.eosId !== null ? 1 : 0;
+  const tail = all && edges.eosId !== null ? 1 : 0;
   const count = Math.min(tokens.ids.length, sure + tail);
   for (let i = lead; i < Math.min(count, sure); i++) {
     if (tokens.ids[i] !== encoding.ids[i - lead]) {
@@ -115,7 +116,7 @@ async function placeInText(
   if (all && tokens.ids.length !== sure + tail) {
     return `the tokenizer gives its text ${sure + tail} tokens; ${tokens.ids.length} were scored`;
   }
-  if (tail === 1 && tokens.ids[count - 1] !== rules.eosId)
+  if (tail === 1 && tokens.ids[count - 1] !== edges.eosId)
     return 'its last token is not the end of a document';
   return placedWith(encoding, head, { lead, count, tail, all }) ?? 'its tokens have no places in the text';
 }

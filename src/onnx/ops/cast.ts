@@ -1,5 +1,6 @@
 /** Between float32 and the body's float type, with gradients. Nothing where the body is float32 itself. */
-import { type FloatType, type GraphBuilder, int, type Value } from '../graph.js';
+import type { FloatType } from '../../numbers/fp16-bf16.js';
+import { type GraphBuilder, int, type Value } from '../graph.js';
 import { typeNumbers } from '../types.js';
 
 export const castTo = (g: GraphBuilder, x: Value, type: FloatType): Value =>

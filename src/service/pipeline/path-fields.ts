@@ -4,8 +4,8 @@
  */
 import { join } from 'node:path';
 import { weightedFolder } from '../../dataset/part-files.js';
+import type { Pipeline } from '../../pipeline/settings.js';
 import type { Stage, StageKind, StageSettings } from '../../pipeline/stages.js';
-import type { Pipeline } from '../../score/settings.js';
 
 /** What becomes of each kind of path. `field` names the setting in errors. */
 export interface PathMapper {

@@ -1,10 +1,11 @@
 import { stat } from 'node:fs/promises';
 import { isAbsolute, join, normalize, relative, resolve, sep } from 'node:path';
 import picomatch from 'picomatch';
-import { parsePipeline, type Settings } from '../../config/load.js';
+import type { Settings } from '../../config/load.js';
 import { expandShards } from '../../corpus/expand.js';
 import { packedFolder, scoredFolder, weightedFolder } from '../../dataset/part-files.js';
 import { locatedError, usageError } from '../../errors.js';
+import { parsePipeline } from '../../pipeline/settings.js';
 import { isStaged, parseStages, type Stage } from '../../pipeline/stages.js';
 import { localStorage } from '../../storage/local.js';
 import { RESERVED_NAMES } from '../jobs/job-files.js';

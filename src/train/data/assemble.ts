@@ -41,7 +41,7 @@ export function assembleBatch(rows: readonly Row[], count: number, wanted: Wante
 function originOf({ chunk, index }: Row): RowOrigin {
   const { source, part, sequenceIds, firstDocument, lastDocument } = chunk;
   return {
-    source: source.path,
+    source: source.name,
     shard: part.manifest.shard,
     part: part.manifest.part,
     sequenceId: sequenceIds[index] ?? 0n,

@@ -1,15 +1,17 @@
+import type { DataSetPart } from '../../dataset/data-set.js';
 import { openSequences } from '../../dataset/finished-parts.js';
 import { digestOf } from '../../dataset/manifest.js';
 import { rowsOf, type SequenceBatch } from '../../dataset/sequence-batch.js';
+import type { Source } from '../../dataset/source.js';
+import { targetsOf } from '../../dataset/targets.js';
 import { findBadValue, whereIs } from '../../dataset/token-values.js';
 import { inputError } from '../../errors.js';
 import type { Storage } from '../../storage/storage.js';
-import type { Source, SourcePart } from './source.js';
 
 /** Rows of one record batch with what training needs of them and nothing else, in memory of their own. */
 export interface Chunk {
   readonly source: Source;
-  readonly part: SourcePart;
+  readonly part: DataSetPart;
   readonly sequenceIds: BigInt64Array;
   /** [rows + 1] */
   readonly offsets: Int32Array;
@@ -43,7 +45,7 @@ export interface Wanted {
 export async function* chunksOf(
   storage: Storage,
   source: Source,
-  part: SourcePart,
+  part: DataSetPart,
   wanted: Wanted,
   signal?: AbortSignal,
 ): AsyncGenerator<Chunk> {
@@ -69,13 +71,13 @@ export async function* chunksOf(
   );
 }
 
-const badFile = (part: SourcePart, what: string): Error =>
+const badFile = (part: DataSetPart, what: string): Error =>
   inputError(
     'bad-row',
     `${part.file}: ${what}; run tokensieve verify on the folder, then make the part again`,
   );
 
-function toChunk(batch: SequenceBatch, source: Source, part: SourcePart, wanted: Wanted): Chunk {
+function toChunk(batch: SequenceBatch, source: Source, part: DataSetPart, wanted: Wanted): Chunk {
   const bad = findBadValue(batch);
   if (bad !== undefined) throw badFile(part, `${whereIs(batch, bad.token)}: ${bad.column} is ${bad.reason}`);
   const negative = batch.inputIds.findIndex((id) => id < 0);
@@ -84,7 +86,7 @@ function toChunk(batch: SequenceBatch, source: Source, part: SourcePart, wanted:
   }
   const { offsets, sequenceIds, segments } = batch;
   checkRows(batch, part, wanted.length);
-  const eligible = targetsOf(batch, source);
+  const eligible = laterTargets(batch);
   const { reference_loss: referenceLoss, weight } = batch.columns;
   return {
     source,
@@ -106,13 +108,9 @@ function toChunk(batch: SequenceBatch, source: Source, part: SourcePart, wanted:
 }
 
 /** [tokens] 1 for a target. The first of a row has no context, whatever the file says. */
-function targetsOf({ offsets, inputIds, columns }: SequenceBatch, { targetColumn }: Source): Uint8Array {
-  const eligible = new Uint8Array(inputIds.length);
-  const values = columns[targetColumn];
-  for (let i = 0; i < eligible.length; i++) {
-    const value = values?.[i] ?? Number.NaN;
-    eligible[i] = (targetColumn === 'weight' ? value > 0 : !Number.isNaN(value)) ? 1 : 0;
-  }
+function laterTargets(batch: SequenceBatch): Uint8Array {
+  const eligible = targetsOf(batch);
+  const { offsets } = batch;
   for (let row = 0; row + 1 < offsets.length; row++) eligible[offsets[row] ?? 0] = 0;
   return eligible;
 }
@@ -127,7 +125,7 @@ function ofTargets(values: Float32Array | undefined, eligible: Uint8Array, rest:
 /** Rows fit the batch, and their segments cover them. */
 function checkRows(
   { offsets, sequenceIds, segments }: SequenceBatch,
-  part: SourcePart,
+  part: DataSetPart,
   longest: number,
 ): void {
   for (let row = 0; row < sequenceIds.length; row++) {

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
-import { meansColumns } from '../../dataset/imported-means.js';
 import { explainDifference } from '../../dataset/manifest.js';
+import { meansColumns } from '../../dataset/recipe.js';
+import type { Source } from '../../dataset/source.js';
 import { usageError } from '../../errors.js';
-import { hashJson, type JsonObject } from '../../json/canonical-json.js';
+import { hashJson } from '../../json/canonical-json.js';
 import type { DataDescription } from '../batch.js';
-import type { Source } from './source.js';
 
 /**
  * What the sources agree on. A column of losses or weights counts only where every source has it.
@@ -22,14 +22,13 @@ export function describeData(sources: readonly Source[], ratios: readonly number
     tokenizerHash: first.rules.tokenizer.hash,
     // The mean of a row on each of its tokens ranks rows, not tokens.
     hasReferenceLoss: sources.every(
-      ({ columns, parts: [part] }) =>
-        columns.includes('reference_loss') &&
-        !meansColumns((part?.manifest.recipe ?? {}) as JsonObject).has('reference_loss'),
+      ({ columns, recipe }) =>
+        columns.includes('reference_loss') && !meansColumns(recipe.rows).has('reference_loss'),
     ),
     hasWeights,
     normaliser: hasWeights ? first.normaliser : 'sum-of-weights',
-    sources: sources.map(({ path, rows, tokens, targets }, i) => {
-      return { path, ratio: ratios[i] ?? 1, rows, tokens, targets };
+    sources: sources.map(({ name, rows, tokens, targets }, i) => {
+      return { path: name, ratio: ratios[i] ?? 1, rows, tokens, targets };
     }),
     hash: hashOf(sources),
   };
@@ -40,7 +39,7 @@ function checkAgreement(a: Source, b: Source, weighted: boolean): void {
   if (tokenizers.length > 0) {
     throw usageError(
       'tokenizers-differ',
-      `${a.path} and ${b.path} were tokenized differently (${tokenizers.join('; ')}); use folders of one tokenizer and the same --bos and --eos`,
+      `${a.name} and ${b.name} were tokenized differently (${tokenizers.join('; ')}); use folders of one tokenizer and the same --bos and --eos`,
     );
   }
   const how = ({ rules, normaliser }: Source): object => ({
@@ -51,7 +50,7 @@ function checkAgreement(a: Source, b: Source, weighted: boolean): void {
   if (others.length === 0) return;
   throw usageError(
     'sources-differ',
-    `${a.path} and ${b.path} were made differently (${others.join('; ')}); a row must mean the same in every source: make one of them again`,
+    `${a.name} and ${b.name} were made differently (${others.join('; ')}); a row must mean the same in every source: make one of them again`,
   );
 }
 

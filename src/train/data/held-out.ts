@@ -1,10 +1,10 @@
+import { openSource, type Source } from '../../dataset/source.js';
 import { usageError } from '../../errors.js';
 import type { Storage } from '../../storage/storage.js';
 import type { DataDescription, StepBatch } from '../batch.js';
 import { assembleBatch, type Row } from './assemble.js';
 import { chunksOf } from './chunk.js';
 import { describeData } from './describe.js';
-import { openSource, type Source } from './source.js';
 
 /**
  * A folder's first rows in file order, as many as have at most `tokens` ids together but one at least, in batches of

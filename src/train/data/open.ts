@@ -1,3 +1,4 @@
+import { openSource } from '../../dataset/source.js';
 import { usageError } from '../../errors.js';
 import type { Storage } from '../../storage/storage.js';
 import type { DataDescription, DataPosition, StepBatch } from '../batch.js';
@@ -6,7 +7,6 @@ import { assembleBatch, type Row } from './assemble.js';
 import { describeData } from './describe.js';
 import { nextSource } from './mix.js';
 import { rowsFrom } from './rows.js';
-import { openSource } from './source.js';
 
 /** A step's rows, and the position behind them. */
 export interface PositionedBatch {

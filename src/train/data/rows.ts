@@ -1,10 +1,10 @@
 import pLimit from 'p-limit';
+import type { Source } from '../../dataset/source.js';
 import { mapAhead } from '../../flow/map-ahead.js';
 import type { Storage } from '../../storage/storage.js';
 import type { Row } from './assemble.js';
 import { type Chunk, chunksOf, type Wanted } from './chunk.js';
 import { type OrderRules, rowsOfWindow, type Window, windowsFrom } from './order.js';
-import type { Source } from './source.js';
 
 /** Windows in memory: the one that rows are drawn from, and the next, which is read meanwhile. */
 const WINDOWS = 2;
@@ -29,7 +29,7 @@ export async function* rowsFrom(
     limit(async () => {
       const chunks: Chunk[] = [];
       const part = source.parts[index];
-      if (part === undefined) throw new Error(`there is no part ${index} of ${source.path}`);
+      if (part === undefined) throw new Error(`there is no part ${index} of ${source.name}`);
       signal.throwIfAborted();
       for await (const chunk of chunksOf(storage, source, part, wanted, signal)) chunks.push(chunk);
       return chunks;

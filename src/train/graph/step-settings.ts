@@ -1,7 +1,8 @@
 /** What a training graph is built for, and its inputs beside the state. */
 import type { Decoder } from '../../model/decoder.js';
 import type { Precision } from '../../model/prepared-model.js';
-import type { FloatType, TensorType, Value } from '../../onnx/graph.js';
+import type { FloatType } from '../../numbers/fp16-bf16.js';
+import type { TensorType, Value } from '../../onnx/graph.js';
 import type { Parameter, ParameterGroup } from '../parameters.js';
 import type { AdamWConstants } from './adamw.js';
 import type { MicroShape } from './micro-step.js';

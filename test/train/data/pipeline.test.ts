@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { beforeAll, expect, it } from 'vitest';
-import { parsePipeline } from '#tokensieve/config/load.js';
 import { readSequences } from '#tokensieve/dataset/reader.js';
 import { packCorpus } from '#tokensieve/pack/pack-run.js';
 import { parsePack } from '#tokensieve/pack/settings.js';
+import { parsePipeline } from '#tokensieve/pipeline/settings.js';
 import { planBatches } from '#tokensieve/score/batches.js';
 import { scoreCorpus } from '#tokensieve/score/score-run.js';
 import { selectRun } from '#tokensieve/select/select-run.js';

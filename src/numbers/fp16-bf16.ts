@@ -1,7 +1,14 @@
 /**
- * IEEE 754 half precision without `Float16Array`, which Node 20 lacks. Rounding is to nearest, ties to even,
- * as hardware and NumPy do it. Largest finite value 65504; a loss near 2 nats keeps about 3 decimal digits.
+ * Floats of 16 bits, fp16 and bf16, to and from float32. Rounding is to nearest, ties to even, as hardware and NumPy do it.
+ *
+ * fp16 is IEEE 754 half precision, without `Float16Array`, which Node 20 lacks: largest finite value 65504; a loss near 2
+ * nats keeps about 3 decimal digits. bf16 is the upper half of a float32: its range, and 2 to 3 decimal digits.
  */
+
+import { fatalError } from '../errors.js';
+
+/** Types that a model's body may compute in. */
+export type FloatType = 'float32' | 'float16' | 'bfloat16';
 
 const HALF_NAN = 0x7e00;
 
@@ -54,4 +61,39 @@ export function fromHalf(halves: Uint16Array): Float32Array {
   const values = new Float32Array(halves.length);
   for (let i = 0; i < halves.length; i++) values[i] = table[halves[i] as number] as number;
   return values;
+}
+
+/** Rounds [n] floats to bf16 into `target` [n]: the upper half of their bits, rounded; every NaN becomes 0x7fc0. */
+export function toBfloat16(values: Float32Array, target: Uint16Array): void {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  for (let i = 0; i < bits.length; i++) {
+    const value = bits[i] as number;
+    target[i] = (value & 0x7fffffff) > 0x7f800000 ? 0x7fc0 : (value + 0x7fff + ((value >>> 16) & 1)) >>> 16;
+  }
+}
+
+/** Puts the exact float of each of [n] bf16 into `target` [n]. */
+export function fromBfloat16(halves: Uint16Array, target: Float32Array): void {
+  const bits = new Uint32Array(target.buffer, target.byteOffset, halves.length);
+  for (let i = 0; i < halves.length; i++) bits[i] = (halves[i] as number) << 16;
+}
+
+/**
+ * Little-endian bytes of [n] floats as a tensor of `type` holds them.
+ * @throws TokensieveError `beyond-half` (fatal)
+ */
+export function floatBytes(values: Float32Array, type: FloatType): Uint8Array {
+  if (type === 'float32') return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+  const rounded = new Uint16Array(values.length);
+  if (type === 'bfloat16') toBfloat16(values, rounded);
+  else {
+    const beyond = toHalf(values, rounded);
+    if (beyond >= 0) {
+      throw fatalError(
+        'beyond-half',
+        `the constant ${values[beyond]} is beyond what float16 holds; report this`,
+      );
+    }
+  }
+  return new Uint8Array(rounded.buffer);
 }

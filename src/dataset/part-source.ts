@@ -1,37 +1,21 @@
-import { readDocuments } from '../dataset/documents.js';
-import { type FinishedPart, openSequences, readParts } from '../dataset/finished-parts.js';
-import { digestOf, MANIFEST_SUFFIX } from '../dataset/manifest.js';
-import { partFiles, scoredFolder } from '../dataset/part-files.js';
-import type { SequenceFile } from '../dataset/reader.js';
-import type { SequenceBatch } from '../dataset/sequence-batch.js';
+/** Parts of a data set read in passes, every one of which checks the bytes. */
 import { fatalError, firstLine, TokensieveError, usageError } from '../errors.js';
-import { unfinishedRun } from '../parts/unfinished.js';
 import type { Storage } from '../storage/storage.js';
-import type { PartSource } from './part-source.js';
+import { readDocuments } from './documents.js';
+import { type FinishedPart, openSequences } from './finished-parts.js';
+import { digestOf } from './manifest.js';
+import { type PartPlace, partFiles } from './part-files.js';
+import type { SequenceFile } from './reader.js';
+import type { SequenceBatch } from './sequence-batch.js';
 
 /**
- * The finished parts of a run, in global order. `run` is a run's output folder or the scored folder itself.
- * @param warn is told of a run that is not finished, or lost a part
- * @throws TokensieveError (usage) `nothing-scored`; and as `readParts` throws
+ * A part of a scored data set. `batches()` may be called several times (methods with passes read a part more
+ * than once) and each time gives the same rows in order; how they are cut into batches never matters.
  */
-export async function finishedParts(
-  storage: Storage,
-  run: string,
-  warn: (message: string) => void,
-): Promise<readonly FinishedPart[]> {
-  for (const folder of [scoredFolder(run), run]) {
-    const found = await storage.list(folder);
-    const paths = found.filter((path) => path.endsWith(MANIFEST_SUFFIX));
-    if (paths.length === 0) continue;
-    const parts = await readParts(storage, folder, paths);
-    const unfinished = await unfinishedRun(storage, folder, found, parts);
-    if (unfinished !== null) warn(unfinished);
-    return parts;
-  }
-  throw usageError(
-    'nothing-scored',
-    `${run}: no finished parts (*${MANIFEST_SUFFIX}) here or in scored/; name the --out folder of tokensieve score`,
-  );
+export interface PartSource extends PartPlace {
+  batches(): AsyncIterable<SequenceBatch>;
+  /** Domain of a document, by its row in the shard; null when it has none. Only `domain-weights` asks. */
+  domainOf?(document: bigint): string | null;
 }
 
 /**
@@ -60,7 +44,7 @@ export function partSource(
           domains = await readDomains(storage, files.documents, domainColumn, digest);
         }
         const digest = digestOf(finished.manifest, 'sequences');
-        for await (const batch of (await openScored(storage, finished)).batches(digest)) {
+        for await (const batch of (await openPart(storage, finished)).batches(digest)) {
           signal?.throwIfAborted();
           yield batch;
         }
@@ -73,8 +57,8 @@ export function partSource(
   };
 }
 
-/** The part's scored file. @throws TokensieveError fatal `part-damaged`, `part-changed` */
-export async function openScored(storage: Storage, finished: FinishedPart): Promise<SequenceFile> {
+/** The part's sequence file. @throws TokensieveError fatal `part-damaged`, `part-changed` */
+export async function openPart(storage: Storage, finished: FinishedPart): Promise<SequenceFile> {
   try {
     return await openSequences(storage, finished);
   } catch (error) {

@@ -1,0 +1,58 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, describe, expect, it } from 'vitest';
+import { arrowsOf, layersOf, usesOf, withRooms } from '../scripts/rooms.mjs';
+
+/** Circles that are still there. This list only shrinks. */
+const CIRCLES: readonly (readonly string[])[] = [['pack', 'parts', 'score', 'select']];
+
+const arrows = arrowsOf();
+
+describe('the rooms of src', () => {
+  it('use each other in no circle, types included (node scripts/rooms.mjs names the files)', () => {
+    expect(layersOf(usesOf(arrows)).filter(({ length }) => length > 1)).toEqual(CIRCLES);
+  });
+
+  it('stand on a ground floor that uses none of them', () => {
+    expect(arrows.filter(({ from, file }) => from === '.' && file !== 'index.ts')).toEqual([]);
+  });
+
+  it('know nothing of the door', () => {
+    expect(arrows.filter(({ imports }) => imports === 'index.js')).toEqual([]);
+  });
+
+  it('and their arrows are those of docs/architecture.md (node scripts/rooms.mjs --write)', () => {
+    const text = readFileSync(fileURLToPath(new URL('../docs/architecture.md', import.meta.url)), 'utf8');
+    expect(text).toBe(withRooms(text));
+    // A new room says what it holds.
+    expect(text).not.toContain('| ? |');
+  });
+});
+
+describe('what reads them', () => {
+  const tree = mkdtempSync(join(tmpdir(), 'tokensieve-rooms-'));
+  afterAll(() => rmSync(tree, { recursive: true }));
+
+  it('sees imports of types, of effects and those made at run time, and rooms in a circle', () => {
+    for (const [path, text] of Object.entries({
+      'below/a.ts': 'export const a = 1;',
+      'left/b.ts': "import type { C } from '../right/c.js';\nimport '../below/a.js';",
+      'right/deep/d.ts': "export const d = () => import('../../left/b.js');",
+      'right/c.ts': "export * from './deep/d.js';",
+      'above/e.ts': "import {\n  d,\n} from '../right/deep/d.js';",
+    })) {
+      mkdirSync(join(tree, 'src', path, '..'), { recursive: true });
+      writeFileSync(join(tree, 'src', path), text);
+    }
+    const uses = usesOf(arrowsOf(tree), tree);
+    expect(Object.fromEntries([...uses].map(([room, used]) => [room, [...used]]))).toEqual({
+      below: [],
+      left: expect.arrayContaining(['right', 'below']),
+      right: ['left'],
+      above: ['right'],
+    });
+    expect(layersOf(uses)).toEqual([['below'], ['left', 'right'], ['above']]);
+  });
+});
