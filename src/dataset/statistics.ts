@@ -34,6 +34,7 @@ export function createStatistics(columns: readonly TokenColumn[]): StatisticsAcc
   let tokens = 0;
   let kept = 0;
   let weightSum = 0;
+  let scratch: Float32Array = new Float32Array(0);
   return {
     add(batch) {
       sequences += rowsOf(batch);
@@ -41,7 +42,8 @@ export function createStatistics(columns: readonly TokenColumn[]): StatisticsAcc
       for (const { name, histogram } of histograms) histogram.add(batch.columns[name] ?? new Float32Array(0));
       const { reference_loss: reference, current_loss: current, weight } = batch.columns;
       if (excess !== undefined && reference !== undefined && current !== undefined) {
-        excess.add(excessOf(current, reference));
+        if (scratch.length < current.length) scratch = new Float32Array(current.length);
+        excess.add(excessOf(current, reference, scratch.subarray(0, current.length)));
       }
       if (weighted && weight !== undefined) {
         kept += countPositive(weight);
@@ -66,8 +68,11 @@ export function createStatistics(columns: readonly TokenColumn[]): StatisticsAcc
 }
 
 /** [n] excess losses fp32(current) − fp32(reference), rounded to fp32. NaN where either is. */
-export function excessOf(current: Float32Array, reference: Float32Array): Float32Array {
-  const excess = new Float32Array(current.length);
+export function excessOf(
+  current: Float32Array,
+  reference: Float32Array,
+  excess: Float32Array = new Float32Array(current.length),
+): Float32Array {
   for (let i = 0; i < excess.length; i++) excess[i] = (current[i] as number) - (reference[i] as number);
   return excess;
 }

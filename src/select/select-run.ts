@@ -19,12 +19,18 @@ import { claimedSignal, claimFolder } from '../storage/folder-claim.js';
 import { absolutePath, folderOf, nameOf } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import type { Finding } from './diagnosis/finding.js';
+import { holdParts } from './held-parts.js';
 import { type LoadedMethod, loadMethod } from './load.js';
 import type { Prepared } from './preparation.js';
 import { createSelection, type Selection } from './selection.js';
 import { type SelectionDoctor, selectionDoctor } from './selection-doctor.js';
 import type { SelectionSettings } from './settings.js';
 import { addStatistics, type SelectionStatistics } from './statistics.js';
+
+/** Rows that may stay in memory between passes: eight to ten million tokens. */
+const HELD_BYTES = 2 ** 27;
+/** Counts that may: of some hundred parts. */
+const KEPT_BYTES = 2 ** 26;
 
 export interface SelectOptions {
   readonly storage: Storage;
@@ -125,10 +131,11 @@ export async function selectRun(
     let statistics: SelectionStatistics | null = null;
     if (pending.length > 0) {
       const domainColumn = loaded.method.name === 'domain-weights' ? settings.domains : null;
+      const held = holdParts(selection.rereads ? HELD_BYTES : 0);
       const sources = new Map<FinishedPart, PartSource>(
-        parts.map((part) => [part, partSource(storage, part, domainColumn, options.signal)]),
+        parts.map((part) => [part, held.hold(partSource(storage, part, domainColumn, options.signal))]),
       );
-      const prepared = await selection.prepare([...sources.values()]);
+      const prepared = await selection.prepare([...sources.values()], { keptBytes: KEPT_BYTES });
       for (const part of pending) {
         options.signal.throwIfAborted();
         const source = sources.get(part);

@@ -4,8 +4,8 @@ import type { Method, Plan } from './method.js';
 import { methodNamed } from './methods.js';
 import { type PartSource, partKey } from './part-source.js';
 import type { Prepared } from './preparation.js';
-import { readAll } from './read-all.js';
-import type { Scope } from './scope.js';
+import { type ReadingOptions, readAll } from './read-all.js';
+import { isWide, type Scope } from './scope.js';
 import type { SelectionSettings } from './settings.js';
 import { findConstantScore } from './spread.js';
 import { newTally, type SelectionStatistics } from './statistics.js';
@@ -25,13 +25,15 @@ export interface Selection {
   readonly plan: Plan;
   readonly scope: Scope;
   readonly conventions: Conventions;
+  /** Whether weighing a data set reads its parts more than once. */
+  readonly rereads: boolean;
   /**
    * Reads what the method needs to know beforehand: the cuts of `shard` and `dataset` scope (two or three
    * passes), what the method fits, and that there is something to select by (one batch, as a rule).
    * `parts` stand in global order: it decides ties.
    * @throws fatal `constant-scores`; whatever reading the parts throws.
    */
-  prepare(parts: readonly PartSource[], options?: { readonly concurrency?: number }): Promise<Prepared>;
+  prepare(parts: readonly PartSource[], options?: ReadingOptions): Promise<Prepared>;
   /** Weights of a part that was among those prepared. */
   weigh(part: PartSource, prepared: Prepared): Weighing;
 }
@@ -48,11 +50,12 @@ export function createSelection(
     plan,
     scope,
     conventions: conventionsOf(settings, method, plan),
+    rereads: isWide(scope) || plan.unit !== 'token' || plan.fit !== undefined,
 
-    async prepare(parts, { concurrency = 1 } = {}) {
+    async prepare(parts, options = {}) {
       checkDistinct(parts);
       if (!settings.allow_constant) await refuseConstant(parts, plan, method);
-      return readAll({ method, plan, scope }, parts, concurrency);
+      return readAll({ method, plan, scope }, parts, options);
     },
 
     weigh(source, prepared) {

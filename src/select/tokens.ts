@@ -2,6 +2,7 @@ import type { SequenceBatch, TokenColumn } from '../dataset/sequence-batch.js';
 import { rowsOf, tokensOf } from '../dataset/sequence-batch.js';
 import { inputError, usageError } from '../errors.js';
 import type { PartSource } from './part-source.js';
+import { NO_SCRATCH, type Scratch } from './scratch.js';
 
 export type LossColumn = Exclude<TokenColumn, 'weight'>;
 
@@ -85,12 +86,14 @@ export function sliceTokens(tokens: Tokens, rowStart: number, rowEnd: number): T
 /**
  * The part's batches with the columns that a method needs and one eligibility: a token is eligible where
  * those columns are not NaN. With no column named, eligibility comes from every loss column that is there.
+ * @param scratch where eligibility is written, until the next batch; memory of each batch's own when absent
  * @throws usage `missing-column`; input `eligibility-differs`, `infinite-loss`, `broken-batch`
  */
 export async function* readTokens(
   source: PartSource,
   needed: readonly LossColumn[],
   method: string,
+  scratch: Scratch = NO_SCRATCH,
 ): AsyncGenerator<Tokens> {
   for await (const batch of source.batches()) {
     const names =
@@ -113,7 +116,7 @@ export async function* readTokens(
       );
     }
     checkShape(source, batch, columns);
-    const eligible = eligibilityOf(source, batch, columns);
+    const eligible = eligibilityOf(source, batch, columns, scratch);
     yield {
       source,
       batch,
@@ -144,8 +147,13 @@ function checkShape(source: PartSource, batch: SequenceBatch, columns: Tokens['c
 }
 
 /** [tokens] 1 where every column has a loss, 0 where none has. */
-function eligibilityOf(source: PartSource, batch: SequenceBatch, columns: Tokens['columns']): Uint8Array {
-  const eligible = new Uint8Array(tokensOf(batch));
+function eligibilityOf(
+  source: PartSource,
+  batch: SequenceBatch,
+  columns: Tokens['columns'],
+  scratch: Scratch,
+): Uint8Array {
+  const eligible = scratch.flags('eligible', tokensOf(batch));
   const entries = Object.entries(columns);
   for (const [index, [name, column]] of entries.entries()) {
     const wrong = index === 0 ? markEligible(column, eligible) : compareEligible(column, eligible);

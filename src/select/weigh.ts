@@ -14,6 +14,7 @@ import {
   type Scored,
 } from './ranking.js';
 import type { Scope } from './scope.js';
+import { createScratch, NO_SCRATCH } from './scratch.js';
 import { noteCutoff, type Tally } from './statistics.js';
 import { readTokens, sliceTokens, type Tokens, tokenPlace } from './tokens.js';
 import { windowCutter } from './windows.js';
@@ -78,11 +79,16 @@ export async function* weighTokens(job: WeighJob<TokenPlan>): AsyncGenerator<Wei
     window = [];
   };
 
-  for await (const tokens of readTokens(source, plan.columns, method)) {
+  // Without a window no batch waits for another.
+  const reused = known !== null || plan.rankings.length === 0 ? createScratch() : NO_SCRATCH;
+  for await (const tokens of readTokens(source, plan.columns, method, reused)) {
+    const { length } = tokens;
     const scored: Pending = {
       tokens,
-      scores: plan.rankings.map((ranking) => scoreTokens(ranking.score, tokens, method)),
-      kept: plan.rankings.map(() => new Uint8Array(tokens.length)),
+      scores: plan.rankings.map((ranking, r) =>
+        scoreTokens(ranking.score, tokens, method, reused.floats(`scores ${r}`, length)),
+      ),
+      kept: plan.rankings.map((_, r) => reused.flags(`kept ${r}`, length)),
       weights: new Float32Array(tokens.length),
     };
     // Without a ranking no token depends on another: the scope does not matter.

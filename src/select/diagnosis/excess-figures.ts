@@ -35,6 +35,8 @@ export interface ExcessTally {
 }
 
 const TAIL = 0.05;
+/** Above every excess. */
+const NEVER = 2 ** 200;
 
 /** One pass, 512 KB whatever the number of tokens. */
 export function createExcessTally(): ExcessTally {
@@ -48,7 +50,7 @@ export function createExcessTally(): ExcessTally {
     Number.NEGATIVE_INFINITY,
     1,
   );
-  let scratch = new Float32Array(0);
+  let scratch: Float32Array = new Float32Array(0);
   let weighted = false;
   return {
     add(reference, current, weights) {
@@ -137,8 +139,11 @@ function addKept(
     if (own < least) least = own;
     if (own > most) most = own;
     if (own !== 0 && own !== 1) whole = 0;
-    if (own > 0 && value < lowest) lowest = value;
-    if (value < 0) below += own;
+    // Numbers, not branches, which nothing could predict. Of weights 0 and 1, the only ones for which it is told, 0 gives
+    // what no excess is below.
+    const ifKept = value + (1 - own) * NEVER;
+    if (ifKept < lowest) lowest = ifKept;
+    below += own * +(value < 0);
   }
   kept[0] = weight;
   kept[1] = below;
