@@ -1,11 +1,10 @@
 /**
  * Decompression of one page into exactly the size its header claims, never allocating more than the compressed
- * bytes can hold. Node's own zlib where it has the codec (gzip 650 MB/s against 150 for the JavaScript one), else
- * hyparquet-compressors, except where these trust their input: a cut-off LZ4 block reads as zeros there, and a
- * zstd frame is taken at its word for the size. Those two are decoded here and by zstddec (libzstd as WebAssembly).
+ * bytes can hold. Node's own zlib where it has the codec (gzip 650 MB/s against 150 for a JavaScript one), hysnappy and
+ * zstddec (libzstd) as WebAssembly. LZ4 blocks are decoded here: readers in JavaScript take a cut-off one for zeros.
  */
 import zlib from 'node:zlib';
-import { compressors, decompressSnappy } from 'hyparquet-compressors';
+import { snappyUncompress, snappyUncompressor } from 'hysnappy';
 import { ZSTDDecoder } from 'zstddec';
 
 const LARGE_PAGE_BYTES = 2 ** 26;
@@ -26,6 +25,7 @@ export const pageLimit = (fileBytes: number, setting?: number): number =>
 /** The decoder's memory ends at 2 GiB, and it does not ask whether it got what it wants. */
 const ZSTD_HEAP_BYTES = 2 ** 31 - 2 ** 26;
 const zstd = new ZSTDDecoder();
+const usualSnappy = snappyUncompressor();
 
 /** To be awaited once before `decompress` is called. */
 export const codecsReady = (): Promise<void> => zstd.init();
@@ -90,9 +90,7 @@ function snappy(input: Uint8Array, size: number): Uint8Array {
   // The WebAssembly decoder writes as much as the block itself claims.
   if (claimed !== size) throw new Error(`snappy block of ${claimed} bytes, the page header says ${size}`);
   // The usual decoder keeps the memory that its largest page took; one made for a large page is let go with it.
-  const decode = size > LARGE_PAGE_BYTES ? decompressSnappy : compressors.SNAPPY;
-  if (!decode) throw new Error('no snappy decoder');
-  return decode(input, size);
+  return size > LARGE_PAGE_BYTES ? snappyUncompress(input, size) : usualSnappy(input, size);
 }
 
 /** Hadoop's framing: blocks with big-endian sizes before each. Null when the bytes are not framed so. */

@@ -1,56 +1,25 @@
 /**
  * Pickles as far as torch.save writes lists of numbers and tensors, and no further: a machine that knows a score of
- * opcodes and calls nothing. A name from a module is only compared with those below; any other ends the import.
+ * opcodes and calls nothing. A name from a module is only compared with those that are known; any other ends the import.
  * Opcodes: Python's Lib/pickletools.py.
  */
 import { inputError, type TokensieveError } from '../errors.js';
+import { PickleBytes } from './pickle-bytes.js';
+import {
+  asItem,
+  built,
+  isObject,
+  KNOWN_GLOBALS,
+  type PickledItem,
+  storageOf,
+  unsafe,
+  type Value,
+} from './pickle-values.js';
 
-/** A tensor of the archive, its numbers still in the file. */
-export interface PickledTensor {
-  readonly kind: 'tensor';
-  /** Name of the storage's entry, below `data/`. */
-  readonly key: string;
-  readonly type: StorageType;
-  /** In elements. */
-  readonly offset: number;
-  readonly size: readonly number[];
-  /** It is not of a list, but all that there is. */
-  readonly alone?: true;
-}
-
-/** What a list may hold. */
-export type PickledItem = PickledList | PickledTensor | number;
-export interface PickledList {
-  readonly kind: 'list';
-  readonly values: number[];
-}
-
-/** Storages by the names that torch's legacy classes have in a pickle. */
-const STORAGES = {
-  FloatStorage: 'f32',
-  DoubleStorage: 'f64',
-  HalfStorage: 'f16',
-  BFloat16Storage: 'bf16',
-} as const;
-export type StorageType = (typeof STORAGES)[keyof typeof STORAGES];
-
-type Value =
-  | PickledItem
-  | string
-  | boolean
-  | null
-  | { readonly kind: 'outer' }
-  | { readonly kind: 'global'; readonly name: string }
-  | { readonly kind: 'tuple'; readonly items: readonly Value[] }
-  | { readonly kind: 'storage'; readonly key: string; readonly type: StorageType }
-  | { readonly kind: 'ignored' };
-
-/** Longest text of a pickle that is read: names of modules and of storages. */
-const MAX_TEXT = 4096;
-/** Bytes that are at hand before an opcode is looked at; no opcode with what belongs to it has more. */
-const LOOKAHEAD = 1 << 16;
 const MAX_STACK = 1 << 20;
 const MAX_MEMO = 1 << 20;
+const MAX_MARKS = 64;
+const STOP = 0x2e;
 
 /**
  * The items of the list that a pickle holds, in order, or its one tensor. An item is let go as soon as the next begins.
@@ -63,308 +32,213 @@ export async function* pickledItems(
   path: string,
   most: number,
 ): AsyncGenerator<PickledItem> {
-  const bad = (what: string): TokensieveError => inputError('bad-source', `${path}: ${what}`);
-  const input = source[Symbol.asyncIterator]();
-  let bytes = Buffer.alloc(0);
-  let at = 0;
-  let isEnd = false;
-  const stack: Value[] = [];
-  const marks: number[] = [];
-  const memo = new Map<number, string | { readonly kind: 'global'; readonly name: string }>();
-  let memoized = 0;
-  let index = 0;
+  const machine = new PickleMachine(source, path, most);
+  const { bytes } = machine;
+  for (;;) {
+    if (bytes.runsLow) await bytes.fill();
+    const opcode = bytes.byte();
+    if (opcode === STOP) {
+      yield* machine.end();
+      return;
+    }
+    const act = OPCODES[opcode];
+    if (act === undefined) throw unsafe(path, `opcode 0x${opcode.toString(16).padStart(2, '0')}`);
+    const items = act(machine);
+    if (items !== undefined) for (const item of items) yield item;
+    for (const item of machine.wholeLists()) yield item;
+  }
+}
 
-  const need = (count: number): number => {
-    if (at + count > bytes.length) throw bad('the pickle ends early');
-    at += count;
-    return at - count;
+/** What an opcode does to the machine; the items of the outer list that it brings, if any. */
+type Act = (machine: PickleMachine) => readonly PickledItem[] | undefined;
+
+const pushing =
+  (made: (machine: PickleMachine) => Value): Act =>
+  (machine) => {
+    machine.push(made(machine));
+    return undefined;
   };
-  const byte = (): number => bytes[need(1)] as number;
-  const text = (length: number): string => {
-    if (length > MAX_TEXT) throw bad(`a text of ${length} bytes in the pickle; expected lists of numbers`);
-    return bytes.toString('utf8', need(length), at);
+const doing =
+  (act: (machine: PickleMachine) => void): Act =>
+  (machine) => {
+    act(machine);
+    return undefined;
   };
-  const line = (): string => {
-    const end = bytes.indexOf(0x0a, at);
-    if (end < 0 || end - at > MAX_TEXT) throw bad('the pickle ends early');
-    const read = bytes.toString('utf8', at, end);
-    at = end + 1;
-    return read;
-  };
-  const push = (value: Value): void => {
-    if (stack.push(value) > MAX_STACK) throw bad(`more than ${MAX_STACK} values wait for their list`);
-  };
-  const pop = (): Value => {
-    if (stack.length <= (marks.at(-1) ?? 0)) throw bad('the pickle is damaged: a value is missing');
-    return stack.pop() as Value;
-  };
-  const popMark = (): Value[] => {
-    const mark = marks.pop();
-    if (mark === undefined) throw bad('the pickle is damaged: a mark is missing');
-    return stack.splice(mark);
-  };
-  const put = (key: number): void => {
-    const value = stack.at(-1);
-    memoized++;
+const tupleOf = (count: number): Act =>
+  pushing((machine) => {
+    const items = Array.from({ length: count }, () => machine.pop());
+    return { kind: 'tuple', items: items.reverse() };
+  });
+
+const OPCODES: Readonly<Partial<Record<number, Act>>> = {
+  // PROTO, FRAME
+  128: doing(({ bytes, bad }) => {
+    if (bytes.byte() > 5) throw bad('a pickle of a protocol above 5');
+  }),
+  149: doing(({ bytes }) => bytes.skip(8)),
+  // EMPTY_LIST, MARK, APPEND, APPENDS
+  93: pushing((machine) => (machine.isEmpty ? { kind: 'outer' } : { kind: 'list', values: [] })),
+  40: doing((machine) => machine.mark()),
+  97: (machine) => machine.append([machine.pop()]),
+  101: (machine) => machine.append(machine.popMark()),
+  // BINFLOAT, BININT1, BININT2, BININT, LONG1
+  71: pushing(({ bytes }) => bytes.float64()),
+  75: pushing(({ bytes }) => bytes.byte()),
+  77: pushing(({ bytes }) => bytes.uint16()),
+  74: pushing(({ bytes }) => bytes.int32()),
+  138: pushing(({ bytes }) => bytes.integer(bytes.byte())),
+  // NONE, NEWTRUE, NEWFALSE
+  78: pushing(() => null),
+  136: pushing(() => true),
+  137: pushing(() => false),
+  // BINUNICODE, SHORT_BINUNICODE
+  88: pushing(({ bytes }) => bytes.text(bytes.uint32())),
+  140: pushing(({ bytes }) => bytes.text(bytes.byte())),
+  // EMPTY_TUPLE, TUPLE1, TUPLE2, TUPLE3, TUPLE
+  41: tupleOf(0),
+  133: tupleOf(1),
+  134: tupleOf(2),
+  135: tupleOf(3),
+  116: pushing((machine) => ({ kind: 'tuple', items: machine.popMark() })),
+  // GLOBAL, STACK_GLOBAL
+  99: pushing((machine) => {
+    const module = machine.bytes.line();
+    return machine.global(module, machine.bytes.line());
+  }),
+  147: pushing((machine) => {
+    const [name, module] = [machine.pop(), machine.pop()];
+    return machine.global(module, name);
+  }),
+  // BINPERSID, REDUCE
+  81: pushing((machine) => storageOf(machine.pop(), machine.path)),
+  82: pushing((machine) => {
+    const [given, called] = [machine.pop(), machine.pop()];
+    return built(called, given, machine.path);
+  }),
+  // BINPUT, LONG_BINPUT, MEMOIZE, BINGET, LONG_BINGET
+  113: doing((machine) => machine.put(machine.bytes.byte())),
+  114: doing((machine) => machine.put(machine.bytes.uint32())),
+  148: doing((machine) => machine.memoize()),
+  104: pushing((machine) => machine.named(machine.bytes.byte())),
+  106: pushing((machine) => machine.named(machine.bytes.uint32())),
+};
+
+/** Stack, marks and names of a pickle that is read. */
+class PickleMachine {
+  readonly bytes: PickleBytes;
+  readonly path: string;
+  readonly #most: number;
+  readonly #stack: Value[] = [];
+  readonly #marks: number[] = [];
+  readonly #memo = new Map<number, Value>();
+  #memoized = 0;
+  /** Items that were given. */
+  #index = 0;
+
+  constructor(source: AsyncIterable<Uint8Array>, path: string, most: number) {
+    this.path = path;
+    this.#most = most;
+    this.bytes = new PickleBytes(source, this.bad);
+  }
+
+  readonly bad = (what: string): TokensieveError => inputError('bad-source', `${this.path}: ${what}`);
+
+  get isEmpty(): boolean {
+    return this.#stack.length === 0;
+  }
+
+  push(value: Value): void {
+    if (this.#stack.push(value) > MAX_STACK)
+      throw this.bad(`more than ${MAX_STACK} values wait for their list`);
+  }
+
+  pop(): Value {
+    if (this.#stack.length <= (this.#marks.at(-1) ?? 0))
+      throw this.bad('the pickle is damaged: a value is missing');
+    return this.#stack.pop() as Value;
+  }
+
+  mark(): void {
+    this.#marks.push(this.#stack.length);
+    if (this.#marks.length > MAX_MARKS) throw this.bad('the pickle is nested too deeply');
+  }
+
+  /** All above the last mark. */
+  popMark(): Value[] {
+    const mark = this.#marks.pop();
+    if (mark === undefined) throw this.bad('the pickle is damaged: a mark is missing');
+    return this.#stack.splice(mark);
+  }
+
+  memoize(): void {
+    this.put(this.#memoized);
+  }
+
+  /** Keeps what is on top under a key, if it is a name: what else is referred to again is refused. */
+  put(key: number): void {
+    const value = this.#stack.at(-1);
+    this.#memoized++;
     if (typeof value !== 'string' && !(isObject(value) && value.kind === 'global')) return;
-    if (memo.size >= MAX_MEMO) throw bad(`more than ${MAX_MEMO} names in the pickle`);
-    memo.set(key, value);
-  };
-  const get = (key: number): void => {
-    const value = memo.get(key);
+    if (this.#memo.size >= MAX_MEMO) throw this.bad(`more than ${MAX_MEMO} names in the pickle`);
+    this.#memo.set(key, value);
+  }
+
+  /** The name that was kept under a key. */
+  named(key: number): Value {
+    const value = this.#memo.get(key);
     if (value === undefined)
-      throw bad('the pickle refers to a list or tensor a second time; save each by itself');
-    push(value);
-  };
-  const global = (module: string, name: string): void => {
+      throw this.bad('the pickle refers to a list or tensor a second time; save each by itself');
+    return value;
+  }
+
+  global(module: Value, name: Value): Value {
+    if (typeof name !== 'string' || typeof module !== 'string')
+      throw this.bad('the pickle is damaged: a name is missing');
     const full = `${module}.${name}`;
-    if (!KNOWN_GLOBALS.has(full)) throw unsafe(path, full);
-    push({ kind: 'global', name: full });
-  };
-  const appendTo = (target: Value | undefined, items: readonly Value[]): PickledItem[] => {
-    if (!isObject(target)) throw bad('the pickle is damaged: values without a list');
-    if (target.kind === 'outer') return items.map((item) => asItem(item, path, index++));
-    if (target.kind !== 'list') throw bad('the pickle is damaged: values without a list');
-    if (target.values.length + items.length > most) throw bad(`a list of more than ${most} values`);
+    if (!KNOWN_GLOBALS.has(full)) throw unsafe(this.path, full);
+    return { kind: 'global', name: full };
+  }
+
+  /** Appends to the list on top; what goes into the outer one is given at once. */
+  append(items: readonly Value[]): readonly PickledItem[] | undefined {
+    const target = this.#stack.at(-1);
+    if (isObject(target) && target.kind === 'outer') return items.map((item) => this.#item(item));
+    if (!isObject(target) || target.kind !== 'list')
+      throw this.bad('the pickle is damaged: values without a list');
+    if (target.values.length + items.length > this.#most)
+      throw this.bad(`a list of more than ${this.#most} values`);
     for (const item of items) {
-      if (typeof item !== 'number') throw bad(`list ${index}: holds something else than numbers`);
+      if (typeof item !== 'number') throw this.bad(`list ${this.#index}: holds something else than numbers`);
       target.values.push(item);
     }
-    return [];
-  };
+    return undefined;
+  }
 
-  for (;;) {
-    while (!isEnd && bytes.length - at < LOOKAHEAD) {
-      const next = await input.next();
-      isEnd = next.done === true;
-      if (!next.done) {
-        bytes = Buffer.concat([bytes.subarray(at), next.value]);
-        at = 0;
-      }
-    }
-    let given: readonly PickledItem[] = [];
-    const opcode = byte();
-    switch (opcode) {
-      case 0x80: // PROTO
-        if (byte() > 5) throw bad('a pickle of a protocol above 5');
-        break;
-      case 0x95: // FRAME
-        need(8);
-        break;
-      case 0x5d: // EMPTY_LIST
-        push(stack.length === 0 ? { kind: 'outer' } : { kind: 'list', values: [] });
-        break;
-      case 0x28: // MARK
-        marks.push(stack.length);
-        if (marks.length > 64) throw bad('the pickle is nested too deeply');
-        break;
-      case 0x61: {
-        // APPEND
-        const item = pop();
-        given = appendTo(stack.at(-1), [item]);
-        break;
-      }
-      case 0x65: {
-        // APPENDS
-        const items = popMark();
-        given = appendTo(stack.at(-1), items);
-        break;
-      }
-      case 0x47: // BINFLOAT
-        push(bytes.readDoubleBE(need(8)));
-        break;
-      case 0x4b: // BININT1
-        push(byte());
-        break;
-      case 0x4d: // BININT2
-        push(bytes.readUInt16LE(need(2)));
-        break;
-      case 0x4a: // BININT
-        push(bytes.readInt32LE(need(4)));
-        break;
-      case 0x8a: {
-        // LONG1
-        const length = byte();
-        if (length > 8) throw bad('a whole number of more than 64 bits');
-        let value = 0n;
-        const start = need(length);
-        for (let i = length - 1; i >= 0; i--) value = (value << 8n) | BigInt(bytes[start + i] as number);
-        push(Number(length === 0 ? 0n : BigInt.asIntN(length * 8, value)));
-        break;
-      }
-      case 0x4e: // NONE
-        push(null);
-        break;
-      case 0x88: // NEWTRUE
-      case 0x89: // NEWFALSE
-        push(opcode === 0x88);
-        break;
-      case 0x58: // BINUNICODE
-        push(text(bytes.readUInt32LE(need(4))));
-        break;
-      case 0x8c: // SHORT_BINUNICODE
-        push(text(byte()));
-        break;
-      case 0x29: // EMPTY_TUPLE
-        push({ kind: 'tuple', items: [] });
-        break;
-      case 0x85: // TUPLE1
-        push({ kind: 'tuple', items: [pop()] });
-        break;
-      case 0x86: {
-        // TUPLE2
-        const [second, first] = [pop(), pop()];
-        push({ kind: 'tuple', items: [first, second] });
-        break;
-      }
-      case 0x87: {
-        // TUPLE3
-        const [third, second, first] = [pop(), pop(), pop()];
-        push({ kind: 'tuple', items: [first, second, third] });
-        break;
-      }
-      case 0x74: // TUPLE
-        push({ kind: 'tuple', items: popMark() });
-        break;
-      case 0x63: {
-        // GLOBAL
-        const module = line();
-        global(module, line());
-        break;
-      }
-      case 0x93: {
-        // STACK_GLOBAL
-        const [name, module] = [pop(), pop()];
-        if (typeof name !== 'string' || typeof module !== 'string')
-          throw bad('the pickle is damaged: a name is missing');
-        global(module, name);
-        break;
-      }
-      case 0x51: // BINPERSID
-        push(storageOf(pop(), path));
-        break;
-      case 0x52: {
-        // REDUCE
-        const [args, called] = [pop(), pop()];
-        push(built(called, args, path));
-        break;
-      }
-      case 0x71: // BINPUT
-        put(byte());
-        break;
-      case 0x72: // LONG_BINPUT
-        put(bytes.readUInt32LE(need(4)));
-        break;
-      case 0x94: // MEMOIZE
-        put(memoized);
-        break;
-      case 0x68: // BINGET
-        get(byte());
-        break;
-      case 0x6a: // LONG_BINGET
-        get(bytes.readUInt32LE(need(4)));
-        break;
-      case 0x2e: {
-        // STOP
-        const [whole] = stack;
-        if (stack.length !== 1 || marks.length > 0 || whole === undefined)
-          throw bad('the pickle is damaged: its end comes early');
-        if (isObject(whole) && whole.kind === 'tensor') yield { ...whole, alone: true };
-        else if (!isObject(whole) || whole.kind !== 'outer')
-          throw bad('it holds neither a list nor a tensor');
-        return;
-      }
-      default:
-        throw unsafe(path, `opcode 0x${opcode.toString(16).padStart(2, '0')}`);
-    }
-    yield* given;
-    // A list of numbers is whole once another stands above it: it need not wait for the other 999 of its batch. A number
-    // above it is yet to be appended to it.
+  /**
+   * A list of numbers is whole once another stands above it: it need not wait for the other 999 of its batch. A number
+   * above it is yet to be appended to it.
+   */
+  *wholeLists(): Generator<PickledItem> {
+    const [stack, marks] = [this.#stack, this.#marks];
     while (marks.length === 1 && marks[0] === 1 && stack.length > 2 && isObject(stack.at(-1))) {
       const first = stack[1];
-      if (!isObject(first) || first.kind !== 'list') break;
+      if (!isObject(first) || first.kind !== 'list') return;
       stack.splice(1, 1);
-      yield asItem(first, path, index++);
+      yield this.#item(first);
     }
   }
-}
 
-const isObject = (value: Value | undefined): value is Exclude<Value, string | number | boolean | null> =>
-  typeof value === 'object' && value !== null;
-
-const REBUILD = 'torch._utils._rebuild_tensor_v2';
-const ORDERED_DICT = 'collections.OrderedDict';
-const KNOWN_GLOBALS: ReadonlySet<string> = new Set([
-  REBUILD,
-  ORDERED_DICT,
-  ...Object.keys(STORAGES).map((name) => `torch.${name}`),
-]);
-
-const CONVERT =
-  'json.dump([x.tolist() if hasattr(x, "tolist") else list(x) for x in torch.load(FILE)], …) or write ids and losses to parquet';
-
-const unsafe = (path: string, what: string): TokensieveError =>
-  inputError(
-    'unsafe-pickle',
-    `${path}: the pickle holds ${what}, which is neither a list of numbers nor a float tensor; nothing of it is executed here. Convert it where you trust it: ${CONVERT}`,
-  );
-
-/** What a call comes to: only tensors are made, and the empty dictionary of their hooks. */
-function built(called: Value, args: Value, path: string): Value {
-  const name = isObject(called) && called.kind === 'global' ? called.name : '';
-  const items = isObject(args) && args.kind === 'tuple' ? args.items : [];
-  if (name === ORDERED_DICT && items.length === 0) return { kind: 'ignored' };
-  const [storage, offset, size, stride] = items;
-  if (
-    name !== REBUILD ||
-    !isObject(storage) ||
-    storage.kind !== 'storage' ||
-    !isCount(offset) ||
-    !isObject(size) ||
-    size.kind !== 'tuple' ||
-    !isObject(stride) ||
-    stride.kind !== 'tuple'
-  ) {
-    throw unsafe(path, `a call of ${name || 'an unknown function'}`);
+  /** At the pickle's end: its one tensor; nothing more of a list. */
+  *end(): Generator<PickledItem> {
+    const [whole] = this.#stack;
+    if (this.#stack.length !== 1 || this.#marks.length > 0 || whole === undefined)
+      throw this.bad('the pickle is damaged: its end comes early');
+    if (isObject(whole) && whole.kind === 'tensor') yield { ...whole, alone: true };
+    else if (!isObject(whole) || whole.kind !== 'outer')
+      throw this.bad('it holds neither a list nor a tensor');
   }
-  const sizes = size.items.filter(isCount);
-  const strides = stride.items.filter(isCount);
-  let expected = 1;
-  for (let i = sizes.length - 1; i >= 0; i--) {
-    // A dimension of one entry may have any stride.
-    if (strides[i] !== expected && sizes[i] !== 1) {
-      throw inputError('bad-source', `${path}: a tensor that is not contiguous; save tensor.contiguous()`);
-    }
-    expected *= sizes[i] ?? 0;
-  }
-  if (
-    sizes.length !== size.items.length ||
-    sizes.length !== strides.length ||
-    !Number.isSafeInteger(expected)
-  ) {
-    throw inputError('bad-source', `${path}: a tensor of unknown shape`);
-  }
-  return { kind: 'tensor', key: storage.key, type: storage.type, offset, size: sizes };
-}
 
-const isCount = (value: Value | undefined): value is number =>
-  typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
-
-/** `('storage', torch.FloatStorage, key, location, elements)` */
-function storageOf(id: Value, path: string): Value {
-  const [tag, type, key] = isObject(id) && id.kind === 'tuple' ? id.items : [];
-  const name = isObject(type) && type.kind === 'global' ? type.name.replace(/^torch\./, '') : '';
-  if (tag !== 'storage' || typeof key !== 'string' || !Object.hasOwn(STORAGES, name)) {
-    throw unsafe(path, 'a reference that is no float storage');
+  #item(value: Value): PickledItem {
+    return asItem(value, this.path, this.#index++);
   }
-  return { kind: 'storage', key, type: STORAGES[name as keyof typeof STORAGES] };
-}
-
-function asItem(value: Value, path: string, index: number): PickledItem {
-  if (typeof value === 'number') return value;
-  if (isObject(value) && (value.kind === 'list' || value.kind === 'tensor')) return value;
-  throw inputError(
-    'bad-source',
-    `${path}: item ${index} is neither a list of numbers, a number nor a tensor`,
-  );
 }

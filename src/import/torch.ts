@@ -3,7 +3,8 @@
 import { inputError, usageError } from '../errors.js';
 import { fromBfloat16, fromHalf } from '../numbers/fp16-bf16.js';
 import type { Storage } from '../storage/storage.js';
-import { type PickledTensor, pickledItems, type StorageType } from './pickle.js';
+import { pickledItems } from './pickle.js';
+import type { PickledTensor, StorageType } from './pickle-values.js';
 import {
   badSource,
   type ColumnNames,

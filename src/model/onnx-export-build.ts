@@ -70,7 +70,10 @@ export function buildExportGraphs(
   const needed = inputs.filter(({ name }) => !unused.has(name));
   renameValues(trunk, makeInputs(before, ids, needed, { file: path, config }));
   const { source, vocabularySize } = cut;
-  const losses = chunkedLosses(after, cut.states, ids, source, vocabularySize, entropy, undefined, greedy);
+  const losses = chunkedLosses(after, { states: cut.states, ids }, source, vocabularySize, {
+    entropy,
+    greedy,
+  });
   after.output(losses.loss, 'loss', 'float32', ['batch', 'targets']);
   if (losses.entropy !== null) after.output(losses.entropy, 'entropy', 'float32', ['batch', 'targets']);
   if (losses.greedy !== null) after.output(losses.greedy, 'greedy', 'float32', ['batch', 'targets']);

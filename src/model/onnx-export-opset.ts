@@ -19,8 +19,8 @@ function lowerNode(node: Node, opset: number, constants: ReadonlyMap<string, Ini
     attribute.kind === 'graph' ? [name, subgraph(lowerGraph(attribute.value, opset))] : [name, attribute],
   );
   const lowered: Node = { ...node, attributes: Object.fromEntries(attributes) };
-  const [data = '', axes = ''] = node.inputs;
-  const values = constants.get(axes)?.data;
+  const [data = null, axes = null] = node.inputs;
+  const values = axes === null ? undefined : constants.get(axes)?.data;
   if (!axesOperators.includes(node.op) || !(values instanceof Uint8Array)) return lowered;
   const numbers = new BigInt64Array(values.buffer, values.byteOffset, values.byteLength / 8);
   return {

@@ -74,10 +74,11 @@ export function buildGraph(checkpoint: Checkpoint, settings: BuildSettings): Bui
     hiddenSize: decoder.hiddenSize,
     vocabularySize: decoder.vocabularySize,
   };
+  const asked = { entropy: settings.entropy, greedy: settings.greedy ?? false };
   const { loss, entropy, greedy } =
     batch === null
-      ? chunkedLossHead(g, hidden, ids, head, settings.entropy, settings.greedy)
-      : unrolledLossHead(g, hidden, ids, head, settings.entropy, product, undefined, settings.greedy);
+      ? chunkedLossHead(g, hidden, ids, head, asked)
+      : unrolledLossHead(g, hidden, ids, head, { ...asked, product });
   const lossShape = batch === null ? ['batch', 'targets'] : [batch.rows, batch.length - 1];
   g.output(loss, 'loss', 'float32', lossShape);
   if (entropy !== null) g.output(entropy, 'entropy', 'float32', lossShape);

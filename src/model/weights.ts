@@ -1,7 +1,8 @@
 /** Where a decoder's graph gets its parameters from. */
 import { fatalError } from '../errors.js';
 import type { FloatType } from '../numbers/fp16-bf16.js';
-import { type GraphBuilder, int, type Value } from '../onnx/graph.js';
+import type { GraphBuilder, Value } from '../onnx/graph.js';
+import { castTo } from '../onnx/ops/cast.js';
 import type { TensorEntry } from './safetensors.js';
 
 /** A model's parameters by the names that its checkpoints use. */
@@ -21,8 +22,6 @@ const floatTypes: Readonly<Record<string, FloatType>> = {
   F16: 'float16',
   BF16: 'bfloat16',
 };
-
-const onnxTypes: Readonly<Record<FloatType, number>> = { float32: 1, float16: 10, bfloat16: 16 };
 
 /**
  * Checks a tensor against the parameter that it is to be. @returns its type in a graph
@@ -132,6 +131,6 @@ export class CheckpointWeights implements Weights {
   /** `value`, of the type that the tensor is stored in, as `type`. */
   #castTo(type: FloatType, name: string, value: Value): Value {
     if (floatTypes[this.#tensors.get(name)?.type ?? ''] === type) return value;
-    return this.#graph.node('Cast', [value], { attributes: { to: int(onnxTypes[type]) } });
+    return castTo(this.#graph, value, type);
   }
 }

@@ -3,7 +3,7 @@
  * works in float32 on such values. This is what a GPU's 16-bit kernels do that sum in float32, but for what a fused
  * operator rounds inside.
  */
-import { type Graph, int, type Node, subgraph, type TensorType, type Value } from './graph.js';
+import { type Graph, given, int, type Node, subgraph, type TensorType, type Value } from './graph.js';
 import { typeNumbers, typesOf } from './types.js';
 
 /** Operators that make no new number: what they give is rounded because what they are given is. */
@@ -44,7 +44,7 @@ type Rounds = (node: Node, output: Value) => boolean;
 function rewritten(graph: Graph, types: ReadonlyMap<Value, TensorType>, wanted: Rounds): Graph {
   const halfOf = (value: Value): Half | null => {
     const type = types.get(value);
-    return value !== '' && isHalf(type) ? type : null;
+    return isHalf(type) ? type : null;
   };
   const declared = <T extends { readonly type: TensorType }>(of: readonly T[]): T[] =>
     of.map((one) => (isHalf(one.type) ? { ...one, type: 'float32' } : one));
@@ -66,17 +66,18 @@ function rewritten(graph: Graph, types: ReadonlyMap<Value, TensorType>, wanted: 
     const rounds = !moving.has(node.op) && !hasGraph(node);
     const made = node.outputs.map((output) => ({
       output,
-      half: rounds && wanted(node, output) ? halfOf(output) : null,
+      half: output !== null && rounds && wanted(node, output) ? halfOf(output) : null,
     }));
     const [only] = made;
-    if (node.op === 'Cast' && only !== undefined && halfOf(only.output) !== null) {
-      const { output, half } = only;
-      if (half === null) {
-        nodes.push(cast(node.inputs[0] ?? '', output, 'float32'));
+    const cut = node.op === 'Cast' ? (only?.output ?? null) : null;
+    if (cut !== null && halfOf(cut) !== null) {
+      const input = given(node.inputs[0], 'number to cast');
+      if (only?.half == null) {
+        nodes.push(cast(input, cut, 'float32'));
         continue;
       }
-      nodes.push(cast(node.inputs[0] ?? '', `${output}.rounded`, half));
-      nodes.push(cast(`${output}.rounded`, output, 'float32'));
+      nodes.push(cast(input, `${cut}.rounded`, only.half));
+      nodes.push(cast(`${cut}.rounded`, cut, 'float32'));
       continue;
     }
     nodes.push({
@@ -85,7 +86,7 @@ function rewritten(graph: Graph, types: ReadonlyMap<Value, TensorType>, wanted: 
       outputs: made.map(({ output, half }) => (half === null ? output : `${output}.exact`)),
     });
     for (const { output, half } of made) {
-      if (half === null) continue;
+      if (half === null || output === null) continue;
       nodes.push(cast(`${output}.exact`, `${output}.rounded`, half));
       nodes.push(cast(`${output}.rounded`, output, 'float32'));
     }

@@ -3,10 +3,20 @@
  * so that other passes (the loss head, reverse-mode differentiation) walk lists of nodes, not messages.
  */
 
+import { fatalError } from '../errors.js';
 import { type FloatType, floatBytes } from '../numbers/fp16-bf16.js';
 
-/** Names a tensor of the graph. The empty name is an omitted optional input. */
+/** Names a tensor of the graph; never empty. Where an optional input or output is left out, there is null instead. */
 export type Value = string;
+
+/**
+ * A value that must be there.
+ * @throws TokensieveError `no-value` (fatal): the graph's own mistake
+ */
+export function given(value: Value | null | undefined, what: string): Value {
+  if (value) return value;
+  throw fatalError('no-value', `a graph was built without its ${what}; report this`);
+}
 
 export type TensorType =
   | 'float32'
@@ -38,8 +48,10 @@ export interface Node {
   readonly op: string;
   /** Empty for the operators of ONNX itself. */
   readonly domain: string;
-  readonly inputs: readonly Value[];
-  readonly outputs: readonly Value[];
+  /** Null where an optional one is left out. */
+  readonly inputs: readonly (Value | null)[];
+  /** Null where nobody wants an optional one. */
+  readonly outputs: readonly (Value | null)[];
   readonly attributes: Readonly<Record<string, Attribute>>;
 }
 
@@ -97,6 +109,11 @@ export interface BuilderOptions {
   /** As `Graph.opset`. */
   readonly opset?: number;
 }
+
+/** Outputs of a node by whether they are wanted. */
+export type Outputs<W extends readonly boolean[]> = {
+  [K in keyof W]: W[K] extends true ? Value : W[K] extends false ? null : Value | null;
+};
 
 /** Domain of ONNX Runtime's own operators. */
 export const contrib = 'com.microsoft';
@@ -169,26 +186,28 @@ export class GraphBuilder {
     this.#outputs.push({ name: output, type, shape });
   }
 
-  /** Adds a node with one output. */
-  node(op: string, inputs: readonly Value[], options: NodeOptions = {}): Value {
+  /** Adds a node with one output; null stands for an optional input that is left out. */
+  node(op: string, inputs: readonly (Value | null)[], options: NodeOptions = {}): Value {
     const output = this.fresh(op);
     this.#push(op, inputs, [output], options);
     return output;
   }
 
   /** Adds a node with several outputs; a false entry is an optional output that nobody wants. */
-  nodes(
+  nodes<const W extends readonly boolean[]>(
     op: string,
-    inputs: readonly Value[],
-    wanted: readonly boolean[],
+    inputs: readonly (Value | null)[],
+    wanted: W,
     options: NodeOptions = {},
-  ): Value[] {
-    const outputs = wanted.map((want, index) => (want ? this.fresh(`${op}.${index}`) : ''));
+  ): Outputs<W> {
+    const outputs = wanted.map((want, index) => (want ? this.fresh(`${op}.${index}`) : null));
     this.#push(op, inputs, outputs, options);
-    return outputs;
+    return outputs as Outputs<W>;
   }
 
-  #push(op: string, inputs: readonly Value[], outputs: readonly Value[], options: NodeOptions): void {
+  #push(op: string, inputs: Node['inputs'], outputs: Node['outputs'], options: NodeOptions): void {
+    // A tensor that was lost on the way would read as an input left out, and be computed without.
+    for (const input of inputs) if (input !== null) given(input, `input of ${op}`);
     this.#nodes.push({
       op,
       domain: options.domain ?? '',

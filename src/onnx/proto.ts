@@ -76,11 +76,12 @@ function toAttributeProto(name: string, attribute: Attribute): AttributeProto {
 
 export function toNodeProto(node: Node): NodeProto {
   return create(NodeProtoSchema, {
-    name: node.outputs.find((output) => output !== '') ?? '',
+    name: node.outputs.find((output) => output !== null) ?? '',
     opType: node.op,
     domain: node.domain,
-    input: [...node.inputs],
-    output: [...node.outputs],
+    // The empty name is protobuf's for what is left out.
+    input: node.inputs.map((input) => input ?? ''),
+    output: node.outputs.map((output) => output ?? ''),
     attribute: Object.entries(node.attributes).map(([name, value]) => toAttributeProto(name, value)),
   });
 }

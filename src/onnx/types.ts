@@ -81,10 +81,10 @@ function subgraphOutputs(graph: Graph, outer: Map<Value, TensorType>): TensorTyp
 function walkTypes(graph: Graph, known: Map<Value, TensorType>): void {
   for (const { name, type } of [...graph.inputs, ...graph.initializers]) known.set(name, type);
   for (const node of graph.nodes) {
-    const inputs = node.inputs.map((input) => (input === '' ? null : (known.get(input) ?? null)));
+    const inputs = node.inputs.map((input) => (input === null ? null : (known.get(input) ?? null)));
     const made = outputTypes(node, inputs, known);
     node.outputs.forEach((output, index) => {
-      if (output !== '') known.set(output, made[index] ?? made[0] ?? 'float32');
+      if (output !== null) known.set(output, made[index] ?? made[0] ?? 'float32');
     });
   }
 }

@@ -123,6 +123,18 @@ function markAbove({ scores, eligible }: Scored, to: number, ties: number, kept:
   return left;
 }
 
+/** The rank of element `index`, 1 for the one that is kept first: of equal scores the earlier one, as `markKept` has it. */
+export function rankOf({ scores, eligible }: Scored, index: number): number {
+  const score = scores[index] ?? Number.NaN;
+  let before = 0;
+  for (let i = 0; i < scores.length; i++) {
+    if (eligible[i] !== 1) continue;
+    const other = scores[i] ?? Number.NaN;
+    if (other > score || (other === score && i < index)) before++;
+  }
+  return before + 1;
+}
+
 export function countOnes(flags: Uint8Array): number {
   let ones = 0;
   for (let i = 0; i < flags.length; i++) ones += flags[i] as number;

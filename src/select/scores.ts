@@ -1,10 +1,10 @@
-import type { ScoreKernel } from './method.js';
 import type { ScoreName } from './settings.js';
-import { columnOf, type LossColumn } from './tokens.js';
+import { columnOf, type LossColumn, type Tokens } from './tokens.js';
 
 interface NamedScore {
   readonly columns: readonly LossColumn[];
-  readonly kernel: ScoreKernel;
+  /** Writes the fp32 score of every token; a `ScoreKernel` that reads nothing but columns. */
+  readonly kernel: (tokens: Pick<Tokens, 'columns'>, out: Float32Array) => void;
   readonly formula: string;
 }
 

@@ -57,7 +57,7 @@ export function tokenPlace(source: PartSource, batch: SequenceBatch, index: numb
 }
 
 /** The column, which the plan asked for and `readTokens` has checked. */
-export function columnOf(tokens: Tokens, name: LossColumn): Float32Array {
+export function columnOf(tokens: Pick<Tokens, 'columns'>, name: LossColumn): Float32Array {
   const column = tokens.columns[name];
   if (column === undefined) {
     throw usageError(

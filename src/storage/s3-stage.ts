@@ -5,29 +5,13 @@
  * of one part leave, or the first try of a request whose answer was lost; others are a conflict.
  */
 import { createHash } from 'node:crypto';
-import { setTimeout as wait } from 'node:timers/promises';
-import {
-  AbortMultipartUploadCommand,
-  type CompletedPart,
-  CompleteMultipartUploadCommand,
-  CreateMultipartUploadCommand,
-  HeadObjectCommand,
-  PutObjectCommand,
-  UploadPartCommand,
-} from '@aws-sdk/client-s3';
+import { CompleteMultipartUploadCommand, HeadObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import { fatalError, TokensieveError } from '../errors.js';
 import { parseS3, type S3Access } from './s3-client.js';
 import { codeOf, isConflict, isMissing } from './s3-error.js';
+import { openUpload, PART_BYTES } from './s3-upload.js';
 import type { StagedFile, StagingOptions, Storage } from './storage.js';
 
-/** Stores take 10,000 parts: 78 GiB a file. */
-const PART_BYTES = 8 * 2 ** 20;
-const MAX_PARTS = 10_000;
-/** Parts of one file that are under way at once; with the one that fills, what a file takes of memory. */
-const IN_FLIGHT = 2;
-/** Times that an upload is thrown away at most, and the first wait between two. */
-const DROP_ATTEMPTS = 5;
-const DROP_WAIT_MS = 50;
 /** Bytes of a comparison read at once. */
 const COMPARED_BYTES = 4 * 2 ** 20;
 
@@ -35,180 +19,24 @@ const COMPARED_BYTES = 4 * 2 ** 20;
 type Known = string | null;
 
 export async function stageS3(
-  { client, call }: S3Access,
+  access: S3Access,
   reads: Pick<Storage, 'stat' | 'readRange'>,
   path: string,
   { onConflict = 'refuse' }: StagingOptions,
 ): Promise<StagedFile> {
-  const object = parseS3(path);
+  const upload = openUpload(access, path);
   const hash = createHash('sha256');
   let size = 0;
-  let pieces: Uint8Array[] = [];
-  let held = 0;
-  let upload: Promise<string> | null = null;
-  const parts: Promise<CompletedPart>[] = [];
+  const held = holdBytes(PART_BYTES);
   let state: 'open' | 'committed' | 'gone' = 'open';
-  const stopped = new AbortController();
   // Waited for: an answer that came after another writer's commit would take its file for what was there before.
-  const known = onConflict === 'refuse' ? await knownTag() : undefined;
-
-  function knownTag(): Promise<Known> {
-    return call('write', path, 0, async (abortSignal) => {
-      try {
-        return (await client.send(new HeadObjectCommand(object), { abortSignal })).ETag ?? null;
-      } catch (error) {
-        if (isMissing(error)) return null;
-        throw error;
-      }
-    });
-  }
-
-  async function begin(): Promise<string> {
-    // Parts carry checksums where the client is set to send them, and the upload must say so.
-    const sums = (await client.config.requestChecksumCalculation()) === 'WHEN_SUPPORTED';
-    const asked = { ...object, ...(sums && { ChecksumAlgorithm: 'CRC32' as const }) };
-    const { UploadId } = await call('write', path, 0, (abortSignal) =>
-      client.send(new CreateMultipartUploadCommand(asked), { abortSignal }),
-    );
-    if (UploadId !== undefined) return UploadId;
-    throw fatalError('io', `${path}: the store began an upload without a name for it.`);
-  }
-
-  async function sendPart(begun: Promise<string>, number: number, body: Uint8Array): Promise<CompletedPart> {
-    const UploadId = await begun;
-    const sent = await call('write', path, body.length, async (signal) => {
-      const abortSignal = AbortSignal.any([signal, stopped.signal]);
-      const part = new UploadPartCommand({ ...object, UploadId, PartNumber: number, Body: body });
-      return client.send(part, { abortSignal }).catch((error) => {
-        // Not to be tried again.
-        if (stopped.signal.aborted) throw fatalError('staging-closed', `${path}: was thrown away.`);
-        throw error;
-      });
-    });
-    const { ETag, ChecksumCRC32 } = sent;
-    return {
-      PartNumber: number,
-      ...(ETag !== undefined && { ETag }),
-      ...(ChecksumCRC32 !== undefined && { ChecksumCRC32 }),
-    };
-  }
-
-  function takeHeld(): Uint8Array {
-    const body = Buffer.concat(pieces, held);
-    pieces = [];
-    held = 0;
-    return body;
-  }
-
-  /** Sends what is held as the next part, once few enough are under way. */
-  async function pushPart(): Promise<void> {
-    if (parts.length === MAX_PARTS)
-      throw fatalError(
-        'too-large',
-        `${path}: more than ${MAX_PARTS} parts of ${PART_BYTES} bytes; make smaller parts (--part-bytes)`,
-      );
-    await parts[parts.length - IN_FLIGHT];
-    upload ??= begin();
-    const part = sendPart(upload, parts.length + 1, takeHeld());
-    part.catch(() => {});
-    parts.push(part);
-  }
-
-  const condition = (tag: Known) => (tag === null ? { IfNoneMatch: '*' } : { IfMatch: tag });
-
-  async function put(body: Uint8Array): Promise<void> {
-    await finish(body.length, (when, abortSignal) =>
-      client.send(new PutObjectCommand({ ...object, Body: body, ...when }), { abortSignal }),
-    );
-  }
-
-  async function complete(UploadId: string): Promise<void> {
-    const MultipartUpload = { Parts: await Promise.all(parts) };
-    await finish(0, (when, abortSignal) =>
-      client.send(new CompleteMultipartUploadCommand({ ...object, UploadId, MultipartUpload, ...when }), {
-        abortSignal,
-      }),
-    );
-  }
-
-  /** Makes the object appear, on condition; says whether it is there when the condition fails. */
-  async function finish(
-    bytes: number,
-    send: (when: ReturnType<typeof condition> | object, signal: AbortSignal) => Promise<unknown>,
-  ): Promise<void> {
-    const outcome = await call('write', path, bytes, async (signal) => {
-      try {
-        await send(known === undefined ? {} : condition(known), signal);
-        return 'done' as const;
-      } catch (error) {
-        if (isConflict(error) || isMissing(error)) return error;
-        throw error;
-      }
-    });
-    if (outcome === 'done') return;
-    if (await isThere()) {
-      await dropUpload();
-      return;
-    }
-    if (!isConflict(outcome) && codeOf(outcome) !== 'NoSuchUpload' && typeof known === 'string') {
-      // What was to be replaced is gone: absent is what the path is now known to be.
-      await call('write', path, bytes, (signal) => send(condition(null), signal));
-      return;
-    }
-    throw fatalError(
-      'written-meanwhile',
-      `${path}: another run has written here since this one began the file, and other bytes; nothing was replaced. See that one run writes into this folder, then run the command again.`,
-    );
-  }
-
-  const sha256 = once(() => hash.digest('hex'));
-
-  /** Whether the object holds the very bytes that were staged. */
-  async function isThere(): Promise<boolean> {
-    const expected = sha256();
-    try {
-      const version = await reads.stat(path);
-      if (version.size !== size) return false;
-      const found = createHash('sha256');
-      for (let at = 0; at < size; at += COMPARED_BYTES) {
-        found.update(await reads.readRange(path, at, Math.min(size, at + COMPARED_BYTES), version));
-      }
-      return found.digest('hex') === expected;
-    } catch (error) {
-      if (error instanceof TokensieveError && ['not-found', 'object-changed'].includes(error.code))
-        return false;
-      throw error;
-    }
-  }
-
-  /** Throws the upload away; a store that does not hear of it does so by `sweep`. */
-  async function dropUpload(): Promise<void> {
-    if (upload === null) return;
-    stopped.abort();
-    await Promise.allSettled(parts);
-    const UploadId = await upload;
-    // A part that was under way when its request was given up may arrive after the upload was thrown away, and keep it alive:
-    // so it is thrown away until the store has never heard of it.
-    for (let attempt = 0; attempt < DROP_ATTEMPTS; attempt++) {
-      if (attempt > 0) await wait(DROP_WAIT_MS * 2 ** (attempt - 1));
-      const gone = await call('remove', path, 0, (abortSignal) =>
-        client.send(new AbortMultipartUploadCommand({ ...object, UploadId }), { abortSignal }).then(
-          () => false,
-          (error: unknown) => {
-            if (isMissing(error)) return true;
-            throw error;
-          },
-        ),
-      );
-      if (gone) return;
-    }
-  }
+  const known = onConflict === 'refuse' ? await knownTag(access, path) : undefined;
 
   async function abort(): Promise<void> {
     if (state !== 'open') return;
     state = 'gone';
-    pieces = [];
-    await dropUpload().catch(() => {});
+    held.take();
+    await upload.drop().catch(() => {});
   }
 
   /** Runs one step; whatever goes wrong leaves nothing behind. */
@@ -234,31 +62,141 @@ export async function stageS3(
         hash.update(bytes);
         size += bytes.length;
         for (let at = 0; at < bytes.length; ) {
-          // A copy: the writer may use its buffer again once this returns.
-          const piece = bytes.slice(at, at + PART_BYTES - held);
-          pieces.push(piece);
-          held += piece.length;
-          at += piece.length;
-          if (held === PART_BYTES) await pushPart();
+          at += held.add(bytes, at);
+          if (held.isFull()) await upload.push(held.take());
         }
       }),
     commit: () =>
       step(async () => {
-        if (upload === null) await put(takeHeld());
-        else {
-          if (held > 0) await pushPart();
-          await complete(await upload);
+        let appear: Appear;
+        if (upload.isBegun()) {
+          if (!held.isEmpty()) await upload.push(held.take());
+          appear = completing(access, path, await upload.parts());
+        } else {
+          appear = putting(access, path, held.take());
         }
+        const sha256 = hash.digest('hex');
+        const isThere = () => holds(reads, path, { size, sha256 });
+        if ((await appears(access, path, appear, { known, isThere })) === 'was-there') await upload.drop();
         state = 'committed';
       }),
     abort,
   };
 }
 
-function once<T>(make: () => T): () => T {
-  let made: { readonly value: T } | undefined;
-  return () => {
-    made ??= { value: make() };
-    return made.value;
+/** Bytes that wait until they are a part's. */
+function holdBytes(limit: number) {
+  let pieces: Uint8Array[] = [];
+  let held = 0;
+  return {
+    /** Takes of `bytes` from `from` on what is still missing, and says how many. A copy: the writer may use its buffer again. */
+    add(bytes: Uint8Array, from: number): number {
+      const piece = bytes.slice(from, from + limit - held);
+      pieces.push(piece);
+      held += piece.length;
+      return piece.length;
+    },
+    isEmpty: () => held === 0,
+    isFull: () => held === limit,
+    take(): Uint8Array {
+      const body = Buffer.concat(pieces, held);
+      pieces = [];
+      held = 0;
+      return body;
+    },
   };
+}
+
+function knownTag({ client, call }: S3Access, path: string): Promise<Known> {
+  return call('write', path, 0, async (abortSignal) => {
+    try {
+      return (await client.send(new HeadObjectCommand(parseS3(path)), { abortSignal })).ETag ?? null;
+    } catch (error) {
+      if (isMissing(error)) return null;
+      throw error;
+    }
+  });
+}
+
+type Condition = { readonly IfNoneMatch: '*' } | { readonly IfMatch: string };
+const condition = (tag: Known): Condition => (tag === null ? { IfNoneMatch: '*' } : { IfMatch: tag });
+
+/** The request that makes an object appear. */
+interface Appear {
+  /** Bytes that it carries itself. */
+  readonly bytes: number;
+  send(when: Partial<Condition>, signal: AbortSignal): Promise<unknown>;
+}
+
+const putting = ({ client }: S3Access, path: string, Body: Uint8Array): Appear => ({
+  bytes: Body.length,
+  send: (when, abortSignal) =>
+    client.send(new PutObjectCommand({ ...parseS3(path), Body, ...when }), { abortSignal }),
+});
+
+const completing = (
+  { client }: S3Access,
+  path: string,
+  parts: Pick<CompleteMultipartUploadCommand['input'], 'UploadId' | 'MultipartUpload'>,
+): Appear => ({
+  bytes: 0,
+  send: (when, abortSignal) =>
+    client.send(new CompleteMultipartUploadCommand({ ...parseS3(path), ...parts, ...when }), {
+      abortSignal,
+    }),
+});
+
+/**
+ * Makes the object appear, on condition that the path holds what it held. Where the condition fails, the very bytes may
+ * be there all the same.
+ * @param known undefined where there is no condition
+ * @throws TokensieveError `written-meanwhile` (fatal)
+ */
+async function appears(
+  { call }: S3Access,
+  path: string,
+  { bytes, send }: Appear,
+  { known, isThere }: { readonly known: Known | undefined; isThere(): Promise<boolean> },
+): Promise<'made' | 'was-there'> {
+  const outcome = await call('write', path, bytes, async (signal) => {
+    try {
+      await send(known === undefined ? {} : condition(known), signal);
+      return 'done' as const;
+    } catch (error) {
+      if (isConflict(error) || isMissing(error)) return error;
+      throw error;
+    }
+  });
+  if (outcome === 'done') return 'made';
+  if (await isThere()) return 'was-there';
+  if (!isConflict(outcome) && codeOf(outcome) !== 'NoSuchUpload' && typeof known === 'string') {
+    // What was to be replaced is gone: absent is what the path is now known to be.
+    await call('write', path, bytes, (signal) => send(condition(null), signal));
+    return 'made';
+  }
+  throw fatalError(
+    'written-meanwhile',
+    `${path}: another run has written here since this one began the file, and other bytes; nothing was replaced. See that one run writes into this folder, then run the command again.`,
+  );
+}
+
+/** Whether the object holds the very bytes that were staged. */
+async function holds(
+  reads: Pick<Storage, 'stat' | 'readRange'>,
+  path: string,
+  { size, sha256 }: { readonly size: number; readonly sha256: string },
+): Promise<boolean> {
+  try {
+    const version = await reads.stat(path);
+    if (version.size !== size) return false;
+    const found = createHash('sha256');
+    for (let at = 0; at < size; at += COMPARED_BYTES) {
+      found.update(await reads.readRange(path, at, Math.min(size, at + COMPARED_BYTES), version));
+    }
+    return found.digest('hex') === sha256;
+  } catch (error) {
+    if (error instanceof TokensieveError && ['not-found', 'object-changed'].includes(error.code))
+      return false;
+    throw error;
+  }
 }

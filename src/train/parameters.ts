@@ -5,6 +5,12 @@
 export type ParameterGroup = 'decayed' | 'undecayed';
 export const PARAMETER_GROUPS = ['decayed', 'undecayed'] as const satisfies readonly ParameterGroup[];
 
+/** Something for each group, made in their order. */
+export const byGroup = <T>(make: (group: ParameterGroup) => T): Record<ParameterGroup, T> => ({
+  decayed: make('decayed'),
+  undecayed: make('undecayed'),
+});
+
 /** One tensor: elements [offset, offset + length) of its group's vector, row-major. */
 export interface Parameter {
   /** As the checkpoint names it. */

@@ -2,8 +2,15 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { firstLine } from '../errors.js';
 import * as ort from '../onnx/runtime.js';
 import { SCALER } from './graph/loss-scale.js';
-import { RATES, STATE_NAMES } from './graph/step.js';
-import { PARAMETER_GROUPS, type ParameterVectors, type TrainerState, vectorShape } from './parameters.js';
+import { RATES } from './graph/step.js';
+import {
+  byGroup,
+  PARAMETER_GROUPS,
+  type ParameterGroup,
+  type ParameterVectors,
+  type TrainerState,
+  vectorShape,
+} from './parameters.js';
 import type { CallData, SessionReply, SessionRequest, SessionStart } from './session.js';
 
 // The training session in its own thread: `run()` blocks the thread that it is called on.
@@ -26,18 +33,18 @@ const options: ort.InferenceSession.SessionOptions = {
   extra: { session: { set_denormal_as_zero: '1' } },
 };
 
-const fields = ['weights', 'firstMoment', 'secondMoment'] as const;
+/** Parts of the state, by the graph's words for them. */
+const fields = { weights: 'weights', firstMoment: 'first_moment', secondMoment: 'second_moment' } as const;
+type Field = keyof typeof fields;
+const nameOf = (group: ParameterGroup, field: Field) => `${group}_${fields[field]}` as const;
 
 /** The state's tensors by the graph's names. */
 const tensorsOf = (state: TrainerState): Record<string, ort.Tensor> =>
   Object.fromEntries(
-    PARAMETER_GROUPS.flatMap((group, g) =>
-      fields.map((field, f) => {
+    PARAMETER_GROUPS.flatMap((group) =>
+      (Object.keys(fields) as Field[]).map((field) => {
         const vector = state[field][group];
-        return [
-          STATE_NAMES[g * fields.length + f] ?? '',
-          new ort.Tensor('float32', vector, vectorShape(vector.length)),
-        ];
+        return [nameOf(group, field), new ort.Tensor('float32', vector, vectorShape(vector.length))];
       }),
     ),
   );
@@ -109,22 +116,20 @@ try {
 
   const copyState = (id: number): void => {
     const copies: ArrayBuffer[] = [];
-    const vectors = (f: number): ParameterVectors => {
-      const [decayed, undecayed] = PARAMETER_GROUPS.map((_, g) => {
-        const copy = Float32Array.from(floats(state[STATE_NAMES[g * fields.length + f] ?? '']));
+    const vectors = (field: Field): ParameterVectors =>
+      byGroup((group) => {
+        const copy = Float32Array.from(floats(state[nameOf(group, field)]));
         copies.push(copy.buffer);
         return copy;
       });
-      return { decayed: decayed ?? new Float32Array(), undecayed: undecayed ?? new Float32Array() };
-    };
     reply(
       {
         id,
         kind: 'state',
         state: {
-          weights: vectors(0),
-          firstMoment: vectors(1),
-          secondMoment: vectors(2),
+          weights: vectors('weights'),
+          firstMoment: vectors('firstMoment'),
+          secondMoment: vectors('secondMoment'),
           ...(scaler !== null && { scaler }),
         },
       },

@@ -37,11 +37,11 @@ function signatures(graph: Graph): ReadonlyMap<string, string> {
   const types = typesOf(graph);
   return new Map(
     allNodes(graph).map(({ op, domain, inputs, outputs }) => {
-      const given = inputs.map((input) => (input === '' ? '-' : (types.get(input) ?? '?')));
+      const given = inputs.map((input) => (input === null ? '-' : (types.get(input) ?? '?')));
       // As many inputs of one type as there are parts.
       const listed = op === 'Concat' ? [`${given[0]}…`] : given;
       const operators = domain === '' ? `onnx-${graph.opset ?? 19}` : domain;
-      return [outputs.find((output) => output !== '') ?? '', `${operators} ${op}(${listed})`];
+      return [outputs.find((output) => output !== null) ?? '', `${operators} ${op}(${listed})`];
     }),
   );
 }

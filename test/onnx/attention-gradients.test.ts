@@ -45,7 +45,7 @@ function opCase({ form, numbers, batch, length, apart, fixed }: Case, packed: bo
       const [first = '', second = '', third = ''] = inputs;
       return packed
         ? [packedCausalAttention(g, first, numbers, context)]
-        : [causalAttention(g, first, second, third, numbers, context)];
+        : [causalAttention(g, { query: first, key: second, value: third }, numbers, context)];
     },
   };
 }

@@ -95,7 +95,12 @@ async function graphAttention(test: Case, inputs: Inputs, packed = false): Promi
       feeds[name] = feed;
       return g.input(name, 'float32', ['batch', 'length', feed.dims[2]!]);
     };
-    output = causalAttention(g, declare('q', query), declare('k', key), declare('v', value), shape, context);
+    output = causalAttention(
+      g,
+      { query: declare('q', query), key: declare('k', key), value: declare('v', value) },
+      shape,
+      context,
+    );
   }
   g.output(output, 'out', 'float32', ['batch', 'length', width]);
   return (await runGraph(g.build(), feeds))['out']!.data;

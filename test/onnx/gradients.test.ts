@@ -185,8 +185,12 @@ describe('rotary positions', () => {
           ...(positions === null ? {} : { positions: { data: positions, dims } }),
         },
         build: (g, [x = ''], { ids = '', positions: given = null }) => {
-          const tables = rotaryTables(g, ids, given, Float64Array.from(frequencies), scale);
-          return [rotate(g, x, tables, heads, headSize, dimensions)];
+          const tables = rotaryTables(
+            g,
+            { ids, positionIds: given },
+            { frequencies: Float64Array.from(frequencies), scale },
+          );
+          return [rotate(g, x, tables, { heads, headSize, dimensions })];
         },
       });
     }

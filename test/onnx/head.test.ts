@@ -18,7 +18,11 @@ async function graphLosses(logits: Float32Array, targets: Int32Array, vocabulary
   const g = new GraphBuilder('losses');
   const x = g.input('logits', 'float32', ['rows', vocabulary]);
   const ids = g.input('targets', 'int32', ['rows']);
-  const { loss, entropy, greedy } = logitLosses(g, x, ids, vocabulary, true, true);
+  const { loss, entropy, greedy } = logitLosses(g, x, ids, {
+    vocabularySize: vocabulary,
+    entropy: true,
+    greedy: true,
+  });
   g.output(greedy ?? '', 'greedy', 'float32', ['rows']);
   g.output(loss, 'loss', 'float32', ['rows']);
   g.output(entropy ?? '', 'entropy', 'float32', ['rows']);
@@ -93,7 +97,10 @@ describe('chunkedLosses', () => {
       type: 'float32',
       logits: (body: GraphBuilder, x: string) => linear(body, x, matrix, null),
     } as const;
-    const { loss, entropy } = chunkedLosses(g, hidden, ids, source, vocabulary, true, rows);
+    const { loss, entropy } = chunkedLosses(g, { states: hidden, ids }, source, vocabulary, {
+      entropy: true,
+      rowsPerChunk: rows,
+    });
     g.output(loss, 'loss', 'float32', ['batch', 'targets']);
     g.output(entropy ?? '', 'entropy', 'float32', ['batch', 'targets']);
     const data = Float32Array.from({ length: batch * length * width }, normals(2));
@@ -146,7 +153,13 @@ describe('chunkedLosses', () => {
       const ids = g.input('ids', 'int32', [batch, length]);
       const head = { weight: g.float32s('weight', weight, [vocabulary, width]), bias: null };
       const sizes = { hiddenSize: width, vocabularySize: vocabulary };
-      const made = unrolledLossHead(g, hidden, ids, { ...head, ...sizes }, true, 'float32', rows, true);
+      const made = unrolledLossHead(
+        g,
+        hidden,
+        ids,
+        { ...head, ...sizes },
+        { entropy: true, greedy: true, rowsPerChunk: rows },
+      );
       g.output(made.loss, 'loss', 'float32', [batch, length - 1]);
       g.output(made.entropy ?? '', 'entropy', 'float32', [batch, length - 1]);
       g.output(made.greedy ?? '', 'greedy', 'float32', [batch, length - 1]);

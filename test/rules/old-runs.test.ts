@@ -1,16 +1,17 @@
 import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { processorLevel } from '#tokensieve/device/numeric-profile.js';
 import { writeInputs } from '../../fixtures/old-runs/inputs.mjs';
-import { digestFolder, runCli } from '../support/cli.js';
+import { digestFolder } from '../support/cli.js';
+import { cliHere } from '../support/cli-here.js';
 import { temporaryFolder } from '../support/quickstart.js';
 
 const RUNS = fileURLToPath(new URL('../../fixtures/old-runs/runs', import.meta.url));
 /** Where the runs' models and texts are too; commands are run in it, since the runs name them from there. */
 const folder = temporaryFolder();
-const tokensieve = (line: string) => runCli(line.split(' '), folder);
+const tokensieve = (line: string) => cliHere(line.split(' '));
 const fresh = (name: string, as = name): string => {
   rmSync(join(folder, 'runs', as), { recursive: true, force: true });
   cpSync(join(RUNS, name), join(folder, 'runs', as), { recursive: true });
@@ -27,10 +28,13 @@ const golden = JSON.parse(
 ) as { recipe: { numeric_profile: { processor: string; runtime: string } } };
 const sameProcessor = golden.recipe.numeric_profile.processor === processorLevel();
 
+const from = process.cwd();
 beforeAll(async () => {
   await writeInputs(folder);
   cpSync(RUNS, join(folder, 'runs'), { recursive: true });
+  process.chdir(folder);
 });
+afterAll(() => process.chdir(from));
 
 describe('verify says what of an old run changes of the rules touch', () => {
   it.each([

@@ -41,7 +41,7 @@ it.each([
     floor: g.float32(epsilon * root),
     shrink: g.float32(1 - rate * decay),
   };
-  const made = adamW(g, vectors, gradient, padded, scalars, { beta1, beta2 });
+  const made = adamW(g, vectors, { values: gradient, length: padded }, scalars, { beta1, beta2 });
   g.output(made.weights, 'new_w', 'float32', shape);
   g.output(made.firstMoment, 'new_m', 'float32', shape);
   g.output(made.secondMoment, 'new_v', 'float32', shape);

@@ -14,7 +14,7 @@ import {
   type TestArchitecture,
   writeRandomCheckpoint,
 } from '../support/checkpoints.js';
-import { runCli } from '../support/cli.js';
+import { cliHere } from '../support/cli-here.js';
 import { manySmallParts, quickstartInputs, temporaryFolder } from '../support/quickstart.js';
 
 // `train` publishes what it trained: every tensor of the start, the head where it is a matrix of its own, under the names that
@@ -33,7 +33,7 @@ beforeAll(async () => {
 async function packedFor(folder: string): Promise<string> {
   const out = `${folder}-packed`;
   const args = ['--shards', shards, '--tokenizer', folder, '--sequence-length', '32', '--log', 'none'];
-  expect((await runCli(['pack', ...args, '--out', out])).code).toBe(3);
+  expect((await cliHere(['pack', ...args, '--out', out])).code).toBe(3);
   return join(out, 'packed');
 }
 

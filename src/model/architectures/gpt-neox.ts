@@ -121,8 +121,13 @@ function attention(
     const rotation = { tables: shared.rotary, dimensions };
     return output(cudaAttention(g, { packed }, shape, shared.attention, rotation));
   }
-  const turn = (value: Value): Value => rotate(g, value, shared.rotary, heads, headSize, dimensions);
-  const mixed = causalAttention(g, turn(project(0)), turn(project(1)), project(2), shape, shared.attention);
+  const turn = (value: Value): Value => rotate(g, value, shared.rotary, { heads, headSize, dimensions });
+  const mixed = causalAttention(
+    g,
+    { query: turn(project(0)), key: turn(project(1)), value: project(2) },
+    shape,
+    shared.attention,
+  );
   return output(mixed);
 }
 
@@ -143,7 +148,7 @@ function body(g: GraphBuilder, weights: Weights, shape: Shape, inputs: BodyInput
   ];
   const shared: Shared = {
     attention: attentionContext(g, inputs.ids, inputs.documentIds, inputs.attention, inputs.length),
-    rotary: rotaryTables(g, inputs.ids, inputs.positionIds, rope.frequencies, rope.scale, rope.longestRow),
+    rotary: rotaryTables(g, inputs, rope),
     ids: inputs.ids,
   };
   const flatIds = reshape(g, inputs.ids, [-1]);

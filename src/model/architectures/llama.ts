@@ -71,12 +71,16 @@ function attention(
     return output(cudaAttention(g, source, form, shared.attention, rotation));
   }
   const turned = (value: Value, norm: string, count: number): Value =>
-    rotate(g, rows(headNorm(value, norm), count * headSize), shared.rotary, count, headSize, headSize);
+    rotate(g, rows(headNorm(value, norm), count * headSize), shared.rotary, {
+      heads: count,
+      headSize,
+      dimensions: headSize,
+    });
 
   const query = turned(project('q_proj', heads), 'q_norm', heads);
   const key = turned(project('k_proj', kvHeads), 'k_norm', kvHeads);
   const value = rows(project('v_proj', kvHeads), kvHeads * headSize);
-  const mixed = causalAttention(g, query, key, value, form, shared.attention);
+  const mixed = causalAttention(g, { query, key, value }, form, shared.attention);
   return output(mixed);
 }
 
@@ -126,14 +130,7 @@ function body(g: GraphBuilder, weights: Weights, shape: LlamaShape, inputs: Body
   const norm = (name: string): Value => weights.tensor(name, [hiddenSize]);
   const shared: Shared = {
     attention: attentionContext(g, inputs.ids, inputs.documentIds, inputs.attention, inputs.length),
-    rotary: rotaryTables(
-      g,
-      inputs.ids,
-      inputs.positionIds,
-      shape.rope.frequencies,
-      shape.rope.scale,
-      shape.rope.longestRow,
-    ),
+    rotary: rotaryTables(g, inputs, shape.rope),
   };
   const flatIds = reshape(g, inputs.ids, [-1]);
   let sum = weights.embed(names.embedding, [shape.vocabularySize, hiddenSize], flatIds);

@@ -1,6 +1,16 @@
 /** What the forms of causal attention share: shapes, lengths, masks, and the fused operator itself. */
+
 import { fatalError } from '../../errors.js';
-import { type BatchShape, contrib, float, type GraphBuilder, int, type Value } from '../graph.js';
+import {
+  type BatchShape,
+  contrib,
+  float,
+  type GraphBuilder,
+  int,
+  type NodeOptions,
+  type Value,
+} from '../graph.js';
+import { castTo } from './cast.js';
 
 export interface AttentionShape {
   readonly heads: number;
@@ -46,19 +56,32 @@ export interface AttentionContext {
   readonly lastPositions: Value;
   /** [B, 1, T, T] that keeps documents apart, or null: additive float32; for CUDA bool, true where a pair may meet. */
   readonly bias: Value | null;
-  /** Scalar bool: rows are long enough for blocks to pay. */
-  readonly isLong: Value;
+  /** Scalar bool: rows are long enough for blocks to pay; null in a graph for CUDA. */
+  readonly isLong: Value | null;
   readonly blocks: readonly Block[];
   /** Masks of the plain form and of that for CUDA, by window. */
   readonly masks: Map<number | null, Value>;
 }
 
-/** A form of causal attention. query [B, T, heads·headSize], key and value [B, T, kvHeads·headSize] → [B, T, heads·headSize]. */
+/** query [B, T, heads·headSize], key and value [B, T, kvHeads·headSize]. */
+export interface QueryKeyValue {
+  readonly query: Value;
+  readonly key: Value;
+  readonly value: Value;
+}
+
+/** Widths of query, key and value side by side. */
+export const headWidths = ({
+  heads,
+  kvHeads,
+  headSize,
+}: Pick<AttentionShape, 'heads' | 'kvHeads' | 'headSize'>) =>
+  [heads * headSize, kvHeads * headSize, kvHeads * headSize] as const;
+
+/** A form of causal attention → [B, T, heads·headSize]. */
 export type Attend = (
   g: GraphBuilder,
-  query: Value,
-  key: Value,
-  value: Value,
+  source: QueryKeyValue,
   shape: AttentionShape,
   context: AttentionContext,
 ) => Value;
@@ -69,8 +92,6 @@ export const forbidden = -1e30;
 /** From here on eight blocks are faster than one square, with one thread and with two (measured, T = 256 to 2048). */
 const longRow = 256;
 const blockCount = 8;
-
-const onnxInt32 = 6;
 
 /**
  * ids [B, T] int32 and, to keep documents apart, documentIds [B, T] int32. The bias forbids pairs of tokens
@@ -87,7 +108,7 @@ export function attentionContext(
   const shape = g.node('Shape', [ids]);
   const batch = g.node('Slice', [shape, g.int64s([0]), g.int64s([1])]);
   const length = g.node('Gather', [shape, g.int64(1)]);
-  const totalLength = g.node('Cast', [length], { attributes: { to: int(onnxInt32) } });
+  const totalLength = castTo(g, length, 'int32');
   const lastPosition = g.node('Sub', [totalLength, g.int32(1)]);
   return {
     form,
@@ -114,7 +135,7 @@ function fixedContext(g: GraphBuilder, ids: Value, documentIds: Value | null): A
     totalLength: g.int32s([length]),
     lastPositions: g.int32s(Array<number>(rows).fill(length - 1)),
     bias: documentIds === null ? null : sameDocument(g, documentIds),
-    isLong: '',
+    isLong: null,
     blocks: [],
     masks: new Map(),
   };
@@ -131,7 +152,7 @@ function blockBounds(g: GraphBuilder, length: Value, count: number): Block[] {
   let start = g.int64s([0]);
   return Array.from({ length: count }, (_, index) => {
     const bound = g.node('Div', [g.node('Mul', [length, g.int64(index + 1)]), g.int64(count)]);
-    const totalLength = g.node('Cast', [bound], { attributes: { to: int(onnxInt32) } });
+    const totalLength = castTo(g, bound, 'int32');
     const end = g.node('Unsqueeze', [bound, g.int64s([0])]);
     const last = g.node('Sub', [totalLength, g.int32(1)]);
     const block = { start, end, totalLength, lastPositions: g.node('Unsqueeze', [last, g.int64s([0])]) };
@@ -155,37 +176,48 @@ function documentBias(g: GraphBuilder, documentIds: Value): Value {
 export const isFused = ({ form }: AttentionContext, { headSize }: AttentionShape): boolean =>
   form === 'fused' && headSize % 8 === 0;
 
-export interface FusedInputs {
-  readonly query: Value;
-  readonly key: Value;
-  readonly value: Value;
-  readonly pastKey: Value;
-  readonly pastValue: Value;
+export interface FusedInputs extends QueryKeyValue {
+  /** Of the blocks before, [B, kvHeads, T, headSize]; null for the first. */
+  readonly pastKey: Value | null;
+  readonly pastValue: Value | null;
   readonly lastPositions: Value;
   readonly totalLength: Value;
-  readonly bias: Value;
+  readonly bias: Value | null;
 }
 
-/** One GroupQueryAttention node; `present` asks for the keys and values so far, [B, kvHeads, T, headSize]. */
-export function fusedAttention(
+/** One GroupQueryAttention node. */
+export function fusedAttention(g: GraphBuilder, inputs: FusedInputs, shape: AttentionShape): Value {
+  const [output] = g.nodes('GroupQueryAttention', fusedValues(inputs), [true], fusedOptions(shape));
+  return output;
+}
+
+/** The same with the keys and values so far, [B, kvHeads, T, headSize]. */
+export function fusedBlock(
   g: GraphBuilder,
   inputs: FusedInputs,
   shape: AttentionShape,
-  present: boolean,
-): Value[] {
-  const { query, key, value, pastKey, pastValue, lastPositions, totalLength, bias } = inputs;
-  return g.nodes(
+): { readonly output: Value; readonly key: Value; readonly value: Value } {
+  const wanted = [true, true, true] as const;
+  const [output, key, value] = g.nodes(
     'GroupQueryAttention',
-    [query, key, value, pastKey, pastValue, lastPositions, totalLength, '', '', '', bias],
-    present ? [true, true, true] : [true],
-    {
-      domain: contrib,
-      attributes: {
-        num_heads: int(shape.heads),
-        kv_num_heads: int(shape.kvHeads),
-        scale: float(shape.scale),
-        ...(shape.window === null ? {} : { local_window_size: int(shape.window) }),
-      },
-    },
+    fusedValues(inputs),
+    wanted,
+    fusedOptions(shape),
   );
+  return { output, key, value };
 }
+
+const fusedValues = (inputs: FusedInputs): (Value | null)[] => {
+  const { query, key, value, pastKey, pastValue, lastPositions, totalLength, bias } = inputs;
+  return [query, key, value, pastKey, pastValue, lastPositions, totalLength, null, null, null, bias];
+};
+
+const fusedOptions = (shape: AttentionShape): NodeOptions => ({
+  domain: contrib,
+  attributes: {
+    num_heads: int(shape.heads),
+    kv_num_heads: int(shape.kvHeads),
+    scale: float(shape.scale),
+    ...(shape.window === null ? {} : { local_window_size: int(shape.window) }),
+  },
+});

@@ -7,14 +7,18 @@
  * buffer as inputs and outputs of the graph, which the Node binding cannot arrange. MultiHeadAttention asks for cuDNN.
  */
 import { contrib, float, type GraphBuilder, int, type Value } from '../graph.js';
-import { type AttentionContext, type AttentionShape, fixedBatch } from './attention-context.js';
+import {
+  type AttentionContext,
+  type AttentionShape,
+  fixedBatch,
+  headWidths,
+  type QueryKeyValue,
+} from './attention-context.js';
 import { type RotaryTables, rotate } from './rotary.js';
 import { split } from './shape.js';
 
 /** Query, key and value side by side, [B, T, (heads + 2·kvHeads)·headSize], or apart. */
-export type QueryKeyValue =
-  | { readonly packed: Value }
-  | { readonly query: Value; readonly key: Value; readonly value: Value };
+export type AttentionSource = { readonly packed: Value } | QueryKeyValue;
 
 /** Rotary positions that query and key have yet to be given. */
 export interface Rotation {
@@ -26,7 +30,7 @@ export interface Rotation {
 /** → [B, T, heads·headSize]. */
 export function cudaAttention(
   g: GraphBuilder,
-  source: QueryKeyValue,
+  source: AttentionSource,
   shape: AttentionShape,
   context: AttentionContext,
   rotation: Rotation | null,
@@ -51,17 +55,17 @@ const rotatesInside = ({ headSize }: AttentionShape, { dimensions }: Rotation): 
 /** The present outputs are asked for though nobody reads them: the CUDA kernel writes there whether or not they exist. */
 export function grouped(
   g: GraphBuilder,
-  source: QueryKeyValue,
+  source: AttentionSource,
   shape: AttentionShape,
   { lastPositions, totalLength }: AttentionContext,
   rotation: Rotation | null,
 ): Value {
   const [query, key, value] =
-    'packed' in source ? [source.packed, '', ''] : [source.query, source.key, source.value];
+    'packed' in source ? [source.packed, null, null] : [source.query, source.key, source.value];
   const tables = rotation === null ? [] : [rotation.tables.cos, rotation.tables.sin];
-  const [output = ''] = g.nodes(
+  const [output] = g.nodes(
     'GroupQueryAttention',
-    [query, key, value, '', '', lastPositions, totalLength, ...tables],
+    [query, key, value, null, null, lastPositions, totalLength, ...tables],
     [true, true, true],
     {
       domain: contrib,
@@ -77,36 +81,30 @@ export function grouped(
   return output;
 }
 
-interface Separate {
-  readonly query: Value;
-  readonly key: Value;
-  readonly value: Value;
-}
-
 /** Query, key and value apart, and rotated. */
 function turned(
   g: GraphBuilder,
-  source: QueryKeyValue,
+  source: AttentionSource,
   { heads, kvHeads, headSize }: AttentionShape,
   rotation: Rotation | null,
-): Separate {
-  const apart = (): Separate => {
+): QueryKeyValue {
+  const apart = (): QueryKeyValue => {
     if (!('packed' in source)) return source;
-    const widths = [heads, kvHeads, kvHeads].map((count) => count * headSize);
-    const [query = '', key = '', value = ''] = split(g, source.packed, widths, 2);
+    const widths = headWidths({ heads, kvHeads, headSize });
+    const [query, key, value] = split(g, source.packed, widths, 2);
     return { query, key, value };
   };
   const { query, key, value } = apart();
   if (rotation === null) return { query, key, value };
   const turn = (x: Value, count: number): Value =>
-    rotate(g, x, rotation.tables, count, headSize, rotation.dimensions);
+    rotate(g, x, rotation.tables, { heads: count, headSize, dimensions: rotation.dimensions });
   return { query: turn(query, heads), key: turn(key, kvHeads), value };
 }
 
 /** ONNX's own Attention (opset 23), with a mask where more than order in time counts. */
 function standard(
   g: GraphBuilder,
-  { query, key, value }: Separate,
+  { query, key, value }: QueryKeyValue,
   { heads, kvHeads, window, scale }: AttentionShape,
   context: AttentionContext,
 ): Value {

@@ -6,8 +6,8 @@
  * not grow with the square of the length. All of it is float32, in a 16-bit body too: scores would be rounded otherwise, and by
  * separate operators a block of them costs fewer bytes than casts to and fro.
  */
-import { contrib, float, type GraphBuilder, int, type Value } from '../graph.js';
-import type { Attend, AttentionContext, AttentionShape } from './attention-context.js';
+import { contrib, float, type GraphBuilder, given, int, type Value } from '../graph.js';
+import type { Attend, AttentionContext, AttentionShape, QueryKeyValue } from './attention-context.js';
 import { causalMask } from './attention-plain.js';
 import { narrow, widen } from './cast.js';
 import { transpose } from './shape.js';
@@ -72,7 +72,7 @@ class BlockedAttention {
 
   constructor(
     g: GraphBuilder,
-    [query, key, value]: readonly [Value, Value, Value],
+    { query, key, value }: QueryKeyValue,
     shape: AttentionShape,
     context: AttentionContext,
   ) {
@@ -106,7 +106,7 @@ class BlockedAttention {
   /** → [B, T, heads · headSize]. */
   output(shares: readonly Value[]): Value {
     const blocks = this.spans.map((span, index) =>
-      product(this.#g, shares[index] ?? '', this.#seen(this.#value, span), 'none'),
+      product(this.#g, given(shares[index], 'shares of a block'), this.#seen(this.#value, span), 'none'),
     );
     return this.#fromHeads(blocks.map((block) => this.#grouped(block)));
   }
@@ -185,8 +185,10 @@ class BlockedAttention {
   /** Blocks of [B, kvHeads, group, rows, headSize] → [B, T, heads · headSize]. */
   #fromHeads(blocks: readonly Value[]): Value {
     const g = this.#g;
-    const [first = ''] = blocks;
-    const joined = blocks.length === 1 ? first : g.node('Concat', blocks, { attributes: { axis: int(3) } });
+    const joined =
+      blocks.length === 1
+        ? given(blocks[0], 'block')
+        : g.node('Concat', blocks, { attributes: { axis: int(3) } });
     const { heads, headSize } = this.#shape;
     const rows = transpose(g, joined, [0, 3, 1, 2, 4]);
     return g.node('Reshape', [rows, g.int64s([0, 0, heads * headSize])]);
@@ -199,21 +201,20 @@ class BlockedAttention {
     const padded = blocks.map((block, index) => {
       const span = this.spans[index] ?? null;
       if (span === null || (span.from === 0 && span.end === length)) return block;
-      return g.node('Pad', [block, g.int64s([span.from, length - span.end]), '', g.int64s([2])]);
+      return g.node('Pad', [block, g.int64s([span.from, length - span.end]), null, g.int64s([2])]);
     });
-    const [first = ''] = padded;
-    const sum = padded.length === 1 ? first : g.node('Sum', padded);
+    const sum = padded.length === 1 ? given(padded[0], 'block') : g.node('Sum', padded);
     const { kvHeads, headSize } = this.#shape;
     return g.node('Reshape', [transpose(g, sum, [0, 2, 1, 3]), g.int64s([0, 0, kvHeads * headSize])]);
   }
 }
 
 /**
- * Attention by blocks, recorded; it keeps its shares where rows are short. query [B, T, heads·headSize], key and value [B, T, kvHeads·headSize] →
- * [B, T, heads·headSize].
+ * Attention by blocks, recorded; it keeps its shares where rows are short. → [B, T, heads·headSize].
  */
-export const keptAttention: Attend = (g, query, key, value, shape, context) => {
-  const attention = new BlockedAttention(g, [query, key, value], shape, context);
+export const keptAttention: Attend = (g, source, shape, context) => {
+  const { query, key, value } = source;
+  const attention = new BlockedAttention(g, source, shape, context);
   const shares = attention.spans.map((span) => attention.shares(span));
   const output = attention.output(shares);
   g.record([query, key, value], [output], ([dOutput]) =>
@@ -225,7 +226,7 @@ export const keptAttention: Attend = (g, query, key, value, shape, context) => {
 /** Records attention that was computed otherwise; its shares are computed again on the way back. */
 export function recordAttention(
   g: GraphBuilder,
-  [query, key, value]: readonly [Value, Value, Value],
+  { query, key, value }: QueryKeyValue,
   output: Value,
   shape: AttentionShape,
   context: AttentionContext,
@@ -234,7 +235,7 @@ export function recordAttention(
     if (!dOutput) return [];
     const attention = new BlockedAttention(
       g,
-      [widen(g, query), widen(g, key), widen(g, value)],
+      { query: widen(g, query), key: widen(g, key), value: widen(g, value) },
       shape,
       context,
     );

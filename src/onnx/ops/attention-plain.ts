@@ -21,8 +21,8 @@ export function causalMask(g: GraphBuilder, window: number | null, context: Atte
   return made;
 }
 
-/** query [B, T, heads·headSize], key and value [B, T, kvHeads·headSize] → [B, T, heads·headSize]. */
-export const plainAttention: Attend = (g, query, key, value, shape, context) => {
+/** → [B, T, heads·headSize]. */
+export const plainAttention: Attend = (g, { query, key, value }, shape, context) => {
   const { kvHeads, headSize } = shape;
   const group = shape.heads / kvHeads;
   // [B, T, kvHeads, group, headSize], so that each key-value head meets its own queries by broadcasting.

@@ -1,9 +1,9 @@
 /** Between float32 and the body's float type, with gradients. Nothing where the body is float32 itself. */
-import type { FloatType } from '../../numbers/fp16-bf16.js';
 import { type GraphBuilder, int, type Value } from '../graph.js';
 import { typeNumbers } from '../types.js';
 
-export const castTo = (g: GraphBuilder, x: Value, type: FloatType): Value =>
+/** x of any type → `type`, without a gradient. */
+export const castTo = (g: GraphBuilder, x: Value, type: keyof typeof typeNumbers): Value =>
   g.node('Cast', [x], { attributes: { to: int(typeNumbers[type]) } });
 
 /** x of the body's float type → float32. */

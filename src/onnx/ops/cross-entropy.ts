@@ -4,7 +4,9 @@
  * float64; ReduceLogSumExp 3e-4). So the vocabulary goes in groups, ln p(t) = ln p(group) + ln p(t | group): short
  * chains, the same single pass over the logits, each group in the first-level cache.
  */
+
 import { type GraphBuilder, int, type Value } from '../graph.js';
+import { castTo } from './cast.js';
 import { reshape, slice } from './shape.js';
 
 export interface RowLosses {
@@ -14,6 +16,14 @@ export interface RowLosses {
   readonly entropy: Value | null;
   /** float32: 1 where the target is the likeliest token, else 0; null unless asked for. */
   readonly greedy: Value | null;
+}
+
+/** What is asked of rows of logits. */
+export interface LossQuestions {
+  readonly vocabularySize: number;
+  readonly entropy: boolean;
+  /** Whether the target is the likeliest token; no unless asked for. */
+  readonly greedy?: boolean;
 }
 
 const widestGroup = 2048;
@@ -27,10 +37,6 @@ export function groupWidth(vocabularySize: number): number {
   }
   return 1024;
 }
-
-/** Of TensorProto.DataType. */
-const FLOAT = 1;
-const INT64 = 7;
 
 /** Far below any logit, and finite. */
 const absent = -1e30;
@@ -56,9 +62,7 @@ export function logitLosses(
   g: GraphBuilder,
   logits: Value,
   targets: Value,
-  vocabularySize: number,
-  entropy: boolean,
-  greedy = false,
+  { vocabularySize, entropy, greedy = false }: LossQuestions,
 ): RowLosses {
   const width = groupWidth(vocabularySize);
   const groups = Math.ceil(vocabularySize / width);
@@ -90,8 +94,8 @@ export function logitLosses(
 /** By the logits themselves: the first of equals counts, as ArgMax has it. */
 function isHighest(g: GraphBuilder, logits: Value, targets: Value): Value {
   const highest = g.node('ArgMax', [logits], { attributes: { axis: int(-1), keepdims: int(0) } });
-  const equal = g.node('Equal', [highest, g.node('Cast', [targets], { attributes: { to: int(INT64) } })]);
-  return g.node('Cast', [equal], { attributes: { to: int(FLOAT) } });
+  const equal = g.node('Equal', [highest, castTo(g, targets, 'int64')]);
+  return castTo(g, equal, 'float32');
 }
 
 /** H = Σ p(group)·(H(t | group) − ln p(group)). */

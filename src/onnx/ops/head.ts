@@ -2,8 +2,11 @@
  * The loss head: per-token cross-entropy over chunks of rows, so that its memory does not grow with the
  * vocabulary. Logits stay inside.
  */
-import { contrib, type GraphBuilder, int, subgraph, type TensorType, type Value } from '../graph.js';
+
+import { contrib, type GraphBuilder, given, int, subgraph, type TensorType, type Value } from '../graph.js';
+import { typeNumbers } from '../types.js';
 import { fixedBatch } from './attention-context.js';
+import { castTo } from './cast.js';
 import { logitLosses } from './cross-entropy.js';
 import { linear } from './dense.js';
 import { reshape, slice, toEnd } from './shape.js';
@@ -36,6 +39,13 @@ export interface HeadOutputs {
   readonly greedy: Value | null;
 }
 
+/** What a head is asked for beside losses, and the most rows of logits that are there at a time. */
+export interface HeadOptions {
+  readonly entropy: boolean;
+  readonly greedy?: boolean;
+  readonly rowsPerChunk?: number;
+}
+
 /**
  * How hidden states of 16 bits become float32 logits. `float32`: both factors cast to float32; TF32 holds them exactly,
  * so a tensor core's product has the same terms. `mixed`: GemmFloat8, whose CUDA kernel multiplies 16-bit factors into
@@ -52,11 +62,11 @@ export function unrolledLossHead(
   hidden: Value,
   ids: Value,
   head: HeadWeights,
-  entropy: boolean,
-  product: HeadProduct = 'float32',
-  rowsPerChunk = chunkRows(head.vocabularySize, deviceChunkBytes),
-  greedy = false,
+  options: HeadOptions & { readonly product?: HeadProduct },
 ): HeadOutputs {
+  const { entropy, greedy = false, product = 'float32' } = options;
+  const { rowsPerChunk = chunkRows(head.vocabularySize, deviceChunkBytes) } = options;
+  const questions = { vocabularySize: head.vocabularySize, entropy, greedy };
   const { rows, length } = fixedBatch(g);
   const count = rows * (length - 1);
   const states = reshape(g, slice(g, hidden, 1, 0, length - 1), [count, head.hiddenSize]);
@@ -67,28 +77,30 @@ export function unrolledLossHead(
     const from = chunk * size;
     const to = Math.min(count, from + size);
     const logits = deviceLogits(g, slice(g, states, 0, from, to), head, product);
-    return logitLosses(g, logits, slice(g, targets, 0, from, to), head.vocabularySize, entropy, greedy);
+    return logitLosses(g, logits, slice(g, targets, 0, from, to), questions);
   });
   const joined = (parts: readonly Value[]): Value => {
-    const [first = ''] = parts;
-    const all = parts.length === 1 ? first : g.node('Concat', parts, { attributes: { axis: int(0) } });
+    const all =
+      parts.length === 1
+        ? given(parts[0], 'chunk')
+        : g.node('Concat', parts, { attributes: { axis: int(0) } });
     return reshape(g, all, [rows, length - 1]);
   };
   return {
     loss: joined(made.map(({ loss }) => loss)),
-    entropy: entropy ? joined(made.map((part) => part.entropy ?? '')) : null,
-    greedy: greedy ? joined(made.map((part) => part.greedy ?? '')) : null,
+    entropy: entropy ? joined(made.map((part) => given(part.entropy, 'entropies'))) : null,
+    greedy: greedy ? joined(made.map((part) => given(part.greedy, 'likeliest tokens'))) : null,
   };
 }
 
 function deviceLogits(g: GraphBuilder, states: Value, head: HeadWeights, product: HeadProduct): Value {
   if (g.float === 'float32') return linear(g, states, head.weight, head.bias);
   if (product === 'float32') {
-    return linear(g, g.node('Cast', [states], { attributes: { to: int(1) } }), head.weight, head.bias);
+    return linear(g, castTo(g, states, 'float32'), head.weight, head.bias);
   }
   return g.node('GemmFloat8', [states, head.weight], {
     domain: contrib,
-    attributes: { transB: int(1), dtype: int(1) },
+    attributes: { transB: int(1), dtype: int(typeNumbers.float32) },
   });
 }
 
@@ -98,22 +110,20 @@ export function chunkedLossHead(
   hidden: Value,
   ids: Value,
   head: HeadWeights,
-  entropy: boolean,
-  greedy = false,
+  options: HeadOptions,
 ): HeadOutputs {
   const source: LogitSource = {
     width: head.hiddenSize,
     type: 'float32',
     logits: (body, chunk) => linear(body, chunk, head.weight, head.bias),
   };
-  const rows = chunkRows(head.vocabularySize);
-  return chunkedLosses(g, hidden, ids, source, head.vocabularySize, entropy, rows, greedy);
+  return chunkedLosses(g, { states: hidden, ids }, source, head.vocabularySize, options);
 }
 
 /** Ids, padded as float64, which holds every int32: CUDA pads no int32. */
 export function padIds(g: GraphBuilder, ids: Value, pad: (x: Value) => Value): Value {
-  const doubles = g.node('Cast', [ids], { attributes: { to: int(11) } });
-  return g.node('Cast', [pad(doubles)], { attributes: { to: int(6) } });
+  const doubles = castTo(g, ids, 'float64');
+  return castTo(g, pad(doubles), 'int32');
 }
 
 /** How a chunk of rows becomes logits: by the output embedding, or as an export's own last nodes do it. */
@@ -127,17 +137,14 @@ export interface LogitSource {
 
 /**
  * states [B, T, width] and ids [B, T] int32 → losses of tokens 1..T−1. Rows go through a Scan in equal chunks
- * of at most `rows`; the last few rows of the last chunk are zero padding.
+ * of at most `rowsPerChunk`; the last few rows of the last chunk are zero padding.
  */
 export function chunkedLosses(
   g: GraphBuilder,
-  states: Value,
-  ids: Value,
+  { states, ids }: { readonly states: Value; readonly ids: Value },
   source: LogitSource,
   vocabularySize: number,
-  entropy: boolean,
-  rows = chunkRows(vocabularySize),
-  greedy = false,
+  { entropy, greedy = false, rowsPerChunk: rows = chunkRows(vocabularySize) }: HeadOptions,
 ): HeadOutputs {
   const targets = slice(g, ids, 1, 1, toEnd);
   const shape = g.node('Shape', [targets]);
@@ -167,7 +174,7 @@ export function chunkedLosses(
   const chunkStates = body.input('chunk_states', source.type, ['rows', source.width]);
   const chunkTargets = body.input('chunk_targets', 'int32', ['rows']);
   const logits = source.logits(body, chunkStates);
-  const results = logitLosses(body, logits, chunkTargets, vocabularySize, entropy, greedy);
+  const results = logitLosses(body, logits, chunkTargets, { vocabularySize, entropy, greedy });
   body.output(results.loss, 'chunk_loss', 'float32', ['rows']);
   if (results.entropy !== null) body.output(results.entropy, 'chunk_entropy', 'float32', ['rows']);
   if (results.greedy !== null) body.output(results.greedy, 'chunk_greedy', 'float32', ['rows']);
@@ -182,7 +189,7 @@ export function chunkedLosses(
   );
   const unchunk = (x: Value): Value =>
     g.node('Reshape', [g.node('Slice', [reshape(g, x, [-1]), zero, count]), shape]);
-  const output = (index: number): Value => unchunk(outputs[index] ?? '');
+  const output = (index: number): Value => unchunk(given(outputs[index], 'losses'));
   return {
     loss: output(0),
     entropy: entropy ? output(1) : null,

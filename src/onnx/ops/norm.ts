@@ -2,18 +2,20 @@
  * Normalisation over the last axis, with gradients. Fused with the residual sum unless recorded. In a 16-bit body statistics
  * and gradients are float32, those of weight and bias are given so.
  */
-import { contrib, float, type GraphBuilder, int, type Value } from '../graph.js';
-import { narrow, widen } from './cast.js';
+
+import { contrib, float, type GraphBuilder, given, int, type Value } from '../graph.js';
+import { castTo, narrow, widen } from './cast.js';
 import { add, columnSums } from './dense.js';
 
 /** x / √(mean(x²) + ε) · weight (Zhang and Sennrich 2019). x [n, width]. */
 export function rmsNorm(g: GraphBuilder, x: Value, weight: Value, epsilon: number): Value {
-  const [y = '', scale = ''] = g.nodes('SimplifiedLayerNormalization', [x, weight], [true, g.tape !== null], {
+  const [y, inverse] = g.nodes('SimplifiedLayerNormalization', [x, weight], [true, g.tape !== null], {
     attributes: { axis: int(-1), epsilon: float(epsilon) },
   });
   // With x̂ = x·r and q = dy·x̂: dWeight = Σ q, dx = r·(dy·w − x̂·mean(q·w)).
   g.record([x, weight], [y], ([dy]) => {
     if (!dy) return [];
+    const scale = given(inverse, 'inverse deviations');
     const [gain, flowing] = [widen(g, weight), widen(g, dy)];
     const normed = g.node('Mul', [widen(g, x), scale]);
     const product = g.node('Mul', [flowing, normed]);
@@ -26,7 +28,7 @@ export function rmsNorm(g: GraphBuilder, x: Value, weight: Value, epsilon: numbe
 
 /** Σ x·weight / width along rows, as a product with a vector: x [n, width], weight [width] → [n, 1]. */
 function weightedMeans(g: GraphBuilder, x: Value, weight: Value): Value {
-  const width = g.node('Cast', [g.node('Shape', [weight])], { attributes: { to: int(1) } });
+  const width = castTo(g, g.node('Shape', [weight]), 'float32');
   const column = g.node('Unsqueeze', [g.node('Div', [weight, width]), g.int64s([1])]);
   return g.node('MatMul', [x, column]);
 }
@@ -50,7 +52,7 @@ export function skipRmsNorm(
     const sum = add(g, x, residual);
     return { normed: rmsNorm(g, sum, weight, epsilon), sum };
   }
-  const [normed = '', , , sum = ''] = g.nodes(
+  const [normed, , , sum] = g.nodes(
     'SkipSimplifiedLayerNormalization',
     [x, residual, weight],
     [true, false, false, true],
@@ -62,15 +64,13 @@ export function skipRmsNorm(
 /** (x − mean) / √(variance + ε) · weight + bias. x [n, width]. */
 export function layerNorm(g: GraphBuilder, x: Value, weight: Value, bias: Value, epsilon: number): Value {
   const recording = g.tape !== null;
-  const [y = '', mean = '', scale = ''] = g.nodes(
-    'LayerNormalization',
-    [x, weight, bias],
-    [true, recording, recording],
-    { attributes: { axis: int(-1), epsilon: float(epsilon) } },
-  );
+  const [y, means, inverse] = g.nodes('LayerNormalization', [x, weight, bias], [true, recording, recording], {
+    attributes: { axis: int(-1), epsilon: float(epsilon) },
+  });
   // With x̂ = (x − mean)·r and q = dy·x̂: dx = r·(dy·w − mean(dy·w) − x̂·mean(q·w)).
   g.record([x, weight, bias], [y], ([dy]) => {
     if (!dy) return [];
+    const [mean, scale] = [given(means, 'means'), given(inverse, 'inverse deviations')];
     const [gain, flowing] = [widen(g, weight), widen(g, dy)];
     const normed = g.node('Mul', [g.node('Sub', [widen(g, x), mean]), scale]);
     const product = g.node('Mul', [flowing, normed]);
@@ -95,7 +95,7 @@ export function skipLayerNorm(
     const sum = add(g, x, residual);
     return { normed: layerNorm(g, sum, weight, bias, epsilon), sum };
   }
-  const [normed = '', , , sum = ''] = g.nodes(
+  const [normed, , , sum] = g.nodes(
     'SkipLayerNormalization',
     [x, residual, weight, bias],
     [true, false, false, true],

@@ -11,29 +11,48 @@ export interface RotaryTables {
   readonly backSin: Value | null;
 }
 
+/** Where the tokens of rows stand. */
+export interface RowPositions {
+  /** [B, T] int32. */
+  readonly ids: Value;
+  /** [B, T] int32 where positions restart, else null. */
+  readonly positionIds: Value | null;
+}
+
+/** How positions become angles. */
+export interface RotaryRule {
+  /** Radians a position. */
+  readonly frequencies: Float64Array;
+  /** Multiplies both tables. */
+  readonly scale: number;
+  /** Where the tables end, so that a longer row fails when the graph runs instead of turning by frequencies that are not its own. */
+  readonly longestRow?: number | null;
+}
+
+/** The heads that rotate. */
+export interface RotaryHeads {
+  readonly heads: number;
+  readonly headSize: number;
+  /** Entries of each head that rotate: all, or the first. */
+  readonly dimensions: number;
+}
+
 /**
  * Tables for positions 0..T−1, computed in float64 inside the graph: position times frequency loses up to
- * 1e-4 rad at position 2048 in float32. `frequencies` are radians a position, `scale` multiplies both tables.
- * ids [B, T]; `positionIds` [B, T] int32 where positions restart, else null. With `longestRow` the tables end there, so that
- * a longer row fails when the graph runs instead of turning by frequencies that are not its own.
+ * 1e-4 rad at position 2048 in float32.
  */
 export function rotaryTables(
   g: GraphBuilder,
-  ids: Value,
-  positionIds: Value | null,
-  frequencies: Float64Array,
-  scale: number,
-  longestRow: number | null = null,
+  { ids, positionIds }: RowPositions,
+  rule: RotaryRule,
 ): RotaryTables {
-  if (g.batch !== null) return fixedTables(g, g.batch.length, positionIds, frequencies, scale);
+  const { frequencies, scale, longestRow = null } = rule;
+  if (g.batch !== null) return fixedTables(g, g.batch.length, positionIds, rule);
   const shape = g.node('Shape', [ids]);
   const length = g.node('Gather', [shape, g.int64(1)]);
   const range = g.node('Range', [g.int64(0), length, g.int64(1)]);
   const rows = longestRow === null ? range : g.node('Range', [g.int64(0), g.int64(longestRow), g.int64(1)]);
-  const column = g.node('Unsqueeze', [
-    g.node('Cast', [rows], { attributes: { to: int(11) } }),
-    g.int64s([1]),
-  ]);
+  const column = g.node('Unsqueeze', [castTo(g, rows, 'float64'), g.int64s([1])]);
   const angles = g.node('Mul', [
     column,
     g.float64s('rotary.frequencies', frequencies, [1, frequencies.length]),
@@ -43,10 +62,7 @@ export function rotaryTables(
     const scaled = scale === 1 ? exact : g.node('Mul', [exact, g.float64(scale)]);
     return castTo(g, scaled, g.float);
   };
-  const positions =
-    positionIds === null
-      ? g.node('Expand', [range, shape])
-      : g.node('Cast', [positionIds], { attributes: { to: int(7) } });
+  const positions = positionIds === null ? g.node('Expand', [range, shape]) : castTo(g, positionIds, 'int64');
   const sin = table('Sin');
   return { cos: table('Cos'), sin, positions, backSin: g.tape === null ? null : g.node('Neg', [sin]) };
 }
@@ -56,8 +72,7 @@ function fixedTables(
   g: GraphBuilder,
   length: number,
   positionIds: Value | null,
-  frequencies: Float64Array,
-  scale: number,
+  { frequencies, scale }: RotaryRule,
 ): RotaryTables {
   const half = frequencies.length;
   const table = (name: string, of: (angle: number) => number): Value => {
@@ -71,25 +86,20 @@ function fixedTables(
   return {
     cos: table('cos', Math.cos),
     sin,
-    positions:
-      positionIds === null ? g.int64s([0]) : g.node('Cast', [positionIds], { attributes: { to: int(7) } }),
+    positions: positionIds === null ? g.int64s([0]) : castTo(g, positionIds, 'int64'),
     backSin: g.tape === null ? null : g.node('Neg', [sin]),
   };
 }
 
-/** Rotates x [B, T, heads·headSize]; only the first 2·frequencies entries of each head when partial. */
+/** Rotates x [B, T, heads·headSize]. */
 export function rotate(
   g: GraphBuilder,
   x: Value,
   tables: RotaryTables,
-  heads: number,
-  headSize: number,
-  rotaryDimensions: number,
+  { heads, headSize, dimensions }: RotaryHeads,
 ): Value {
   const partial =
-    rotaryDimensions === headSize
-      ? {}
-      : { num_heads: int(heads), rotary_embedding_dim: int(rotaryDimensions) };
+    dimensions === headSize ? {} : { num_heads: int(heads), rotary_embedding_dim: int(dimensions) };
   const turned = (value: Value, sin: Value): Value =>
     g.node('RotaryEmbedding', [value, tables.positions, tables.cos, sin], {
       domain: contrib,

@@ -51,25 +51,28 @@ function unslice(g: GraphBuilder, piece: Value, like: Value, axis: number, start
   const after = g.node('Sub', [whole, g.node('Add', [before, sizeOf(piece)])]);
   const pads = g.node('Concat', [before, after], { attributes: { axis: int(0) } });
   // CUDA pads no bfloat16. What is sliced on the way to a gradient is of the body's float type.
-  return narrow(g, g.node('Pad', [widen(g, piece), pads, '', g.int64s([axis])]));
+  return narrow(g, g.node('Pad', [widen(g, piece), pads, null, g.int64s([axis])]));
 }
 
 /** Beyond any size: the `end` of a slice that runs to the last element. */
 export const toEnd = 2 ** 52;
 
 /** x cut into pieces of the given widths along one axis. */
-export function split(g: GraphBuilder, x: Value, widths: readonly number[], axis: number): Value[] {
+export function split<const W extends readonly number[]>(
+  g: GraphBuilder,
+  x: Value,
+  widths: W,
+  axis: number,
+): { [K in keyof W]: Value } {
   const pieces = g.nodes(
     'Split',
     [x, g.int64s(widths)],
-    widths.map(() => true),
+    widths.map(() => true as const),
     { attributes: { axis: int(axis) } },
   );
   g.record([x], pieces, (gradients) => {
-    const joined = gradients.map(
-      (gradient, index) => gradient ?? g.node('Sub', [pieces[index] ?? '', pieces[index] ?? '']),
-    );
+    const joined = pieces.map((piece, index) => gradients[index] ?? g.node('Sub', [piece, piece]));
     return [g.node('Concat', joined, { attributes: { axis: int(axis) } })];
   });
-  return pieces;
+  return pieces as { [K in keyof W]: Value };
 }

@@ -3,7 +3,9 @@
  * before any logit is computed, so that a selected token is all that is paid for. Logits and their gradient live
  * a chunk at a time: memory does not grow with the vocabulary.
  */
+
 import { type GraphBuilder, int, string, subgraph, type Value } from '../graph.js';
+import { castTo } from './cast.js';
 import { linear } from './dense.js';
 import { chunkRows, type HeadWeights, padIds } from './head.js';
 
@@ -30,8 +32,6 @@ export interface HeadGradient {
 /** Smallest share that has a logarithm: a loss beyond 87.3 nats reads 87.3; its gradient is exact all the same. */
 const leastShare = 1.2e-38;
 
-const float64 = (g: GraphBuilder, x: Value): Value => g.node('Cast', [x], { attributes: { to: int(11) } });
-
 /** Gradient of Σ w·L by states and output embedding, and its value. The weights themselves are constants. */
 export function weightedHead(
   g: GraphBuilder,
@@ -49,7 +49,9 @@ export function weightedHead(
   const zeros = g.node('ConstantOfShape', [g.node('Shape', [states])]);
   const places = g.node('Unsqueeze', [chosen, g.int64s([1])]);
   return {
-    weightedLoss: g.node('ReduceSum', [float64(g, made.weighted)], { attributes: { keepdims: int(0) } }),
+    weightedLoss: g.node('ReduceSum', [castTo(g, made.weighted, 'float64')], {
+      attributes: { keepdims: int(0) },
+    }),
     // Every row is written once at most: ScatterND is safe without a reduction.
     dStates: g.node('ScatterND', [zeros, places, made.dStates]),
     dWeight: made.dWeight,
@@ -107,7 +109,7 @@ function inChunks(g: GraphBuilder, rows: Rows, head: HeadWeights, rowsPerChunk: 
     const shape = g.node('Concat', [chunks, size, ...tail.map((width) => g.int64s([width]))], {
       attributes: { axis: int(0) },
     });
-    const pad = (value: Value): Value => g.node('Pad', [value, pads, '', g.int64s([0])]);
+    const pad = (value: Value): Value => g.node('Pad', [value, pads, null, g.int64s([0])]);
     return g.node('Reshape', [ids ? padIds(g, x, pad) : pad(x), shape]);
   };
   const body = g.child('head_chunk');
@@ -125,7 +127,7 @@ function inChunks(g: GraphBuilder, rows: Rows, head: HeadWeights, rowsPerChunk: 
   body.output(piece.dWeight, 'chunk_carry', 'float32', [vocabularySize, hiddenSize]);
   body.output(piece.weighted, 'chunk_weighted', 'float32', ['rows']);
   body.output(piece.dStates, 'chunk_dstates', 'float32', ['rows', hiddenSize]);
-  const [dWeight = '', weighted = '', dStates = ''] = g.nodes(
+  const [dWeight, weighted, dStates] = g.nodes(
     'Scan',
     [
       g.node('ConstantOfShape', [g.int64s([vocabularySize, hiddenSize])]),

@@ -1,5 +1,6 @@
 import { tokenizedDocument } from '../../pack/encode-group.js';
 import type { ScoredSequence } from '../../score/scorer.js';
+import { excess } from '../../select/scores.js';
 import { createPacker, type PackingRules } from '../../sequence/packing.js';
 import type { Sequence } from '../../sequence/sequence.js';
 import type { Encoding } from '../../tokenizer/tokenizer.js';
@@ -93,12 +94,9 @@ export function textResult(
   const reference = columnOfDocument(document, scored, (row) => row.reference?.loss);
   const current = columnOfDocument(document, scored, (row) => row.current?.loss);
   const tokens = document.ids.length;
-  const excess = new Array<number | null>(tokens);
+  const differences = new Float32Array(tokens);
+  excess.kernel({ columns: { reference_loss: reference, current_loss: current } }, differences);
   let eligible = 0;
-  for (let i = 0; i < tokens; i++) {
-    const difference = Math.fround((current[i] ?? Number.NaN) - (reference[i] ?? Number.NaN));
-    excess[i] = Number.isNaN(difference) ? null : difference;
-  }
   for (const { sequence } of document.rows) {
     for (let i = 0; i < sequence.eligible.length; i++) eligible += sequence.eligible[i] ?? 0;
   }
@@ -109,7 +107,7 @@ export function textResult(
       end: Array.from(document.end),
       reference_loss: orNull(reference),
       current_loss: orNull(current),
-      excess,
+      excess: orNull(differences),
       weight: weights && Array.from(weights),
     },
     eligible,

@@ -1,13 +1,15 @@
 /** Gradients of a whole step: micro-batches one after the other, their selection within each or over all. */
-import { type GraphBuilder, int, subgraph, type Value } from '../../onnx/graph.js';
+
+import { type GraphBuilder, given, int, subgraph, type Value } from '../../onnx/graph.js';
+import { castTo } from '../../onnx/ops/cast.js';
 import { PARAMETER_GROUPS, type ParameterGroup } from '../parameters.js';
 import {
   METRIC_SUMS,
-  type MicroInputs,
   type ModelGraph,
   microGradient,
   microLosses,
   ofTargets,
+  type RowInputs,
 } from './micro-step.js';
 import { type RankingRule, rankedWeights } from './ranking.js';
 import { type Data, dataInputs, type StepContext } from './step-settings.js';
@@ -36,10 +38,8 @@ export function accumulatedGradients(
   const names = [...data.keys()];
   const types = new Map(dataInputs(settings).map(({ name, type }) => [name, type]));
   if (accumulate === 1) {
-    const only = new Map(
-      names.map((name) => [name, g.node('Squeeze', [data.get(name) ?? '', g.int64s([0])])]),
-    );
-    return microStep(g, context, values, only, null, scale);
+    const only = new Map([...data].map(([name, value]) => [name, g.node('Squeeze', [value, g.int64s([0])])]));
+    return microStep(g, context, values, { data: only, ranked: null, scale });
   }
   const ranked =
     objective.kind === 'live' && objective.scope === 'step'
@@ -52,29 +52,26 @@ export function accumulatedGradients(
     names.map((name) => [name, body.input(`micro_${name}`, types.get(name) ?? 'float32', [rows, length])]),
   );
   const rankedInput = ranked === null ? null : body.input('micro_ranked', 'float32', [2, rows, length - 1]);
-  const made = microStep(body, context, values, micro, rankedInput, scale);
+  const made = microStep(body, context, values, { data: micro, ranked: rankedInput, scale });
   PARAMETER_GROUPS.forEach((group, index) => {
-    const sum = body.node('Add', [carried[index] ?? '', made.gradients[group]]);
+    const sum = body.node('Add', [given(carried[index], `sum of ${group} gradients`), made.gradients[group]]);
     body.output(sum, `micro_new_${group}`, 'float32', [lengths[group]]);
   });
   body.output(body.node('Add', [carriedSums, made.sums]), 'micro_new_sums', 'float64', [METRIC_SUMS.length]);
-  const scanned = [...names.map((name) => data.get(name) ?? ''), ...(ranked === null ? [] : [ranked])];
+  const scanned = [...data.values(), ...(ranked === null ? [] : [ranked])];
   const zeros = PARAMETER_GROUPS.map((group) => g.node('ConstantOfShape', [g.int64s([lengths[group]])]));
-  const zeroSums = g.node('Cast', [g.node('ConstantOfShape', [g.int64s([METRIC_SUMS.length])])], {
-    attributes: { to: int(11) },
+  const zeroSums = castTo(g, g.node('ConstantOfShape', [g.int64s([METRIC_SUMS.length])]), 'float64');
+  const [decayed, undecayed, sums] = g.nodes('Scan', [...zeros, zeroSums, ...scanned], [true, true, true], {
+    attributes: { num_scan_inputs: int(scanned.length), body: subgraph(body.build()) },
   });
-  const [decayed = '', undecayed = '', sums = ''] = g.nodes(
-    'Scan',
-    [...zeros, zeroSums, ...scanned],
-    [true, true, true],
-    { attributes: { num_scan_inputs: int(scanned.length), body: subgraph(body.build()) } },
-  );
   return { gradients: { decayed, undecayed }, sums };
 }
 
-const microInputs = (data: Data): MicroInputs => ({
-  ids: data.get('ids') ?? '',
-  eligible: data.get('eligible') ?? '',
+/** An input that the objective cannot do without. */
+const named = (data: Data, name: string): Value => given(data.get(name), `input ${name}`);
+
+const rowInputs = (data: Data): RowInputs => ({
+  ids: named(data, 'ids'),
   positionIds: data.get('positions') ?? null,
   documentIds: data.get('documents') ?? null,
 });
@@ -85,24 +82,31 @@ const modelGraph = ({ decoder, settings }: StepContext, values: ParameterValues)
   attention: settings.form,
 });
 
-/** values [B, T]; `ranked` [2, B, T − 1] are weights and losses of a ranking over the whole step. */
+/** What a micro-batch computes from. */
+interface MicroStep {
+  /** [B, T] each. */
+  readonly data: Data;
+  /** [2, B, T − 1]: weights and losses of a ranking over the whole step. */
+  readonly ranked: Value | null;
+  /** As `MicroOptions.scale`. */
+  readonly scale: Value | null;
+}
+
 function microStep(
   g: GraphBuilder,
   context: StepContext,
   values: ParameterValues,
-  data: Data,
-  ranked: Value | null,
-  scale: Value | null,
+  { data, ranked, scale }: MicroStep,
 ): Accumulated {
   const { settings, parameters } = context;
   const { objective, rows, length } = settings;
-  const inputs = microInputs(data);
+  const inputs = { ...rowInputs(data), eligible: named(data, 'eligible') };
   const eligible = ofTargets(g, inputs.eligible);
   const weigh = (losses: Value | null): Value => {
     if (objective.kind === 'clm') return eligible;
-    if (objective.kind === 'frozen') return ofTargets(g, data.get('weight') ?? '');
+    if (objective.kind === 'frozen') return ofTargets(g, named(data, 'weight'));
     if (ranked !== null) return element(g, ranked, 0);
-    const score = g.node('Sub', [losses ?? '', ofTargets(g, data.get('reference_loss') ?? '')]);
+    const score = g.node('Sub', [given(losses, 'losses'), ofTargets(g, named(data, 'reference_loss'))]);
     const targets = length - 1;
     const shape =
       objective.scope === 'sequence' ? ([rows, targets] as const) : ([1, rows * targets] as const);
@@ -110,7 +114,7 @@ function microStep(
     return g.node('Reshape', [weights, g.int64s([rows, targets])]);
   };
   const made = microGradient(g, modelGraph(context, values), inputs, settings, {
-    wanted: parameters.map(({ name }) => values.used.get(name) ?? ''),
+    wanted: parameters.map(({ name }) => given(values.used.get(name), name)),
     everyLoss: objective.kind !== 'clm' && ranked === null,
     knownLosses: ranked === null ? null : element(g, ranked, 1),
     weigh,
@@ -135,18 +139,18 @@ function stepWeights(
   const ranking = new Map(
     names.map((name) => [name, body.input(`ranking_${name}`, types.get(name) ?? 'int32', [rows, length])]),
   );
-  const losses = microLosses(body, modelGraph(context, values), microInputs(ranking), settings);
+  const losses = microLosses(body, modelGraph(context, values), rowInputs(ranking), settings);
   body.output(losses, 'ranking_loss', 'float32', [rows, length - 1]);
-  const [all = ''] = g.nodes(
+  const [all] = g.nodes(
     'Scan',
-    names.map((name) => data.get(name) ?? ''),
+    names.map((name) => named(data, name)),
     [true],
     {
       attributes: { num_scan_inputs: int(names.length), body: subgraph(body.build()) },
     },
   );
   const targets = (name: string): Value =>
-    g.node('Slice', [data.get(name) ?? '', g.int64s([1]), g.int64s([length]), g.int64s([2])]);
+    g.node('Slice', [named(data, name), g.int64s([1]), g.int64s([length]), g.int64s([2])]);
   const score = g.node('Sub', [all, targets('reference_loss')]);
   const weights = rankedWeights(g, score, targets('eligible'), [1, accumulate * rows * (length - 1)], rule);
   const shaped = (x: Value): Value => g.node('Reshape', [x, g.int64s([accumulate, 1, rows, length - 1])]);

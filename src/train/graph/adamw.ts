@@ -37,12 +37,17 @@ interface GradientScalars {
   readonly second: Value;
 }
 
-/** → the vectors after the step. `gradient` is flat, [length]. */
+/** A group's gradient, [length] float32, as long as its padded vector. */
+export interface FlatGradient {
+  readonly values: Value;
+  readonly length: number;
+}
+
+/** → the vectors after the step. */
 export function adamW(
   g: GraphBuilder,
   vectors: OptimizerVectors,
-  gradient: Value,
-  length: number,
+  { values: gradient, length }: FlatGradient,
   scalars: StepScalars,
   constants: AdamWConstants,
 ): OptimizerVectors {
@@ -51,15 +56,21 @@ export function adamW(
     first: g.node('Mul', [scale, g.float32(1 - constants.beta1)]),
     second: g.node('Mul', [g.node('Mul', [scale, scale]), g.float32(1 - constants.beta2)]),
   };
-  if (length <= CHUNK) return update(g, vectors, gradient, gradientScalars, scalars, constants);
+  if (length <= CHUNK)
+    return update(g, { ...vectors, gradient }, { ...scalars, ...gradientScalars }, constants);
   const body = g.child('adamw_chunk');
   const input = (name: string): Value => body.input(name, 'float32', [CHUNK]);
   const given = { weights: input('chunk_w'), firstMoment: input('chunk_m'), secondMoment: input('chunk_v') };
-  const made = update(body, given, input('chunk_g'), gradientScalars, scalars, constants);
+  const made = update(
+    body,
+    { ...given, gradient: input('chunk_g') },
+    { ...scalars, ...gradientScalars },
+    constants,
+  );
   body.output(made.weights, 'chunk_new_w', 'float32', [CHUNK]);
   body.output(made.firstMoment, 'chunk_new_m', 'float32', [CHUNK]);
   body.output(made.secondMoment, 'chunk_new_v', 'float32', [CHUNK]);
-  const [weights = '', firstMoment = '', secondMoment = ''] = g.nodes(
+  const [weights, firstMoment, secondMoment] = g.nodes(
     'Scan',
     [
       ...[vectors.weights, vectors.firstMoment, vectors.secondMoment],
@@ -74,10 +85,8 @@ export function adamW(
 /** m ← β₁m + (1 − β₁)g, v ← β₂v + (1 − β₂)g², w ← shrink·w − stepSize·m / (√v + floor): bias corrections are in the scalars. */
 function update(
   g: GraphBuilder,
-  { weights, firstMoment, secondMoment }: OptimizerVectors,
-  gradient: Value,
-  { first, second }: GradientScalars,
-  { stepSize, floor, shrink, taken }: StepScalars,
+  { weights, firstMoment, secondMoment, gradient }: OptimizerVectors & { readonly gradient: Value },
+  { first, second, stepSize, floor, shrink, taken }: StepScalars & GradientScalars,
   { beta1, beta2 }: AdamWConstants,
 ): OptimizerVectors {
   const mul = (a: Value, b: Value): Value => g.node('Mul', [a, b]);

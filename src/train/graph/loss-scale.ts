@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { type GraphBuilder, int, type Value } from '../../onnx/graph.js';
+import { castTo } from '../../onnx/ops/cast.js';
 import type { AdamWConstants, StepScalars } from './adamw.js';
 import type { ScalingRule } from './step-settings.js';
 import { element } from './unpack.js';
@@ -63,11 +64,13 @@ export function scaledStep(
   rule: ScalingRule & AdamWConstants,
 ): ScaledStep {
   const node = (op: string, ...inputs: Value[]): Value => g.node(op, inputs);
-  const cast = (x: Value, to: number): Value => g.node('Cast', [x], { attributes: { to: int(to) } });
-  const [float32, float64] = [(x: Value) => cast(x, 1), (x: Value) => cast(x, 11)];
-  const [scale = '', good = '', taken = '', skipped = ''] = SCALER.map((_, index) =>
-    element(g, scaler, index),
-  );
+  const float32 = (x: Value): Value => castTo(g, x, 'float32');
+  const float64 = (x: Value): Value => castTo(g, x, 'float64');
+  const entry = (name: (typeof SCALER)[number]): Value => element(g, scaler, SCALER.indexOf(name));
+  const scale = entry('loss_scale');
+  const good = entry('good_steps');
+  const taken = entry('taken_steps');
+  const skipped = entry('skipped_steps');
   const wide = node('Div', scale, g.float64(2 ** Math.ceil(Math.log2(targets))));
   return {
     multiplier: float32(wide),

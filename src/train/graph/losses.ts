@@ -1,7 +1,7 @@
 /** Losses under weights that are inputs: the forward pass of the model in training, for held-out loss and rankings ahead. */
 import type { Decoder } from '../../model/decoder.js';
 import { type Graph, GraphBuilder, type Value } from '../../onnx/graph.js';
-import { groupLength, PARAMETER_GROUPS, type Parameter, paddedLength, vectorShape } from '../parameters.js';
+import { byGroup, groupLength, type Parameter, paddedLength, vectorShape } from '../parameters.js';
 import { microLosses } from './micro-step.js';
 import type { StepGraphSettings } from './step-settings.js';
 import { parameterValues, trainableWeights } from './trainable-weights.js';
@@ -19,10 +19,10 @@ export function buildLossGraph(
   const { rows, length } = settings;
   const { float = 'float32' } = settings;
   const g = new GraphBuilder('losses', { float });
-  const [decayed = '', undecayed = ''] = PARAMETER_GROUPS.map((group) =>
+  const vectors = byGroup((group) =>
     g.input(`${group}_weights`, 'float32', vectorShape(paddedLength(groupLength(parameters, group)))),
   );
-  const unpacked = unpackParameters(g, parameters, { decayed, undecayed });
+  const unpacked = unpackParameters(g, parameters, vectors);
   const values = parameterValues(g, decoder, unpacked);
   const input = (name: string): Value => g.input(name, 'int32', [rows, length]);
   const ids = input('ids');

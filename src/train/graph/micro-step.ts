@@ -2,7 +2,7 @@
 import type { Decoder } from '../../model/decoder.js';
 import type { Weights } from '../../model/weights.js';
 import { type GraphBuilder, int, type Value } from '../../onnx/graph.js';
-import { widen } from '../../onnx/ops/cast.js';
+import { castTo, widen } from '../../onnx/ops/cast.js';
 import { chunkedLossHead, type HeadWeights } from '../../onnx/ops/head.js';
 import { reshape, slice, toEnd } from '../../onnx/ops/shape.js';
 import { weightedHead } from '../../onnx/ops/weighted-head.js';
@@ -70,7 +70,7 @@ export const ofTargets = (g: GraphBuilder, x: Value): Value => slice(g, x, 1, 1,
 /** Losses of tokens 1..T−1 without a gradient, [B, T − 1] nats. */
 export function microLosses(g: GraphBuilder, model: ModelGraph, inputs: RowInputs, shape: MicroShape): Value {
   const { hidden, head } = forward(g, model, inputs, shape);
-  return chunkedLossHead(g, widen(g, hidden), inputs.ids, head, false).loss;
+  return chunkedLossHead(g, widen(g, hidden), inputs.ids, head, { entropy: false }).loss;
 }
 
 /**
@@ -118,7 +118,7 @@ export function microGradient(
 ): MicroGradient {
   const { hidden, head } = forward(g, model, inputs, shape);
   const losses = options.everyLoss
-    ? chunkedLossHead(g, widen(g, hidden), inputs.ids, head, false).loss
+    ? chunkedLossHead(g, widen(g, hidden), inputs.ids, head, { entropy: false }).loss
     : options.knownLosses;
   const weights = options.weigh(losses);
   const states = widen(g, reshape(g, slice(g, hidden, 1, 0, -1), [-1, head.hiddenSize]));
@@ -133,28 +133,35 @@ export function microGradient(
   const weightedLoss =
     options.scale === null
       ? made.weightedLoss
-      : g.node('Div', [made.weightedLoss, g.node('Cast', [options.scale], { attributes: { to: int(11) } })]);
+      : g.node('Div', [made.weightedLoss, castTo(g, options.scale, 'float64')]);
   const seeds = new Map([
     [states, made.dStates],
     [head.weight, made.dWeight],
   ]);
   return {
     gradients: gradientsOf(g, seeds, options.wanted),
-    sums: metricSums(g, ofTargets(g, inputs.eligible), weights, weightedLoss, losses),
+    sums: metricSums(g, { eligible: ofTargets(g, inputs.eligible), weights, weightedLoss, losses }),
   };
 }
 
 /** [6] float64; the last two are NaN when the losses of all tokens are not known. */
 function metricSums(
   g: GraphBuilder,
-  eligible: Value,
-  weights: Value,
-  weightedLoss: Value,
-  losses: Value | null,
+  {
+    eligible,
+    weights,
+    weightedLoss,
+    losses,
+  }: {
+    readonly eligible: Value;
+    readonly weights: Value;
+    readonly weightedLoss: Value;
+    readonly losses: Value | null;
+  },
 ): Value {
-  const doubles = (x: Value): Value => g.node('Cast', [x], { attributes: { to: int(11) } });
+  const doubles = (x: Value): Value => castTo(g, x, 'float64');
   const sum = (x: Value): Value => g.node('ReduceSum', [doubles(x)], { attributes: { keepdims: int(0) } });
-  const isKept = g.node('Cast', [g.node('Greater', [weights, g.float32(0)])], { attributes: { to: int(1) } });
+  const isKept = castTo(g, g.node('Greater', [weights, g.float32(0)]), 'float32');
   const masked = (mask: Value): Value =>
     losses === null ? g.float64(Number.NaN) : sum(g.node('Mul', [losses, mask]));
   const entries = [

@@ -3,8 +3,15 @@
  * gradients, then clipping and AdamW make the new state, which stays inside until the call ends.
  */
 import type { Decoder } from '../../model/decoder.js';
-import { type Graph, GraphBuilder, int, subgraph, type Value } from '../../onnx/graph.js';
-import { PARAMETER_GROUPS, type Parameter, type ParameterGroup, vectorShape } from '../parameters.js';
+import { type Graph, GraphBuilder, given, int, subgraph, type Value } from '../../onnx/graph.js';
+import { castTo } from '../../onnx/ops/cast.js';
+import {
+  byGroup,
+  PARAMETER_GROUPS,
+  type Parameter,
+  type ParameterGroup,
+  vectorShape,
+} from '../parameters.js';
 import { accumulatedGradients } from './accumulate.js';
 import { adamW, type OptimizerVectors, type StepScalars } from './adamw.js';
 import { SCALER, type ScaledStep, scaledStep } from './loss-scale.js';
@@ -33,9 +40,9 @@ const entriesOf = ({ weights, firstMoment, secondMoment }: OptimizerVectors): re
 
 function stateOf(values: readonly Value[]): State {
   const group = (at: number): OptimizerVectors => ({
-    weights: values[at] ?? '',
-    firstMoment: values[at + 1] ?? '',
-    secondMoment: values[at + 2] ?? '',
+    weights: given(values[at], 'weights'),
+    firstMoment: given(values[at + 1], 'first moments'),
+    secondMoment: given(values[at + 2], 'second moments'),
   });
   return { decayed: group(0), undecayed: group(3) };
 }
@@ -73,8 +80,7 @@ export function buildStepGraph(
     type,
     value: g.input(name, type, [steps, accumulate, rows, length]),
   }));
-  const step = (body: GraphBuilder, given: State, scale: Value | null, rate: Value, values: Data) =>
-    trainingStep(body, { decoder, parameters, settings, lengths }, given, scale, rate, values);
+  const context = { decoder, parameters, settings, lengths };
 
   const finish = (values: readonly Value[], newScaler: Value | null, metrics: Value): Graph => {
     values.forEach((value, index) => {
@@ -89,7 +95,12 @@ export function buildStepGraph(
   if (!severalSteps) {
     const first = (x: Value): Value => g.node('Squeeze', [x, g.int64s([0])]);
     const values = new Map(data.map(({ name, value }) => [name, first(value)]));
-    const made = step(g, stateOf(state), scaler, first(rates), values);
+    const made = trainingStep(g, context, {
+      state: stateOf(state),
+      scaler,
+      rates: first(rates),
+      data: values,
+    });
     return finish(valuesOf(made.state), made.scaler, g.node('Unsqueeze', [made.metrics, g.int64s([0])]));
   }
   const body = g.child('step', { recording: true });
@@ -105,7 +116,12 @@ export function buildStepGraph(
   const values = new Map(
     data.map(({ name, type }) => [name, body.input(`step_${name}`, type, [accumulate, rows, length])]),
   );
-  const made = step(body, stateOf(carried), carriedScaler, rate, values);
+  const made = trainingStep(body, context, {
+    state: stateOf(carried),
+    scaler: carriedScaler,
+    rates: rate,
+    data: values,
+  });
   valuesOf(made.state).forEach((value, index) => {
     body.output(
       value,
@@ -120,24 +136,29 @@ export function buildStepGraph(
   const results = g.nodes(
     'Scan',
     [...state, ...scalers, rates, ...data.map(({ value }) => value)],
-    [...STATE_NAMES.map(() => true), ...scalers.map(() => true), true],
+    [...STATE_NAMES.map(() => true as const), ...scalers.map(() => true as const), true],
     { attributes: { num_scan_inputs: int(1 + data.length), body: subgraph(body.build()) } },
   );
-  const newScaler = scaler === null ? null : (results[STATE_NAMES.length] ?? '');
-  return finish(results.slice(0, STATE_NAMES.length), newScaler, results.at(-1) ?? '');
+  const newScaler = scaler === null ? null : given(results[STATE_NAMES.length], 'loss scale');
+  return finish(results.slice(0, STATE_NAMES.length), newScaler, given(results.at(-1), 'metrics'));
 }
 
-/** values [A, B, T] of one step → its new state and metrics [9]. */
+/** What a step begins with: `rates` [4], data [A, B, T]. */
+interface StepInputs {
+  readonly state: State;
+  readonly scaler: Value | null;
+  readonly rates: Value;
+  readonly data: Data;
+}
+
+/** One step → its new state and metrics [9]. */
 function trainingStep(
   g: GraphBuilder,
   context: StepContext,
-  state: State,
-  scaler: Value | null,
-  rates: Value,
-  data: Data,
+  { state, scaler, rates, data }: StepInputs,
 ): { state: State; scaler: Value | null; metrics: Value } {
   const { parameters, settings, lengths } = context;
-  const vectors = { decayed: state.decayed.weights, undecayed: state.undecayed.weights };
+  const vectors = byGroup((group) => state[group].weights);
   const unpacked = unpackParameters(g, parameters, vectors);
   const values = parameterValues(g, context.decoder, unpacked);
   const { accumulate, rows, length, scaling } = settings;
@@ -147,7 +168,7 @@ function trainingStep(
       : scaledStep(g, scaler, accumulate * rows * (length - 1), { ...settings.adamw, ...scaling });
   const { gradients, sums } = accumulatedGradients(g, context, values, data, scaled?.multiplier ?? null);
   const sumAt = (index: number): Value => element(g, sums, index);
-  const float32 = (x: Value): Value => g.node('Cast', [x], { attributes: { to: int(1) } });
+  const float32 = (x: Value): Value => castTo(g, x, 'float32');
 
   const divisor = sumAt(settings.divisor === 'weight' ? 2 : 0);
   const safe = g.node('Where', [g.node('Greater', [divisor, g.float64(0)]), divisor, g.float64(1)]);
@@ -172,13 +193,12 @@ function trainingStep(
     adamW(
       g,
       state[group],
-      gradients[group],
-      lengths[group],
+      { values: gradients[group], length: lengths[group] },
       group === 'decayed' ? moved.scalars : { ...moved.scalars, shrink: null },
       settings.adamw,
     );
   return {
-    state: { decayed: updated('decayed'), undecayed: updated('undecayed') },
+    state: byGroup(updated),
     scaler: moved.scaler,
     metrics: g.node(
       'Concat',
@@ -193,7 +213,7 @@ const SQUARES = 2 ** 12;
 
 /** Σ x² of a padded vector as a float64 scalar. */
 function sumOfSquares(g: GraphBuilder, x: Value, length: number): Value {
-  const doubles = (value: Value): Value => g.node('Cast', [value], { attributes: { to: int(11) } });
+  const doubles = (value: Value): Value => castTo(g, value, 'float64');
   const whole = { attributes: { keepdims: int(0) } };
   if (length % SQUARES !== 0) return g.node('ReduceSumSquare', [doubles(x)], whole);
   const pieces = g.node('Reshape', [x, g.int64s([-1, SQUARES])]);

@@ -1,7 +1,8 @@
 /** Between a group's flat vector and its parameters' own tensors. */
-import { type GraphBuilder, int, type Value } from '../../onnx/graph.js';
+import { type GraphBuilder, given, int, type Value } from '../../onnx/graph.js';
 import { widen } from '../../onnx/ops/cast.js';
 import {
+  byGroup,
   groupLength,
   PARAMETER_GROUPS,
   type Parameter,
@@ -25,13 +26,13 @@ export function unpackParameters(
     const pieces = g.nodes(
       'Split',
       [g.node('Reshape', [vectors[group], g.int64s([-1])]), g.int64s(sizes)],
-      sizes.map(() => true),
+      sizes.map(() => true as const),
       {
         attributes: { axis: int(0) },
       },
     );
     members.forEach(({ name, shape }, index) => {
-      unpacked.set(name, g.node('Reshape', [pieces[index] ?? '', g.int64s(shape)]));
+      unpacked.set(name, g.node('Reshape', [given(pieces[index], name), g.int64s(shape)]));
     });
   }
   return unpacked;
@@ -46,7 +47,12 @@ export function packGradients(
   const pack = (group: ParameterGroup): Value => {
     const flat = parameters.flatMap((parameter, index) =>
       parameter.group === group
-        ? [widen(g, g.node('Reshape', [gradients[index] ?? '', g.int64s([-1])]))]
+        ? [
+            widen(
+              g,
+              g.node('Reshape', [given(gradients[index], `gradient of ${parameter.name}`), g.int64s([-1])]),
+            ),
+          ]
         : [],
     );
     const length = groupLength(parameters, group);
@@ -54,14 +60,12 @@ export function packGradients(
     const zeros = padding > 0 ? [g.node('ConstantOfShape', [g.int64s([padding])])] : [];
     return g.node('Concat', [...flat, ...zeros], { attributes: { axis: int(0) } });
   };
-  return { decayed: pack('decayed'), undecayed: pack('undecayed') };
+  return byGroup(pack);
 }
 
 /** Lengths of the padded vectors. */
-export const packedLengths = (parameters: readonly Parameter[]): Record<ParameterGroup, number> => ({
-  decayed: paddedLength(groupLength(parameters, 'decayed')),
-  undecayed: paddedLength(groupLength(parameters, 'undecayed')),
-});
+export const packedLengths = (parameters: readonly Parameter[]): Record<ParameterGroup, number> =>
+  byGroup((group) => paddedLength(groupLength(parameters, group)));
 
 /** Entry `index` of the first axis. */
 export const element = (g: GraphBuilder, x: Value, index: number): Value =>

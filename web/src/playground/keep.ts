@@ -2,7 +2,8 @@
  * Which tokens would be kept, from losses that are already there: the same rule as `tokensieve select`, by the same
  * code (src/select), so that moving the slider scores nothing anew.
  */
-import { markKept, rankInMemory, runCuts } from '#tokensieve/select/ranking.js';
+import { countOnes, markKept, rankInMemory, runCuts } from '#tokensieve/select/ranking.js';
+import { scoreBy } from '#tokensieve/select/scores.js';
 import { keptOf } from '#tokensieve/select/share.js';
 
 export interface Losses {
@@ -11,16 +12,10 @@ export interface Losses {
   readonly current_loss: readonly (number | null)[];
 }
 
-/** Methods whose score is a function of the two losses and whose number kept is a share. */
+/** Methods that keep a share of the tokens by one score of the two losses, which goes by `score` in `tokensieve select`. */
 export const METHODS = [
-  {
-    name: 'slm',
-    title: 'Excess loss (Rho-1)',
-  },
-  {
-    name: 'reference-loss',
-    title: 'Reference loss alone',
-  },
+  { name: 'slm', score: 'excess', title: 'Excess loss (Rho-1)' },
+  { name: 'reference-loss', score: 'reference-loss', title: 'Reference loss alone' },
 ] as const;
 export type MethodName = (typeof METHODS)[number]['name'];
 
@@ -34,21 +29,17 @@ export interface Ranked {
 
 /** Scores of every token. Done once for a text; `keepShare` then is cheap at every position of the slider. */
 export function rankTokens(method: MethodName, losses: Losses): Ranked {
-  const reference = Float32Array.from(losses.reference_loss, (loss) => loss ?? Number.NaN);
-  const current = Float32Array.from(losses.current_loss, (loss) => loss ?? Number.NaN);
-  const scores = new Float32Array(reference.length);
-  const eligible = new Uint8Array(reference.length);
-  let eligibleCount = 0;
-  for (let i = 0; i < scores.length; i++) {
-    const ours = reference[i] ?? Number.NaN;
-    // Both fp32: their fp64 difference, rounded once by the array, is the fp32 difference.
-    scores[i] = method === 'slm' ? (current[i] ?? Number.NaN) - ours : -ours;
-    if (!Number.isNaN(scores[i])) {
-      eligible[i] = 1;
-      eligibleCount++;
-    }
-  }
-  return { scores, eligible, eligibleCount };
+  const column = (values: readonly (number | null)[]): Float32Array =>
+    Float32Array.from(values, (loss) => loss ?? Number.NaN);
+  const columns = {
+    reference_loss: column(losses.reference_loss),
+    current_loss: column(losses.current_loss),
+  };
+  const scores = new Float32Array(losses.reference_loss.length);
+  const { score } = METHODS.find(({ name }) => name === method) ?? METHODS[0];
+  scoreBy[score].kernel({ columns }, scores);
+  const eligible = Uint8Array.from(scores, (value) => (Number.isNaN(value) ? 0 : 1));
+  return { scores, eligible, eligibleCount: countOnes(eligible) };
 }
 
 export interface Kept {
@@ -70,7 +61,5 @@ export function keepShare({ scores, eligible }: Ranked, ppm: number): Kept {
   });
   const flags = new Uint8Array(scores.length);
   markKept(chunk, runCuts(cuts), flags);
-  let count = 0;
-  for (const flag of flags) count += flag;
-  return { flags, count, cutoff: cuts.to.score };
+  return { flags, count: countOnes(flags), cutoff: cuts.to.score };
 }

@@ -1,4 +1,5 @@
 import type { JSX } from 'preact';
+import { rankOf } from '#tokensieve/select/ranking.js';
 import type { ScoredText } from '../api/types.js';
 import { count, nats } from '../common/format.js';
 import type { Ranked } from './keep.js';
@@ -9,18 +10,6 @@ interface Props {
   readonly tokens: ScoredText['tokens'];
   readonly ranked: Ranked;
   readonly kept: Uint8Array;
-}
-
-/** 1 for the token that is kept first: how many come before it, ties to the earlier one. */
-function rankOf({ scores, eligible }: Ranked, token: number): number {
-  const score = scores[token] ?? Number.NaN;
-  let before = 0;
-  for (let i = 0; i < scores.length; i++) {
-    if (eligible[i] !== 1) continue;
-    const other = scores[i] ?? Number.NaN;
-    if (other > score || (other === score && i < token)) before++;
-  }
-  return before + 1;
 }
 
 /** Both losses of the token that is pointed at or moved to. */
