@@ -20,7 +20,7 @@ import { expandShards } from '../dist/corpus/expand.js';
 import { planShard, readShard } from '../dist/corpus/read-shard.js';
 import { createDocumentWriter, textDigest } from '../dist/dataset/documents.js';
 import { createSequenceWriter } from '../dist/dataset/writer.js';
-import { tokenizedDocument } from '../dist/pack/encode-group.js';
+import { tokenizedDocument } from '../dist/pack/text-rows.js';
 import { createTextLedger } from '../dist/pack/part-text.js';
 import { planBatches } from '../dist/score/batches.js';
 import { toSequenceBatch } from '../dist/score/columns.js';

@@ -119,11 +119,12 @@ export type {
 export { sessionOptions } from './model/session-options.js';
 export type { PackReport } from './pack/pack-run.js';
 export { packCorpus } from './pack/pack-run.js';
-export type { PartsOptions, PartsReport } from './pack/parts-run.js';
+export type { PartsReport } from './pack/rows-job.js';
 export type { PackInput, PackSettings } from './pack/settings.js';
 export { packSchema, parsePack } from './pack/settings.js';
 // Whole runs, planned and carried out.
 export type { EventSink, RunEvent } from './parts/events.js';
+export type { PartsOptions } from './parts/parts-job.js';
 export type { Totals } from './parts/totals.js';
 export type { FinishedStage, StageOptions, StageReports, StageSinks } from './pipeline/run-stages.js';
 export { chooseStages, runStages } from './pipeline/run-stages.js';

@@ -3,7 +3,7 @@ import { parseSettings } from '../config/parse-settings.js';
 import { weightedFolder } from '../dataset/part-files.js';
 import { METHODS } from '../select/methods.js';
 import { type SelectReport, selectRun } from '../select/select-run.js';
-import { selectionSettings } from '../select/settings.js';
+import { selectionRun, selectionSettings } from '../select/settings.js';
 import { routedStorage } from '../storage/routed.js';
 import type { Command } from './command.js';
 import { EXIT, withInterrupt } from './exit.js';
@@ -12,6 +12,7 @@ import { logOption, replaceOption, yargsOptions } from './options.js';
 import { type LogKind, openProgress } from './progress.js';
 
 const flags = flagsOf(selectionSettings);
+const runFlags = flagsOf(selectionRun);
 
 export const selectCommand: Command = {
   builder: (yargs) =>
@@ -26,6 +27,7 @@ export const selectCommand: Command = {
           defaultDescription: 'RUN/weighted',
           group: 'Output:',
         },
+        ...yargsOptions(runFlags, 'Run:'),
         ...replaceOption,
         ...logOption,
       })
@@ -48,6 +50,7 @@ export const selectCommand: Command = {
           sink: progress.sink,
           signal,
           replace: args['replace'] === true,
+          ...parseSettings(selectionRun, settingsFromFlags(runFlags, args), 'command line'),
         });
         progress.stop();
         process.stdout.write(`${describeSelection(report)}\n`);

@@ -3,6 +3,7 @@ import { chooseDevice } from '../device/device.js';
 import type { NumericProfile } from '../device/numeric-profile.js';
 import { settleTf32, usesTf32 } from '../device/tf32.js';
 import type { Device, ModelInfo } from '../model/prepared-model.js';
+import { packingRules } from '../pack/text-rows.js';
 import { MIXED_WINDOW_BATCHES } from '../score/batches.js';
 import { DEFAULT_LENGTH, openModelInputs } from '../score/open-inputs.js';
 import { openScorer, type Scorer } from '../score/scorer.js';
@@ -74,15 +75,7 @@ export async function openExaminee(
         roles: ['current'],
         entropy: false,
       },
-      packing: {
-        length,
-        packing: sequence.packing,
-        attention: sequence.attention,
-        overlap: Math.min(sequence.overlap ?? Math.max(1, length >> 2), length - 1),
-        bosId: tokenizer.bosId,
-        eosId: tokenizer.eosId,
-        eosEligible: sequence.eos_eligible,
-      },
+      packing: packingRules({ ...sequence, length }, tokenizer),
       close: async () => {
         await Promise.all([scorer.close(), tokenizer.close()]);
       },

@@ -19,6 +19,8 @@ export interface ReadingOptions {
   readonly concurrency?: number;
   /** Bytes of counts that may stay in memory, to spare a reading of their parts; none unless it is said. */
   readonly keptBytes?: number;
+  /** Reads a part in another thread, say; `readPart` unless it is given. */
+  readonly read?: (part: PartSource, step: Step) => Promise<Reading>;
 }
 
 const NOTHING: Reading = { counts: new Map(), observed: new Map() };
@@ -27,7 +29,7 @@ const NOTHING: Reading = { counts: new Map(), observed: new Map() };
 export async function readAll(
   ranked: Ranked,
   parts: readonly PartSource[],
-  { concurrency = 1, keptBytes = 0 }: ReadingOptions,
+  { concurrency = 1, keptBytes = 0, read: readIt }: ReadingOptions,
 ): Promise<Prepared> {
   const limit = pLimit(concurrency);
   let before = new Map<PartSource, Reading>();
@@ -40,7 +42,7 @@ export async function readAll(
     const read = async (part: PartSource): Promise<void> => {
       if (!addsTo(ranked, pending, now, total, part)) return;
       const known = readingFrom(ranked, part, now, before.get(part) ?? NOTHING);
-      const reading = known ?? (await readPart(ranked, part, now));
+      const reading = known ?? (await (readIt?.(part, now) ?? readPart(ranked, part, now)));
       left -= bytesOf(reading);
       if (left >= 0) kept.set(part, reading);
       // After the reading: others have added theirs meanwhile.

@@ -125,9 +125,12 @@ describe('an array of three processes', () => {
   });
 
   it('refuses to begin with a stage that runs once', async () => {
-    const { code, stderr } = await index(0, '--from', 'select').outcome;
+    const once = join(folder, 'once.yaml');
+    writeFileSync(once, `version: 1\nstages:\n  - audit: { run: ${join(out, 'slm')} }\n`);
+    const { code, stderr } = await startCli(['run', once, '--array-index', '0', '--array-count', '3'])
+      .outcome;
     expect(code).toBe(2);
-    expect(stderr).toContain('stage select (select) is not made of parts');
+    expect(stderr).toContain('stage audit (audit) is not made of parts');
   });
 
   it('is read from the environment only when it is asked for', async () => {

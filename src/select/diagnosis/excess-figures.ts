@@ -30,8 +30,22 @@ export interface KeptFigures {
 export interface ExcessTally {
   /** [n] losses of tokens and their weights; a token without both losses is passed over. */
   add(reference: Float32Array, current: Float32Array, weights?: Float32Array): void;
+  /** What another tally has counted, perhaps in another thread. */
+  addSums(sums: ExcessSums): void;
+  sums(): ExcessSums;
   /** null before the first token with both losses. */
   figures(): ExcessFigures | null;
+}
+
+/** A tally as plain data. */
+export interface ExcessSums {
+  /** [65,536] tokens by the upper 16 bits of their key. */
+  readonly bins: Float64Array;
+  /** Tokens, negative ones, sum and squares. */
+  readonly sums: Float64Array;
+  /** Weight, that on negative ones, lowest excess kept, least and most weight, 1 while all are 0 or 1. */
+  readonly kept: Float64Array;
+  readonly weighted: boolean;
 }
 
 const TAIL = 0.05;
@@ -64,6 +78,17 @@ export function createExcessTally(): ExcessTally {
       weighted = true;
       inBlocks(length, (from, to) => addKept(excess, weights, from, to, kept));
     },
+    addSums(other) {
+      weighted ||= other.weighted;
+      for (let bin = 0; bin < bins.length; bin++)
+        bins[bin] = (bins[bin] as number) + (other.bins[bin] as number);
+      for (let i = 0; i < sums.length; i++) sums[i] = (sums[i] as number) + (other.sums[i] as number);
+      const at = (i: number): readonly [number, number] => [kept[i] as number, other.kept[i] as number];
+      for (const i of [0, 1]) kept[i] = at(i)[0] + at(i)[1];
+      for (const i of [2, 3, 5]) kept[i] = Math.min(...at(i));
+      kept[4] = Math.max(...at(4));
+    },
+    sums: () => ({ bins, sums, kept, weighted }),
     figures() {
       const [tokens = 0, negative = 0, sum = 0, squares = 0] = sums;
       const [weight = 0, below = 0, lowest = 0, least = 0, most = 0, whole = 0] = kept;
