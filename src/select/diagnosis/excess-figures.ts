@@ -71,12 +71,13 @@ export function createExcessTally(): ExcessTally {
       const { length } = reference;
       if (scratch.length < length) scratch = new Float32Array(length);
       const excess = scratch.subarray(0, length);
-      for (let i = 0; i < length; i++) excess[i] = (current[i] as number) - (reference[i] as number);
+      // The 0 takes the sign off a −0: further down, signs tell what is negative.
+      for (let i = 0; i < length; i++) excess[i] = (current[i] as number) - (reference[i] as number) + 0;
       const patterns = signedBitsOf(excess);
       inBlocks(length, (from, to) => addExcess(excess, patterns, from, to, bins, sums));
       if (weights === undefined) return;
       weighted = true;
-      inBlocks(length, (from, to) => addKept(excess, weights, from, to, kept));
+      inBlocks(length, (from, to) => addKept(excess, patterns, weights, from, to, kept));
     },
     addSums(other) {
       weighted ||= other.weighted;
@@ -132,8 +133,9 @@ function addExcess(
     tokens++;
     sum += value;
     squares += value * value;
-    negative += +(value < 0);
-    const bin = keyOfSigned(patterns[i] as number) >>> 16;
+    const pattern = patterns[i] as number;
+    negative += pattern >>> 31;
+    const bin = keyOfSigned(pattern) >>> 16;
     bins[bin] = (bins[bin] as number) + 1;
   }
   sums[0] = tokens;
@@ -145,6 +147,7 @@ function addExcess(
 /** Adds weights [from, to) to their sum, that on negative ones, lowest excess kept, least and most weight, all 0 or 1. */
 function addKept(
   excess: Float32Array,
+  patterns: Int32Array,
   weights: Float32Array,
   from: number,
   to: number,
@@ -163,12 +166,12 @@ function addKept(
     weight += own;
     if (own < least) least = own;
     if (own > most) most = own;
-    if (own !== 0 && own !== 1) whole = 0;
-    // Numbers, not branches, which nothing could predict. Of weights 0 and 1, the only ones for which it is told, 0 gives
-    // what no excess is below.
+    // Numbers, not branches on what nothing could predict. Only 0 and 1 are their own squares; of these two weights, the
+    // only ones for which the lowest is told, 0 gives what no excess is below.
+    if (own * own !== own) whole = 0;
     const ifKept = value + (1 - own) * NEVER;
     if (ifKept < lowest) lowest = ifKept;
-    below += own * +(value < 0);
+    below += own * ((patterns[i] as number) >>> 31);
   }
   kept[0] = weight;
   kept[1] = below;
