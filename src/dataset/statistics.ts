@@ -22,13 +22,17 @@ export interface StatisticsAccumulator {
   result(): SequenceStatistics;
 }
 
-export function createStatistics(columns: readonly TokenColumn[]): StatisticsAccumulator {
+/** @param known histograms of these very rows: where none is missing, losses are not looked at again */
+export function createStatistics(
+  columns: readonly TokenColumn[],
+  known: SequenceStatistics['histograms'] = {},
+): StatisticsAccumulator {
   const losses = LOSS_COLUMNS.filter((name) => columns.includes(name));
+  const paired = columns.includes('reference_loss') && columns.includes('current_loss');
+  const names = [...losses, ...(paired ? ['excess'] : [])];
+  const copied = names.length > 0 && names.every((name) => known[name] !== undefined);
   const histograms = losses.map((name) => ({ name, histogram: createHistogram(LOSS_LAYOUT) }));
-  const excess =
-    columns.includes('reference_loss') && columns.includes('current_loss')
-      ? createHistogram(EXCESS_LAYOUT)
-      : undefined;
+  const excess = paired ? createHistogram(EXCESS_LAYOUT) : undefined;
   const weighted = columns.includes('weight');
   let sequences = 0;
   let tokens = 0;
@@ -39,9 +43,12 @@ export function createStatistics(columns: readonly TokenColumn[]): StatisticsAcc
     add(batch) {
       sequences += rowsOf(batch);
       tokens += tokensOf(batch);
-      for (const { name, histogram } of histograms) histogram.add(batch.columns[name] ?? new Float32Array(0));
       const { reference_loss: reference, current_loss: current, weight } = batch.columns;
-      if (excess !== undefined && reference !== undefined && current !== undefined) {
+      if (!copied) {
+        for (const { name, histogram } of histograms)
+          histogram.add(batch.columns[name] ?? new Float32Array(0));
+      }
+      if (!copied && excess !== undefined && reference !== undefined && current !== undefined) {
         if (scratch.length < current.length) scratch = new Float32Array(current.length);
         excess.add(excessOf(current, reference, scratch.subarray(0, current.length)));
       }
@@ -51,7 +58,9 @@ export function createStatistics(columns: readonly TokenColumn[]): StatisticsAcc
       }
     },
     result() {
-      const results = histograms.map(({ name, histogram }) => [name, histogram.result()] as const);
+      const results = histograms.map(
+        ({ name, histogram }) => [name, (copied ? known[name] : undefined) ?? histogram.result()] as const,
+      );
       const eligible = results[0]?.[1].count ?? (weighted ? kept : undefined);
       return {
         sequences,
@@ -60,7 +69,9 @@ export function createStatistics(columns: readonly TokenColumn[]): StatisticsAcc
         ...(weighted ? { kept, weight_sum: weightSum } : {}),
         histograms: {
           ...Object.fromEntries(results),
-          ...(excess === undefined ? {} : { excess: excess.result() }),
+          ...(excess === undefined
+            ? {}
+            : { excess: (copied ? known['excess'] : undefined) ?? excess.result() }),
         },
       };
     },
