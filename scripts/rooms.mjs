@@ -15,11 +15,11 @@ const IMPORT = /(?:\bfrom\s*|\bimport\s*\(?\s*)'(\.[^'\n]+)'/g;
 /** @typedef {{ readonly from: string, readonly to: string, readonly file: string, readonly imports: string }} Arrow */
 
 /**
- * Every import from one room of `src` into another. What lies in no room is the ground floor, which all may use, and
+ * Every import of one file of `src` by another. What lies in no room is the ground floor, which all may use, and
  * index.ts, the door, which uses all; both are named `.`.
  * @returns {Arrow[]}
  */
-export function arrowsOf(tree = root) {
+export function importsOf(tree = root) {
   const files = readdirSync(join(tree, 'src'), { recursive: true, encoding: 'utf8' });
   const room = (/** @type {string} */ path) => (path.includes('/') ? path.slice(0, path.indexOf('/')) : '.');
   return files
@@ -30,7 +30,22 @@ export function arrowsOf(tree = root) {
         return { from: room(file), to: room(imports), file, imports };
       }),
     )
-    .filter(({ from, to, imports }) => from !== to && !imports.startsWith('..'));
+    .filter(({ imports }) => !imports.startsWith('..'));
+}
+
+/** Those that lead from one room into another. */
+export const arrowsOf = (tree = root) => importsOf(tree).filter(({ from, to }) => from !== to);
+
+/** @param {readonly Arrow[]} imports @returns {Map<string, Set<string>>} every file and those that it imports */
+export function filesOf(imports) {
+  /** @type {Map<string, Set<string>>} */
+  const files = new Map();
+  for (const { file, imports: name } of imports) {
+    const used = name.replace(/\.js$/, '.ts');
+    files.set(file, (files.get(file) ?? new Set()).add(used));
+    if (!files.has(used)) files.set(used, new Set());
+  }
+  return files;
 }
 
 /** @param {readonly Arrow[]} arrows @returns {Map<string, Set<string>>} every room and those that it uses */

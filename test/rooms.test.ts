@@ -3,13 +3,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
-import { arrowsOf, layersOf, usesOf, withRooms } from '../scripts/rooms.mjs';
+import { arrowsOf, filesOf, importsOf, layersOf, usesOf, withRooms } from '../scripts/rooms.mjs';
 
 const arrows = arrowsOf();
 
 describe('the rooms of src', () => {
   it('use each other in no circle, types included (node scripts/rooms.mjs names the files)', () => {
     expect(layersOf(usesOf(arrows)).filter(({ length }) => length > 1)).toEqual([]);
+  });
+
+  it('have no files that use each other in a circle', () => {
+    expect(layersOf(filesOf(importsOf())).filter(({ length }) => length > 1)).toEqual([]);
   });
 
   it('stand on a ground floor that uses none of them', () => {

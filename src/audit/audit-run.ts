@@ -8,12 +8,14 @@ import { methodTraits, NO_METHOD } from '../select/diagnosis/method-traits.js';
 import { findingLine } from '../select/diagnosis/words.js';
 import { absolutePath, nameOf } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
-import { type AuditInputs, findAuditInputs, modelsOf, scoringFlops } from './audit-inputs.js';
+import { findRunInputs, type RunInputs } from '../texts/run-inputs.js';
+import type { TokenTexts } from '../texts/token-texts.js';
 import { type AuditedRun, openAuditedRun } from './audited-run.js';
 import { MINIMUM_DOCUMENT_TOKENS, type RankedDocument } from './by-document.js';
 import { byTokenClass } from './by-token.js';
 import { calibrationOf } from './calibration.js';
 import { keptInWords } from './kept-in-words.js';
+import { modelsOf, scoringFlops } from './models.js';
 import { byPlace, createPlaceReader, type PlaceReader } from './places-text.js';
 import { rankTokens } from './ranked-tokens.js';
 import { RUN_LENGTH } from './repeated/find-repeated.js';
@@ -21,7 +23,6 @@ import { joinRuns } from './repeated/passages.js';
 import { AUDIT_VERSION, type Audit, type DocumentRow, type KeptBy, type TokenRow } from './report.js';
 import { type Scan, scanRun } from './scan.js';
 import type { AuditSettings } from './settings.js';
-import type { TokenTexts } from './token-texts.js';
 
 export interface AuditOptions {
   readonly storage: Storage;
@@ -33,7 +34,7 @@ export interface AuditOptions {
 export interface AuditedNumbers {
   readonly audit: Audit;
   readonly run: AuditedRun;
-  readonly inputs: AuditInputs;
+  readonly inputs: RunInputs;
 }
 
 /** Repeated passages that are listed, and ids shown of each. */
@@ -51,7 +52,7 @@ export async function auditRun(settings: AuditSettings, options: AuditOptions): 
   const run = await openAuditedRun(storage, settings.run, settings.weighted ?? null);
   const old = rulesWarning(settings.run, await rulesOfParts(storage, run.parts));
   if (old !== null) options.sink({ event: 'warning', message: old });
-  const inputs = await findAuditInputs(storage, settings.run, run.recipe.rows, settings.tokenizer);
+  const inputs = await findRunInputs(storage, settings.run, run.recipe.rows, settings.tokenizer);
   const scan = await scanRun(run, { ...options, seed: settings.seed, by: settings.by ?? null });
   const texts = inputs.tokenizer?.texts ?? null;
   const places = createPlaceReader(storage, run.parts, texts);

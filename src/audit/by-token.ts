@@ -1,8 +1,9 @@
+import type { TokenClass } from '../texts/token-class.js';
+import type { TokenTexts } from '../texts/token-texts.js';
 import type { EligibleTokens } from './eligible.js';
 import { createGroupSums, type GroupSums, type Measured } from './group-sums.js';
 import { drawOf, type TokenPlace } from './place.js';
-import type { KeptBy, TokenClass } from './report.js';
-import type { TokenTexts } from './token-texts.js';
+import type { KeptBy } from './report.js';
 
 /** Places that are remembered of each token id. */
 export const EXAMPLES = 3;

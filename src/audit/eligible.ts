@@ -1,5 +1,11 @@
-import { LOSS_COLUMNS } from '../dataset/schema.js';
-import { rowsOf, type SequenceBatch, type TokenColumn, tokensOf } from '../dataset/sequence-batch.js';
+import {
+  LOSS_COLUMNS,
+  rowsOf,
+  type SequenceBatch,
+  type TokenColumn,
+  tokensOf,
+} from '../dataset/sequence-batch.js';
+import { targetsOf } from '../dataset/targets.js';
 import { findBadValue, whereIs } from '../dataset/token-values.js';
 import { inputError } from '../errors.js';
 
@@ -51,15 +57,14 @@ export function createEligibleReader(columns: readonly TokenColumn[]): EligibleR
         capacity = tokensOf(batch);
         room = makeRoom(capacity, names);
       }
-      const first = names[0] && batch.columns[names[0]];
+      const targets = targetsOf(batch);
       const { ids, row, position, kept, source } = room;
       const spans: Span[] = [];
       let count = 0;
       const take = (document: number, r: number, from: number, to: number, start: number): void => {
         const begin = count;
         for (let i = from; i < to; i++) {
-          const value = first === undefined ? 0 : (first[i] as number);
-          if (Number.isNaN(value)) continue;
+          if (targets[i] === 0) continue;
           source[count] = i;
           row[count] = r;
           position[count] = i - start;

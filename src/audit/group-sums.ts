@@ -11,12 +11,6 @@ export interface Measured {
   readonly current: boolean;
 }
 
-export const measuredOf = ({ losses, kept }: EligibleTokens): Measured => ({
-  kept: kept !== undefined,
-  reference: losses.reference_loss !== undefined,
-  current: losses.current_loss !== undefined,
-});
-
 /** What a group holds, as it is reported. */
 export type GroupFigures = Pick<
   KeptGroup,

@@ -3,9 +3,9 @@ import type { SequenceFile } from '../dataset/reader.js';
 import type { SequenceBatch } from '../dataset/sequence-batch.js';
 import { excessOf } from '../dataset/statistics.js';
 import type { Storage } from '../storage/storage.js';
+import type { TokenTexts } from '../texts/token-texts.js';
 import type { TokenPlace } from './place.js';
 import type { TokenExample } from './report.js';
-import type { TokenTexts } from './token-texts.js';
 
 /** Tokens shown on either side of an example. */
 const AROUND = 12;

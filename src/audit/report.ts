@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { findingSchema } from '../select/diagnosis/finding.js';
+import { TOKEN_CLASSES } from '../texts/token-class.js';
 import { comparisonSchema } from './compare/comparison-report.js';
 import { dynamicsSchema } from './compare/dynamics-report.js';
 import { overlapSchema } from './compare/overlap-report.js';
@@ -10,20 +11,6 @@ import { overlapSchema } from './compare/overlap-report.js';
  * where the audit was made, so equal runs audited alike give equal files.
  */
 export const AUDIT_VERSION = 1;
-
-/** What a token is, by its own text; see docs/audit.md for the rules. */
-export const TOKEN_CLASSES = [
-  'word',
-  'number',
-  'math',
-  'code',
-  'punctuation',
-  'whitespace',
-  'markup',
-  'bytes',
-  'control',
-] as const;
-export type TokenClass = (typeof TOKEN_CLASSES)[number];
 
 /** Measured columns; `excess` is fp32(current loss) − fp32(reference loss). */
 export const AUDIT_COLUMNS = [

@@ -154,7 +154,7 @@ function rowOf(line: Line, { columns, maxTextBytes }: ReadOptions): CorpusRow | 
     return refuse(text.reason, `column ${columns.text}: ${text.detail}${whatThereIs(value, columns.text)}`);
   }
   const document = { kind: 'document', row: line.number, text: text.text, textBytes: text.bytes } as const;
-  return { ...document, ...keptOf(value, json, columns.keep) };
+  return { ...document, ...keptColumns(value, json, columns.keep) };
 }
 
 /** Short lines are parsed unseen, as nearly all are. */
@@ -170,7 +170,7 @@ function parseRow(json: string): unknown {
 }
 
 /** Kept values with their numbers as the line spells them; null for what is nested too deep to be stored. */
-function keptOf(
+function keptColumns(
   row: Readonly<Record<string, unknown>>,
   json: string,
   keep: readonly string[],

@@ -14,8 +14,8 @@ import { type BodyCodec, type Compression, codecFor, compressBuffer } from './co
 
 /**
  * Arrow IPC files written one record batch at a time through `Storage`. apache-arrow encodes the messages and
- * the footer; the framing is here because its own writer queues without back-pressure (stack-facts.md) and, in
- * 21.2, stores the compressed length where the format wants the uncompressed one (apache/arrow-js#470).
+ * the footer; the framing is here because its own writer queues without back-pressure and, in 21.2, stores the
+ * compressed length where the format wants the uncompressed one (apache/arrow-js#470; docs/decisions.md, "Arrow").
  */
 
 /** A column's arrays in the format's order: field nodes depth first, and each node's buffers. */

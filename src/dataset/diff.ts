@@ -5,7 +5,7 @@ import { alignRows, type NamedFile, type TokenSpan } from './align.js';
 import { createDifference, type Difference } from './difference.js';
 import { MANIFEST_SUFFIX, readManifest } from './manifest.js';
 import { readSequences } from './reader.js';
-import { LOSS_COLUMNS } from './schema.js';
+import { LOSS_COLUMNS } from './sequence-batch.js';
 
 /** A folder of scored or weighted parts. */
 export interface RunFolder {

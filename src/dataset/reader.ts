@@ -6,8 +6,9 @@ import type { JsonObject } from '../json/canonical-json.js';
 import { fromHalf } from '../numbers/fp16-bf16.js';
 import type { Storage } from '../storage/storage.js';
 import { asBigInt64, asFloat32, asInt32, asUint16, type BatchBody, openArrowFile } from './arrow-reader.js';
-import { type LossPrecision, sequenceSchema, TOKEN_COLUMNS } from './schema.js';
+import { type LossPrecision, sequenceSchema } from './schema.js';
 import type { SegmentColumns, SequenceBatch, TokenColumn } from './sequence-batch.js';
+import { TOKEN_COLUMNS } from './sequence-batch.js';
 import { isOffsets } from './sequence-buffer.js';
 
 /** A scored or weighted file opened for reading. */

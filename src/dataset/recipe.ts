@@ -59,7 +59,7 @@ const rowsSchema = z.object({
   sequence: sequenceSection.partial().default({}),
   /** Hashes; null where the model did not score. */
   models: z
-    .object({ reference: z.string().nullable(), current: z.string().nullable() })
+    .object({ current: z.string().nullable(), reference: z.string().nullable() })
     .partial()
     .default({}),
   numeric_profile: z.object({ precision: z.string() }).partial().default({}),

@@ -2,7 +2,7 @@ import { Field, Schema } from 'apache-arrow/schema';
 import { FixedSizeBinary, Float16, Float32, Int32, Int64, List, Struct, Utf8 } from 'apache-arrow/type';
 import { usageError } from '../errors.js';
 import { canonicalJson, type JsonObject } from '../json/canonical-json.js';
-import type { TokenColumn } from './sequence-batch.js';
+import { TOKEN_COLUMNS, type TokenColumn } from './sequence-batch.js';
 
 /** Precision of stored losses and entropies. Weights are always fp32. */
 export type LossPrecision = 'fp32' | 'fp16';
@@ -12,15 +12,6 @@ export const DATASET_VERSION = 1;
 
 /** The key of the schema metadata under which versions, fingerprints and conventions stand as JSON. */
 export const METADATA_KEY = 'tokensieve';
-
-/** Columns with NaN where a token has no loss, in the order in which files hold them. */
-export const LOSS_COLUMNS = [
-  'reference_loss',
-  'current_loss',
-  'reference_entropy',
-  'current_entropy',
-] as const;
-export const TOKEN_COLUMNS: readonly TokenColumn[] = [...LOSS_COLUMNS, 'weight'];
 
 /** Columns of a documents file that are the package's own; every other one is a column of the shard. */
 export const DOCUMENT_COLUMNS: readonly string[] = ['row', 'text_digest', 'text_bytes', 'tokens'];

@@ -1,7 +1,8 @@
 import { RecordBatchJSONWriter, type Schema } from 'apache-arrow';
 import { z } from 'zod';
 import { manifestSchema } from './manifest.js';
-import { documentSchema, LOSS_COLUMNS, sequenceSchema } from './schema.js';
+import { documentSchema, sequenceSchema } from './schema.js';
+import { LOSS_COLUMNS } from './sequence-batch.js';
 
 /**
  * The dataset room's schemas as plain JSON, by the file name that each has in `schemas/`. `schemas/generate.mjs`

@@ -9,6 +9,15 @@ export type TokenColumn =
 /** A column with nats. */
 export type LossColumn = Exclude<TokenColumn, 'weight'>;
 
+/** Columns with NaN where a token has no loss, in the order in which files hold them. */
+export const LOSS_COLUMNS = [
+  'reference_loss',
+  'current_loss',
+  'reference_entropy',
+  'current_entropy',
+] as const;
+export const TOKEN_COLUMNS: readonly TokenColumn[] = [...LOSS_COLUMNS, 'weight'];
+
 /** Segments of a batch's rows, column by column. `offsets` has rows + 1 entries. */
 export interface SegmentColumns {
   readonly offsets: Int32Array;

@@ -1,7 +1,6 @@
 import { countPositive, sumFrom } from '../numbers/sums.js';
 import { createHistogram, EXCESS_LAYOUT, type Histogram, LOSS_LAYOUT } from './histogram.js';
-import { LOSS_COLUMNS } from './schema.js';
-import { rowsOf, type SequenceBatch, type TokenColumn, tokensOf } from './sequence-batch.js';
+import { LOSS_COLUMNS, rowsOf, type SequenceBatch, type TokenColumn, tokensOf } from './sequence-batch.js';
 
 /** What a manifest says about a sequence file's rows; recomputed from the file by `verify`. */
 export interface SequenceStatistics {

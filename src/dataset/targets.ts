@@ -1,21 +1,19 @@
-/** Which tokens are targets: the one place that says so for files. */
-import { LOSS_COLUMNS } from './schema.js';
-import type { SequenceBatch, TokenColumn } from './sequence-batch.js';
-
 /**
- * The column that tells targets: the first loss column, which is NaN where a token is none (all loss columns of a file agree);
- * of packed files, which have no loss, the weight.
+ * Which tokens of a file are targets. Nothing else says so: a selection and the check of values compare what each loss column says
+ * against the others, and a manifest's count of targets is that of the values of the first column's histogram.
  */
-export const targetColumnOf = (columns: readonly TokenColumn[]): TokenColumn =>
-  LOSS_COLUMNS.find((name) => columns.includes(name)) ?? 'weight';
+
+import type { SequenceBatch } from './sequence-batch.js';
+import { LOSS_COLUMNS } from './sequence-batch.js';
 
 /**
- * [tokens] 1 for a target: a token with a loss, or in a packed file with a weight above 0. A weight of 0 beside losses is a
- * target that was not kept. Without any column nothing is a target.
+ * [tokens] 1 for a target. The first loss column tells, being NaN where a token is none (all loss columns of a file agree); of
+ * packed files, which have no loss, the weight, being 0 there. A weight of 0 beside losses is a target that was not kept. Without
+ * any of these columns nothing is a target.
  */
 export function targetsOf({ columns, inputIds }: Pick<SequenceBatch, 'columns' | 'inputIds'>): Uint8Array {
   const targets = new Uint8Array(inputIds.length);
-  const name = targetColumnOf(Object.keys(columns) as TokenColumn[]);
+  const name = LOSS_COLUMNS.find((column) => columns[column] !== undefined) ?? 'weight';
   const values = columns[name];
   if (values === undefined) return targets;
   for (let i = 0; i < targets.length; i++) {

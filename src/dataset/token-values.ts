@@ -1,6 +1,6 @@
 import { fatalError } from '../errors.js';
-import { LOSS_COLUMNS } from './schema.js';
 import type { SequenceBatch, TokenColumn } from './sequence-batch.js';
+import { LOSS_COLUMNS } from './sequence-batch.js';
 
 /** A value that no sequence file may hold. */
 export interface BadValue {

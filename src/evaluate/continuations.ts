@@ -7,7 +7,7 @@ import type { Encoding } from '../tokenizer/tokenizer.js';
 import { groupsOf } from './groups.js';
 import type { Examinee } from './open.js';
 import { type Prompt, TARGET_DELIMITER } from './prompts.js';
-import { asEncoded } from './request-rows.js';
+import { asEncoded, type ContinuationRow } from './request-rows.js';
 import { strippedContext } from './stripped-context.js';
 
 /** Prompts tokenized in one call. */
@@ -38,13 +38,6 @@ export interface ScoredContinuation {
 export interface ScoredPrompt extends NumberedPrompt {
   /** One for each choice. */
   readonly continuations: readonly ScoredContinuation[];
-}
-
-/** One row: ids, the last `targets` of them scored. */
-export interface ContinuationRow {
-  readonly ids: Int32Array;
-  readonly targets: number;
-  readonly dropped: number;
 }
 
 /**

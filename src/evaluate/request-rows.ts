@@ -1,6 +1,12 @@
 /** Rows of ids for a request, by lm-evaluation-harness's rules of tokenization and of windows. */
 import type { RequestMarks } from '../tokenizer/tokenizer.js';
-import type { ContinuationRow } from './continuations.js';
+
+/** One row: ids, the last `targets` of them scored. */
+export interface ContinuationRow {
+  readonly ids: Int32Array;
+  readonly targets: number;
+  readonly dropped: number;
+}
 
 /** What the first token of all follows: BOS, or else EOS; null where there is neither. */
 type Prefix = Pick<RequestMarks, 'prefixId'>;

@@ -1,25 +1,21 @@
-import { createHash } from 'node:crypto';
 import type { Manifest } from '../dataset/manifest.js';
 import type { PartPlace } from '../dataset/part-files.js';
 import { usageError } from '../errors.js';
-import { canonicalJson, hashJson, type JsonObject } from '../json/canonical-json.js';
+import { hashJson } from '../json/canonical-json.js';
 import type { Lane, OpenOptions, PartsJob, PartsOptions } from '../parts/parts-job.js';
 import { runParts } from '../parts/run-parts.js';
 import { removeNotes } from '../parts/worker-notes.js';
 import { rulesOfParts, rulesWarning } from '../rules/run-rules.js';
-import { commitBytes } from '../storage/commit-bytes.js';
-import { absolutePath, joinPath } from '../storage/path.js';
-import type { ExportContext, ExportCounts, ExportFormat } from './format.js';
+import { absolutePath } from '../storage/path.js';
+import { describeExport } from './describe-export.js';
+import { exportRecipe, identityOf } from './export-recipe.js';
+import type { ExportCounts, ExportFormat } from './format.js';
 import { formatNamed } from './formats.js';
 import {
-  EXPORT_INDEX,
-  type ExportIndex,
   type ExportManifest,
   expectedOf,
-  exportIndexSchema,
   exportManifests,
   type ShardIdentity,
-  shardFingerprint,
   staleShard,
 } from './manifest.js';
 import { type PlannedShard, planShards } from './plan.js';
@@ -150,56 +146,6 @@ export async function openExporting(
   return { job, close: async () => undefined };
 }
 
-/** The files beside the shards and the index, once every shard is there. */
-async function describeExport(
-  {
-    context,
-    format,
-    recipe,
-    fingerprint,
-  }: {
-    readonly context: ExportContext;
-    readonly format: ExportFormat;
-    readonly recipe: JsonObject;
-    readonly fingerprint: string;
-  },
-  made: readonly ExportManifest[],
-): Promise<void> {
-  const { storage, settings, shards } = context;
-  const counts = sumCounts(made);
-  const described = format.describe({
-    ...context,
-    fingerprint,
-    counts,
-    outputs: made.flatMap(({ outputs, counts: { rows } }) =>
-      outputs.map(({ name, bytes }) => ({ name, bytes, rows })),
-    ),
-  });
-  const files = Object.entries(described).map(([name, text]) => ({
-    name,
-    content: Buffer.from(text, 'utf8'),
-  }));
-  const index: ExportIndex = {
-    version: 1,
-    kind: 'export-index',
-    format: format.name,
-    recipe,
-    shards,
-    counts,
-    described: files.map(({ name, content }) => ({
-      name,
-      bytes: content.length,
-      sha256: createHash('sha256').update(content).digest('hex'),
-    })),
-  };
-  for (const { name, content } of files) await commitBytes(storage, joinPath(settings.out, name), content);
-  await commitBytes(
-    storage,
-    joinPath(settings.out, EXPORT_INDEX),
-    Buffer.from(`${canonicalJson(exportIndexSchema.parse(index))}\n`),
-  );
-}
-
 /** Before anything is written: weights that do not sum to their number are not all 0 and 1. */
 function refuseFractions({ parts, folder, kind }: ExportSource, { threshold, bitsOnly }: WeightRules): void {
   if (bitsOnly === null || threshold !== null || kind === 'scored') return;
@@ -208,38 +154,4 @@ function refuseFractions({ parts, folder, kind }: ExportSource, { threshold, bit
     if (kept === undefined || weight_sum === undefined || kept === weight_sum) continue;
     throw fractionError(`${folder}: ${manifest.shard} part ${manifest.part}`, null, bitsOnly);
   }
-}
-
-/** What decides an export's bytes besides its sources. */
-function exportRecipe(settings: ExportSettings, format: ExportFormat, source: ExportSource): JsonObject {
-  const chosen = Object.fromEntries(
-    (['shard_bytes', 'threshold', ...format.settings] as const).map((name) => [name, settings[name] ?? null]),
-  );
-  return {
-    format: format.name,
-    semantics: { exporting: 1, format: format.semantics },
-    settings: chosen,
-    source: { kind: source.kind, recipe: source.recipe.json },
-  };
-}
-
-function identityOf({ index, slices }: PlannedShard, shards: number, recipe: JsonObject): ShardIdentity {
-  const sources = slices.map(({ part: { manifest }, rowStart, rowEnd }) => ({
-    shard: manifest.shard,
-    part: manifest.part,
-    row_start: rowStart,
-    row_end: rowEnd,
-    sha256: sequencesDigest(manifest),
-  }));
-  const identity = { shard: index, shards, recipe, sources };
-  return { ...identity, fingerprint: shardFingerprint(identity) };
-}
-
-function sequencesDigest({ outputs, shard, part }: Manifest): string {
-  const found = outputs.find(({ kind }) => kind === 'sequences');
-  if (found !== undefined) return found.sha256;
-  throw usageError(
-    'not-exportable',
-    `${shard} part ${part}: its manifest names no sequence file; make it again`,
-  );
 }

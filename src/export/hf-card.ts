@@ -1,9 +1,15 @@
 import type { FinishedExport } from './format.js';
-import type { HfColumn } from './hf.js';
 import { provenanceOf, weightWords } from './provenance.js';
 
+/** A column as the card tells of it. */
+export interface DescribedColumn {
+  readonly name: string;
+  readonly type: 'int32' | 'float32';
+  readonly meaning: string;
+}
+
 /** The data set's card. Its front matter tells `load_dataset` where the data is. */
-export function hfCard(finished: FinishedExport, columns: readonly HfColumn[]): string {
+export function hfCard(finished: FinishedExport, columns: readonly DescribedColumn[]): string {
   const from = provenanceOf(finished);
   const { counts, source } = finished;
   const { length, attention, tokenizer } = source.rules;

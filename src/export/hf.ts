@@ -3,7 +3,7 @@ import { arrowStream, type ColumnData, flatColumn, listColumn } from '../dataset
 import { canonicalJson } from '../json/canonical-json.js';
 import { markRuns } from '../sequence/runs.js';
 import type { ExportContext, ExportFormat } from './format.js';
-import { hfCard } from './hf-card.js';
+import { type DescribedColumn, hfCard } from './hf-card.js';
 import { labelsOf } from './ids.js';
 import { type ExportRows, rowCount } from './rows.js';
 
@@ -66,10 +66,7 @@ export const hf: ExportFormat = {
 const dataName = (index: number, shards: number): string =>
   `data-${String(index).padStart(5, '0')}-of-${String(shards).padStart(5, '0')}.arrow`;
 
-export interface HfColumn {
-  readonly name: string;
-  readonly type: 'int32' | 'float32';
-  readonly meaning: string;
+interface HfColumn extends DescribedColumn {
   values(rows: ExportRows): Int32Array | Float32Array;
 }
 

@@ -1,6 +1,6 @@
-import { placeByBytes } from '../audit/reading/place-tokens.js';
 import type { PartPlace } from '../dataset/part-files.js';
 import { partFiles } from '../dataset/part-files.js';
+import { placeByBytes } from '../texts/place-tokens.js';
 import type { Encoding } from '../tokenizer/tokenizer.js';
 import type { ExportContext, ExportFormat, OutputFile } from './format.js';
 import { shardName } from './ids.js';

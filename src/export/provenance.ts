@@ -1,4 +1,4 @@
-import { isJsonObject, type JsonObject } from '../json/canonical-json.js';
+import type { JsonObject } from '../json/canonical-json.js';
 import type { FinishedExport } from './format.js';
 
 /** Where the numbers come from, by hash: nothing that depends on the machine. */
@@ -13,13 +13,12 @@ export interface Provenance {
 }
 
 export function provenanceOf({ source, settings, fingerprint }: FinishedExport): Provenance {
-  const models = source.recipe.rowsJson['models'];
   const method = source.conventions['method'];
   return {
     kind: source.kind,
     fingerprint,
     tokenizer: source.rules.tokenizer.hash,
-    models: isJsonObject(models) ? models : {},
+    models: source.recipe.rows.models,
     method: typeof method === 'string' ? method : null,
     conventions: source.conventions,
     threshold: settings.threshold ?? null,

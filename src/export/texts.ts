@@ -1,18 +1,18 @@
 import { z } from 'zod';
-import { findAuditInputs } from '../audit/audit-inputs.js';
 import { expandShards } from '../corpus/expand.js';
 import { planShard, readShard } from '../corpus/read-shard.js';
 import type { PartReading, ReadOptions, Shard } from '../corpus/shard.js';
 import { readDocuments, textDigest } from '../dataset/documents.js';
+import { documentsOf } from '../dataset/documents-beside.js';
 import { type PartPlace, partFiles, scoredFolder } from '../dataset/part-files.js';
 import { corpusSection, neededFields } from '../dataset/recipe.js';
-import { TokensieveError, usageError } from '../errors.js';
-import { folderOf } from '../storage/path.js';
+import { usageError } from '../errors.js';
 import type { Storage } from '../storage/storage.js';
+import { findRunInputs } from '../texts/run-inputs.js';
 import { openTokenizer } from '../tokenizer/open.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import type { ExportContext } from './format.js';
-import { changed } from './source.js';
+import { changed, type ExportSource } from './source.js';
 
 /** A document of a part with its text, which is the one that was scored. */
 export interface TextDocument {
@@ -42,7 +42,7 @@ const textFields = z.object({
  */
 export async function openTexts({ storage, settings, source }: ExportContext): Promise<Texts> {
   const run = settings.run;
-  const inputs = await findAuditInputs(storage, run, source.recipe.rows, settings.tokenizer);
+  const inputs = await findRunInputs(storage, run, source.recipe.rows, settings.tokenizer);
   if (inputs.tokenizer === null) {
     throw usageError(
       'no-tokenizer-known',
@@ -72,7 +72,6 @@ export async function openTexts({ storage, settings, source }: ExportContext): P
     ...(corpus.max_page_bytes !== undefined && { maxPageBytes: corpus.max_page_bytes }),
     ...(corpus.limit !== undefined && { limit: corpus.limit }),
   };
-  const folders = [source.folder, scoredFolder(run), scoredFolder(folderOf(source.folder))];
   const tokenizer = await openTokenizer({
     path: inputs.tokenizer.path,
     engine: 'auto',
@@ -83,7 +82,7 @@ export async function openTexts({ storage, settings, source }: ExportContext): P
   return {
     tokenizer,
     async *documents(place) {
-      const records = await documentsBeside(storage, folders, place);
+      const records = await recordsOf(storage, source, run, place);
       const rows = (await readings.part(place)).rows[Symbol.asyncIterator]();
       const file = partFiles(source.folder, place.shard, place.part).sequences;
       for await (const batch of records.batches()) {
@@ -108,21 +107,14 @@ export async function openTexts({ storage, settings, source }: ExportContext): P
   };
 }
 
-/** The documents file of a part: weighted parts have theirs beside the scored ones. */
-async function documentsBeside(storage: Storage, folders: readonly string[], { shard, part }: PartPlace) {
-  for (const folder of folders) {
-    const path = partFiles(folder, shard, part).documents;
-    try {
-      await storage.stat(path);
-    } catch (error) {
-      if (error instanceof TokensieveError && error.code === 'not-found') continue;
-      throw error;
-    }
-    return readDocuments(storage, path);
-  }
+/** Records of a part's documents. */
+async function recordsOf(storage: Storage, source: ExportSource, run: string, { shard, part }: PartPlace) {
+  const found = source.parts.find(({ manifest }) => manifest.shard === shard && manifest.part === part);
+  const path = found && (await documentsOf(storage, found, run));
+  if (path) return readDocuments(storage, path);
   throw usageError(
     'no-documents',
-    `${shard} part ${part}: no documents file in ${folders.join(', ')}; export from the run's own folder`,
+    `${shard} part ${part}: no documents file of its text in ${source.folder} or ${scoredFolder(run)}; export from the run's own folder`,
   );
 }
 

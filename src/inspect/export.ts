@@ -1,3 +1,4 @@
+import { readRecipe } from '../dataset/recipe.js';
 import type { ExportCounts } from '../export/format.js';
 import {
   EXPORT_INDEX,
@@ -97,16 +98,15 @@ function originOf(of: Pick<ExportManifest, 'format' | 'recipe'> | undefined): Ex
     const found = isJsonObject(value) ? value[key] : undefined;
     return isJsonObject(found) ? found : {};
   };
-  const text = (value: unknown): string | null => (typeof value === 'string' ? value : null);
   const source = objectIn(of?.recipe, 'source');
-  const recipe = objectIn(source, 'recipe');
-  const rows = isJsonObject(recipe['scored']) ? recipe['scored'] : recipe;
+  const recipe = readRecipe(objectIn(source, 'recipe'));
+  const known = 'problem' in recipe ? null : recipe;
   return {
     format: of?.format ?? 'hf',
     settings: objectIn(of?.recipe, 'settings'),
-    source: text(source['kind']),
-    method: text(objectIn(recipe, 'conventions')['method']),
-    tokenizer: text(objectIn(rows, 'tokenizer')['hash']),
-    models: objectIn(rows, 'models'),
+    source: typeof source['kind'] === 'string' ? source['kind'] : null,
+    method: known?.conventions.method ?? null,
+    tokenizer: known?.rows.tokenizer.hash ?? null,
+    models: known?.rows.models ?? {},
   };
 }

@@ -3,7 +3,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { fatalError } from '../errors.js';
 import { fromBfloat16, fromHalf } from '../numbers/fp16-bf16.js';
 import { ioError } from '../storage/io-error.js';
-import { readSafetensorsHeader, type TensorEntry } from './safetensors.js';
+import type { TensorEntry } from './safetensors.js';
 
 /** Bytes of the file in memory at once, beside the tensor itself. */
 const PIECE_BYTES = 2 ** 22;
@@ -35,28 +35,6 @@ export async function readTensor(entry: TensorEntry, target: Float32Array): Prom
   } finally {
     await file.close();
   }
-}
-
-/**
- * Tensors of one .safetensors file by name, all of them unless `names` says which.
- * @throws fatal `missing-tensor`, and what `readSafetensorsHeader` and `readTensor` throw
- */
-export async function readTensors(
-  path: string,
-  names?: readonly string[],
-): Promise<ReadonlyMap<string, Float32Array>> {
-  const entries = new Map((await readSafetensorsHeader(path)).map((entry) => [entry.name, entry]));
-  const tensors = new Map<string, Float32Array>();
-  for (const name of names ?? entries.keys()) {
-    const entry = entries.get(name);
-    if (entry === undefined) {
-      throw fatalError('missing-tensor', `${path}: has no tensor ${name}; fetch or save the file again`);
-    }
-    const target = new Float32Array(entry.shape.reduce((product, size) => product * size, 1));
-    await readTensor(entry, target);
-    tensors.set(name, target);
-  }
-  return tensors;
 }
 
 /** Of F32, F16 and BF16. */

@@ -1,7 +1,8 @@
 /** What decides the bytes of packed parts, and of the rows of scored ones. Pure. */
 import type { CorpusSettings } from '../corpus/settings.js';
 import type { JsonObject } from '../json/canonical-json.js';
-import { FIRST_VERSIONS, type Stage } from '../rules/changes.js';
+import { FIRST_VERSIONS } from '../rules/changes.js';
+import type { Stage } from '../rules/rule-change.js';
 import type { SequenceSettings } from '../sequence/settings.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import type { PackSettings } from './settings.js';

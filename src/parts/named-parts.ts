@@ -50,6 +50,7 @@ export function namedParts<Task, L extends Lane, M extends AnyManifest, Kept>(
   lanes: number,
 ): NamedParts {
   const free: L[] = [];
+  const end = new AbortController();
   const nameOf = (task: Task): NamedPart => {
     const place = job.placeOf(task);
     return { ...place, fingerprint: job.expected(task, place.part ?? 0).fingerprint };
@@ -79,7 +80,7 @@ export function namedParts<Task, L extends Lane, M extends AnyManifest, Kept>(
     },
     async make(part, options) {
       const task = await taskHere(part);
-      const lane = free.pop() ?? (await job.open(lanes));
+      const lane = free.pop() ?? (await job.open(lanes, end.signal));
       try {
         const made = await doTask(job, task, lane, options);
         free.push(lane);
@@ -98,6 +99,7 @@ export function namedParts<Task, L extends Lane, M extends AnyManifest, Kept>(
       await job.finish?.(context, all);
     },
     async close() {
+      end.abort(new Error('the stage was closed'));
       await Promise.all(free.map((lane) => lane.close()));
     },
   };

@@ -24,7 +24,10 @@ export interface PartsOptions {
 }
 
 /** What opening a job needs. */
-export type OpenOptions = Pick<PartsOptions, 'storage' | 'sink' | 'signal' | 'workers'>;
+export interface OpenOptions extends Pick<PartsOptions, 'storage' | 'sink' | 'signal' | 'share' | 'workers'> {
+  /** Other processes, which none of them knows, make parts of the same job: those of a queue. */
+  readonly queued?: boolean | undefined;
+}
 
 /** A shard that cannot be planned. */
 export interface BrokenShard {
@@ -111,7 +114,11 @@ export interface PartsJob<Task, L extends Lane, M extends AnyManifest, Kept> {
   outdated?(storage: Storage, manifest: M): Promise<string | null>;
   /** Refuses finished parts that were made otherwise. */
   staleError(stale: readonly StalePart[]): TokensieveError;
-  open(lanes: number): Promise<L>;
+  /**
+   * What a lane has for itself.
+   * @param lanes how many there are in this process · @param signal ends an opening that takes its time
+   */
+  open(lanes: number, signal: AbortSignal): Promise<L>;
   /** The task's parts in order; of a part that is one task, that one. */
   parts(task: Task, lane: L, context: MakingContext): AsyncIterable<Making<M>>;
   figures(manifest: M, task: Task): PartFigures;

@@ -132,7 +132,7 @@ async function runTasks<Task, L extends Lane, M extends AnyManifest, Kept>(
     tasks,
     lanes,
     options.signal,
-    () => job.open(lanes),
+    () => job.open(lanes, options.signal),
     async (task, lane, signal) => {
       const manifests = await doTask(job, task, lane, {
         ...options,

@@ -54,8 +54,10 @@ export const OF_PARTS = Object.keys(OPENERS)
 
 export type StageOfParts = { readonly [K in PartsKind]: StageOf<K> }[PartsKind];
 
+export const isPartsKind = (kind: string): kind is PartsKind => Object.hasOwn(OPENERS, kind);
+
 /** Whether the stage is made of parts, so that many processes can share it. The others run once. */
-export const isOfParts = (stage: Stage): stage is StageOfParts => Object.hasOwn(OPENERS, stage.kind);
+export const isOfParts = (stage: Stage): stage is StageOfParts => isPartsKind(stage.kind);
 
 /**
  * Opens a stage that is made of parts.

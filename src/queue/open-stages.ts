@@ -82,7 +82,7 @@ async function openStage(
 ): Promise<OpenStage & { close(): Promise<void> }> {
   if (!isOfParts(stage)) throw new Error(`stage ${stage.name} (${stage.kind}) is not made of parts`);
   const end = new AbortController();
-  const parts = await openParts(stage, { storage, sink: onward, signal: end.signal }, lanes);
+  const parts = await openParts(stage, { storage, sink: onward, signal: end.signal, queued: true }, lanes);
   try {
     const { out, notes: place = out, kind, identity, folder, handedOn } = parts;
     const claim = await claimFolder(out, identity, storage);

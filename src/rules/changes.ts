@@ -8,9 +8,8 @@
 import type { RunFacts } from './facts.js';
 import { MODEL_CHANGES } from './model-changes.js';
 import { READING_CHANGES } from './reading-changes.js';
+import type { RuleChange, Stage, Touch } from './rule-change.js';
 import { TOKENIZER_CHANGES } from './tokenizer-changes.js';
-
-export type Stage = 'reading' | 'tokenizing' | 'packing' | 'scoring' | 'writing';
 
 /** Versions of what each stage means where no change touches a run. Raised by hand, and not the package's version. */
 export const FIRST_VERSIONS: Readonly<Record<Stage, number>> = {
@@ -20,27 +19,6 @@ export const FIRST_VERSIONS: Readonly<Record<Stage, number>> = {
   scoring: 1,
   writing: 1,
 };
-
-/** What of a run is other than today's rules would have it. */
-export interface Touch {
-  /** A clause: what was done, and how it differs. */
-  readonly what: string;
-  /** What of the run's results it concerns. */
-  readonly results: string;
-}
-
-export type Verdict = readonly Touch[] | { readonly unknown: string };
-
-export interface RuleChange {
-  readonly name: string;
-  /** Day of the change, ISO 8601. */
-  readonly date: string;
-  readonly stage: Stage;
-  /** The stage's version from this change on; null where parts tell by themselves what it touches, row by row. */
-  readonly version: number | null;
-  /** Pure. An empty list: the run is as today's rules would have it. */
-  touches(run: RunFacts): Verdict;
-}
 
 export const RULE_CHANGES: readonly RuleChange[] = [
   ...READING_CHANGES,

@@ -1,6 +1,7 @@
 /** Changes of what a model folder is taken to be, and so of losses. */
-import type { RuleChange, Verdict } from './changes.js';
+
 import { type Config, isMissing, type ModelFacts, type RunFacts } from './facts.js';
+import type { RuleChange, Verdict } from './rule-change.js';
 
 type Look = (model: ModelFacts, run: RunFacts) => string | null;
 

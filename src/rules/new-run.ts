@@ -1,8 +1,10 @@
 /** By which versions of the rules a run is made that is about to begin. */
-import { judge, type RuleChange, type Stage, versionsOf } from './changes.js';
+
+import { judge, versionsOf } from './changes.js';
 import { isMissing, type RunFacts, type TokenizerFacts } from './facts.js';
 import { readModelFacts } from './read-model.js';
 import { type HashSettings, readTokenizerFacts } from './read-tokenizer.js';
+import type { RuleChange, Stage } from './rule-change.js';
 
 type Boundaries = RunFacts['inserted'];
 

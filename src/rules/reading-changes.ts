@@ -2,8 +2,9 @@
  * Changes of which rows a shard gives. Parts tell by themselves what these touch: the reports of rows set aside, and the
  * names of shards, hold what is read otherwise now. So no version is raised, and clean parts stay as they are.
  */
-import type { RuleChange, Touch } from './changes.js';
+
 import { isMissing, type ReadingFacts, type SetAside } from './facts.js';
+import type { RuleChange, Touch } from './rule-change.js';
 
 function change(name: string, look: (reading: ReadingFacts) => readonly Touch[]): RuleChange {
   return {

@@ -1,10 +1,10 @@
 /** The one question that readers of a run ask: which of its results do changes of the rules since touch? */
 
-import { type FinishedPart, readParts } from '../dataset/finished-parts.js';
-import { MANIFEST_SUFFIX } from '../dataset/manifest.js';
-import { packedFolder, scoredFolder, weightedFolder } from '../dataset/part-files.js';
+import { openDataSet } from '../dataset/data-set.js';
+import type { FinishedPart } from '../dataset/finished-parts.js';
+import { type RowsRecipe, readRecipe } from '../dataset/recipe.js';
 import { type RunNotes, readRunNotes } from '../dataset/run-notes.js';
-import { isJsonObject, type JsonObject } from '../json/canonical-json.js';
+import { TokensieveError } from '../errors.js';
 import { absolutePath, folderOf } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import { type Judgement, judge, RULES_DATE } from './changes.js';
@@ -45,13 +45,16 @@ export async function rulesOfFolder(
   folder: string,
   places: RunPlaces = NOWHERE,
 ): Promise<RulesReport | null> {
-  for (const place of [scoredFolder(folder), packedFolder(folder), weightedFolder(folder), folder]) {
-    const paths = (await storage.list(place)).filter((path) => path.endsWith(MANIFEST_SUFFIX));
-    if (paths.length === 0) continue;
-    const parts = await readParts(storage, place, paths).catch(() => []);
-    return parts.length === 0 ? null : await rulesOfParts(storage, parts, places);
+  try {
+    const { parts } = await openDataSet(storage, folder, {
+      prefer: ['scored', 'packed', 'weighted'],
+      nothing: { code: 'nothing-made', advice: 'name the folder of a run' },
+    });
+    return await rulesOfParts(storage, parts, places);
+  } catch (error) {
+    if (error instanceof TokensieveError) return null;
+    throw error;
   }
-  return null;
 }
 
 /** The same of parts whose manifests are read already: all of one folder. */
@@ -62,16 +65,16 @@ export async function rulesOfParts(
 ): Promise<RulesReport | null> {
   const [first] = parts;
   if (first === undefined) return null;
-  const recipe = rowsRecipe(first.manifest.recipe);
+  const recipe = readRecipe(first.manifest.recipe);
   // Parts that other programs wrote are by their rules.
-  if (!isJsonObject(recipe['semantics'])) return null;
+  if ('problem' in recipe || recipe.rows.semantics === undefined) return null;
   const above = folderOf(absolutePath(first.folder));
   const notes = (await readRunNotes(storage, above)) ?? (await readRunNotes(storage, first.folder));
   const marked = parts.every(({ manifest }) => isMarked(manifest)) ? MARKED_SINCE : '';
   if ([marked, await rulesNotedBy(storage, first, notes)].some((date) => date >= RULES_DATE)) {
     return BY_TODAYS;
   }
-  const judgement = judge(await factsOfParts(storage, parts, recipe, notes, places));
+  const judgement = judge(await factsOfParts(storage, parts, recipe.rows, notes, places));
   return reportOf(judgement, notes === null && judgement.touched.length === 0 ? 'not-known' : 'older-rules');
 }
 
@@ -93,39 +96,24 @@ async function rulesNotedBy(storage: Storage, { manifest, folder }: FinishedPart
   return notes?.rules ?? (await notedRules(storage, folderOf(absolutePath(folder)), 'scored')) ?? '';
 }
 
-/** A weighted part's recipe, and an export's, holds that of the rows. */
-function rowsRecipe(recipe: JsonObject): JsonObject {
-  const inner = recipe['scored'];
-  return isJsonObject(inner) ? inner : recipe;
-}
-
 async function factsOfParts(
   storage: Storage,
   parts: readonly FinishedPart[],
-  recipe: JsonObject,
+  { semantics = {}, tokenizer, sequence, corpus, models: hashes, import: imported }: RowsRecipe,
   notes: RunNotes | null,
   places: RunPlaces,
 ): Promise<RunFacts> {
-  const section = (name: string): JsonObject => {
-    const value = recipe[name];
-    return isJsonObject(value) ? value : {};
-  };
-  const [tokenizer, sequence, corpus, hashes, imported] = [
-    section('tokenizer'),
-    section('sequence'),
-    section('corpus'),
-    section('models'),
-    section('import'),
-  ];
   // Readers of models and tokenizers are loaded for runs that a change may touch: most are not.
   const [{ readModelFacts }, { readTokenizerFacts }] = await Promise.all([
     import('./read-model.js'),
     import('./read-tokenizer.js'),
   ]);
-  const id = (value: unknown): number | null => (typeof value === 'number' ? value : null);
-  const keep = Array.isArray(corpus['keep']) ? corpus['keep'].filter((name) => typeof name === 'string') : [];
+  const { length = 0 } = sequence;
+  const { keep = [] } = corpus;
   // Imported losses are not ours to judge.
-  const roles = ['reference', 'current'].filter((role) => hashes[role] != null && imported['as'] !== role);
+  const roles = (['reference', 'current'] as const).filter(
+    (role) => (hashes[role] ?? null) !== null && imported?.as !== role,
+  );
   const models: RunFacts['models'][number][] = [];
   for (const role of roles) {
     const known = [...(notes?.models ?? []), ...places.models].find((model) => model.role === role);
@@ -133,24 +121,20 @@ async function factsOfParts(
     models.push({ role, facts: await readModelFacts(role, folder) });
   }
   return {
-    semantics: section('semantics'),
-    inserted: { bosId: id(tokenizer['bos_id']), eosId: id(tokenizer['eos_id']) },
-    sequence: {
-      length: Number(sequence['length'] ?? 0),
-      bos: sequence['bos'] !== false,
-      eos: sequence['eos'] !== false,
-    },
+    semantics,
+    inserted: { bosId: tokenizer.bos_id ?? null, eosId: tokenizer.eos_id ?? null },
+    sequence: { length, bos: sequence.bos !== false, eos: sequence.eos !== false },
     longestRow: Math.min(
-      Number(sequence['length'] ?? 0),
+      length,
       parts.reduce((most, { manifest }) => Math.max(most, manifest.counts.tokens), 0),
     ),
-    tokenizerHash: typeof tokenizer['hash'] === 'string' ? tokenizer['hash'] : null,
+    tokenizerHash: tokenizer.hash ?? null,
     keep,
     tokenizer: await readTokenizerFacts(notes?.tokenizer ?? places.tokenizer, {
-      controlTokens: tokenizer['control_tokens'] === 'special' ? 'special' : 'text',
+      controlTokens: tokenizer.control_tokens ?? 'text',
       // Older recipes say true where nothing was set.
-      bos: sequence['bos'] === false ? false : undefined,
-      eos: sequence['eos'] === false ? false : undefined,
+      bos: sequence.bos === false ? false : undefined,
+      eos: sequence.eos === false ? false : undefined,
     }),
     models,
     reading: await readReadingFacts(storage, parts, { keep, patterns: notes?.shards ?? null }),

@@ -1,6 +1,7 @@
 /** Changes of how text becomes ids. */
-import type { RuleChange, Touch, Verdict } from './changes.js';
+
 import { isMissing, type Known, type RunFacts, type Source, type TokenizerFacts } from './facts.js';
+import type { RuleChange, Touch, Verdict } from './rule-change.js';
 
 const ROWS = 'rows, and so all losses and weights';
 const change = (name: string, touches: RuleChange['touches']): RuleChange => ({

@@ -15,17 +15,20 @@ import type { Compute } from './compute.js';
 import type { ModelRole } from './scorer.js';
 import type { Scoring } from './settings.js';
 
-/**
- * Settings and hashes in, the object that is fingerprinted out. How a run is carried out stays outside.
- * @param unused ids that older rules name where BOS or EOS is switched off
- */
+/** What a run turned out to be scored by. */
+export interface ScoredBy {
+  readonly tokenizer: Pick<Tokenizer, 'hash' | 'bosId' | 'eosId'>;
+  readonly models: Readonly<Partial<Record<ModelRole, ModelInfo>>>;
+  readonly compute: Pick<Compute, 'profile' | 'batchTokens'>;
+  readonly versions?: RuleVersions;
+  /** Ids that older rules name where BOS or EOS is switched off. */
+  readonly unused?: Marked;
+}
+
+/** Settings and hashes in, the object that is fingerprinted out. How a run is carried out stays outside. */
 export function recipeOf(
   pipeline: Scoring,
-  tokenizer: Pick<Tokenizer, 'hash' | 'bosId' | 'eosId'>,
-  models: Readonly<Partial<Record<ModelRole, ModelInfo>>>,
-  { profile, batchTokens }: Pick<Compute, 'profile' | 'batchTokens'>,
-  versions: RuleVersions = FIRST_VERSIONS,
-  unused?: Marked,
+  { tokenizer, models, compute, versions = FIRST_VERSIONS, unused }: ScoredBy,
 ): Recipe {
   // Device and precision are in the profile as they turned out.
   const { device: _, precision: __, ...score } = pipeline.score;
@@ -36,8 +39,8 @@ export function recipeOf(
       reference: models.reference?.hash ?? null,
       current: models.current?.hash ?? null,
     },
-    score: { ...score, batch_tokens: batchTokens },
-    numeric_profile: profile,
+    score: { ...score, batch_tokens: compute.batchTokens },
+    numeric_profile: compute.profile,
   };
 }
 

@@ -1,9 +1,7 @@
-import { availableParallelism } from 'node:os';
 import { expandShards } from '../corpus/expand.js';
 import { scoredFolder } from '../dataset/part-files.js';
 import { type RunNotes, writeRunNotes } from '../dataset/run-notes.js';
 import { chooseDevice } from '../device/device.js';
-import { settleTf32, usesTf32 } from '../device/tf32.js';
 import { locatedError } from '../errors.js';
 import { forwardFlops } from '../model/forward-flops.js';
 import type { ModelInfo } from '../model/prepared-model.js';
@@ -13,12 +11,11 @@ import { tellTokenizer } from '../pack/tell-tokenizer.js';
 import type { PartsOptions } from '../parts/parts-job.js';
 import { type RunRules, rulesOfNewRun } from '../rules/new-run.js';
 import { notedRules } from '../rules/noted.js';
-import { MIXED_WINDOW_BATCHES } from './batches.js';
 import { scoredColumns, toSequenceBatch } from './columns.js';
-import type { Compute } from './compute.js';
-import { type ModelInputs, openModelInputs } from './open-inputs.js';
+import type { ModelInputs } from './open-inputs.js';
+import { openModels } from './open-models.js';
 import { recipeOf, scoringConventions } from './recipe.js';
-import { type ModelRole, openScorer, type Scorer } from './scorer.js';
+import type { ModelRole, Scorer } from './scorer.js';
 import type { Scoring } from './settings.js';
 import { type ScoringRules, scoreSequences } from './stage.js';
 
@@ -49,13 +46,17 @@ export async function openScoring(
   const shards = await expandShards(storage, pipeline.shards, (note) => notes.push(note));
   const { device, why } = chooseDevice(pipeline.score.device);
   sink({ event: 'note', message: why });
-  const inputs = await openModelInputs(pipeline, device);
-  const { tokenizer, models, roles, compute } = inputs;
+  const inputs = await openModels(pipeline, device);
+  const { tokenizer, roles, compute } = inputs;
   tellTokenizer(tokenizer, sink);
   if (compute.note !== null) sink({ event: 'note', message: compute.note });
   for (const message of inputs.warnings) sink({ event: 'warning', message });
-  const { score, run } = pipeline;
-  const rules = scoringRules(pipeline, roles, compute);
+  const { sequence, score, run } = pipeline;
+  const rules: ScoringRules = {
+    ...inputs.batchRules(sequence, sequence.packing === 'packed' ? 1 : undefined),
+    roles,
+    entropy: score.entropy,
+  };
   const { versions, changes, before } = await rulesOf(pipeline, inputs);
   let opened = 0;
   const rows: Rows = {
@@ -65,7 +66,7 @@ export async function openScoring(
     shards,
     notes,
     tokenizer,
-    recipe: recipeOf(pipeline, tokenizer, infosOf(inputs), compute, versions, before),
+    recipe: recipeOf(pipeline, { tokenizer, models: infosOf(inputs), compute, versions, unused: before }),
     changes,
     conventions: scoringConventions(pipeline, tokenizer),
     columns: scoredColumns(roles, score.entropy),
@@ -73,12 +74,9 @@ export async function openScoring(
     compression: score.compression,
     workers: run.workers,
     async open(lanes) {
-      const sessions = lanes * roles.length;
-      const threads = run.threads || Math.max(1, Math.floor(availableParallelism() / sessions));
       const card = opened++ % compute.cards;
       const inTurns = run.models_on_card === 'turns';
-      if (device === 'cuda') settleTf32(usesTf32(compute.precision));
-      return scoringStage(await openScorer({ models, device, threads, card, inTurns }), rules);
+      return scoringStage(await inputs.openScorer({ lanes, threads: run.threads, card, inTurns }), rules);
     },
     async finish() {
       const rules = await notedRules(storage, pipeline.out, 'scored');
@@ -134,23 +132,6 @@ function runNotes(pipeline: Scoring, { tokenizerPath, models, roles }: ModelInpu
         flops_per_token: forwardFlops(info, pipeline.sequence.length),
       };
     }),
-  };
-}
-
-function scoringRules(
-  { sequence, score }: Scoring,
-  roles: readonly ModelRole[],
-  { device, batchTokens, batch }: Compute,
-): ScoringRules {
-  return {
-    batchTokens,
-    length: sequence.length,
-    attention: sequence.attention,
-    windowBatches: sequence.packing === 'packed' ? 1 : MIXED_WINDOW_BATCHES,
-    fixedRows: device !== 'cpu',
-    fixedLength: batch !== null,
-    roles,
-    entropy: score.entropy,
   };
 }
 

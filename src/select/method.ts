@@ -1,5 +1,6 @@
+import type { LossColumn } from '../dataset/sequence-batch.js';
 import type { ScoreName, SelectionSettings } from './settings.js';
-import type { LossColumn, Tokens } from './tokens.js';
+import type { Tokens } from './tokens.js';
 
 /** Writes one fp32 score a token, higher is kept first. −Infinity is never kept; NaN is refused. */
 export type ScoreKernel = (tokens: Tokens, out: Float32Array) => void;

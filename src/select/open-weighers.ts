@@ -1,10 +1,10 @@
 import type { FinishedPart } from '../dataset/finished-parts.js';
-import { partSource } from '../dataset/part-source.js';
 import type { Lane } from '../parts/parts-job.js';
 import { routedOptions } from '../storage/routed.js';
 import type { Storage } from '../storage/storage.js';
 import { type PartName, partKey } from './part-source.js';
 import type { Prepared } from './preparation.js';
+import type { ReadingOptions } from './read-all.js';
 import type { Selection } from './selection.js';
 import type { SelectionSettings } from './settings.js';
 import {
@@ -27,7 +27,10 @@ export interface WeighersOptions {
   readonly settings: SelectionSettings;
   readonly rules: WeighingRules;
   readonly storage: Storage;
+  /** Ends what comes before the weighing. */
   readonly signal: AbortSignal;
+  /** Finds out what must be known before a part is weighed. @param options how parts are read */
+  readonly prepare: (options: ReadingOptions) => Promise<Prepared>;
   /** Is told when the threads ended. */
   readonly closed: () => void;
 }
@@ -51,7 +54,7 @@ export async function openWeighers(
   };
   let prepared: Prepared;
   try {
-    prepared = await prepare(weighers, parts, options);
+    prepared = await prepareWith(weighers, parts, options);
   } catch (error) {
     await closeAll();
     throw error;
@@ -89,15 +92,14 @@ async function openEach(
 }
 
 /** Every step over the parts, which the weighers take as they are free. */
-async function prepare(
+async function prepareWith(
   weighers: readonly Weigher[],
   parts: readonly FinishedPart[],
-  { selection, rules, storage, signal }: WeighersOptions,
+  { signal, prepare }: WeighersOptions,
 ): Promise<Prepared> {
   const free = [...weighers];
   const byKey = new Map(parts.map((part) => [partKey(part.manifest), part]));
-  const sources = parts.map((part) => partSource(storage, part, rules.domainColumn, signal));
-  return selection.prepare(sources, {
+  return prepare({
     concurrency: weighers.length,
     keptBytes: KEPT_BYTES,
     async read(source: PartName, step) {

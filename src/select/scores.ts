@@ -1,5 +1,6 @@
+import type { LossColumn } from '../dataset/sequence-batch.js';
 import type { ScoreName } from './settings.js';
-import { columnOf, type LossColumn, type Tokens } from './tokens.js';
+import { columnOf, type Tokens } from './tokens.js';
 
 interface NamedScore {
   readonly columns: readonly LossColumn[];

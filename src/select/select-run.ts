@@ -1,28 +1,38 @@
-import { type DataSet, openDataSet } from '../dataset/data-set.js';
+import { type DataSetPart, openDataSet } from '../dataset/data-set.js';
 import type { FinishedPart } from '../dataset/finished-parts.js';
 import type { Manifest } from '../dataset/manifest.js';
 import { weightedFolder } from '../dataset/part-files.js';
+import { partSource } from '../dataset/part-source.js';
 import { compressionOf, meansColumns } from '../dataset/recipe.js';
 import { readRunNotes, writeRunNotes } from '../dataset/run-notes.js';
 import { usageError } from '../errors.js';
-import { hashJson, type JsonObject } from '../json/canonical-json.js';
-import { derivedParts, expectedOf } from '../parts/derived-job.js';
+import { hashJson } from '../json/canonical-json.js';
+import { derivedParts } from '../parts/derived-job.js';
 import type { ExpectedPart } from '../parts/manifests.js';
 import type { OpenOptions, PartsJob, PartsOptions } from '../parts/parts-job.js';
 import { runParts } from '../parts/run-parts.js';
+import { tasksOfShare } from '../parts/share.js';
 import { type Totals, totalsOf } from '../parts/totals.js';
 import { unfinishedRun } from '../parts/unfinished.js';
-import { FIRST_VERSIONS } from '../rules/changes.js';
 import { rulesOfParts, rulesWarning } from '../rules/run-rules.js';
-import { absolutePath, folderOf } from '../storage/path.js';
+import { absolutePath, folderOf, joinPath, pathBelow } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import type { Finding } from './diagnosis/finding.js';
-import { type LoadedMethod, loadMethod } from './load.js';
+import { loadMethod } from './load.js';
 import { openWeighers, type WeighingLane } from './open-weighers.js';
+import type { Prepared } from './preparation.js';
+import type { ReadingOptions } from './read-all.js';
 import { createSelection, type Selection } from './selection.js';
 import { selectionDoctor } from './selection-doctor.js';
+import { selectionRecipe, weightedPart } from './selection-recipe.js';
 import type { SelectionSettings } from './settings.js';
 import { addStatistics, type SelectionStatistics } from './statistics.js';
+
+/**
+ * Folder below the weighted files where processes that select together put what they count. No manifest lies in it, so that
+ * no reader takes it for parts; it is gone when the selection is done.
+ */
+const COUNTS = '.counts';
 
 export type SelectOptions = PartsOptions;
 
@@ -80,7 +90,7 @@ export async function openSelecting(
   run: string,
   folder: string,
   settings: SelectionSettings,
-  { storage, sink, signal, workers = 1 }: OpenOptions,
+  { storage, sink, share, queued = false, workers = 1 }: OpenOptions,
 ): Promise<{
   readonly job: SelectJob;
   readonly conventions: Selection['conventions'];
@@ -128,20 +138,40 @@ export async function openSelecting(
   let opened: Promise<() => WeighingLane> | null = null;
   const statistics = new Map<FinishedPart, SelectionStatistics>();
   let findings: readonly Finding[] = [];
+  const derived = derivedParts(parts, { folder, kind: 'weighted', expected, what: 'weighted files' });
+  const identity = hashJson(recipe);
+  const counts = joinPath(folder, COUNTS);
+  const prepare = async (signal: AbortSignal, options: ReadingOptions): Promise<Prepared> => {
+    const sources = parts.map((part) => partSource(storage, part, domainColumn, signal));
+    if (!queued && (share === undefined || share.count === 1)) return selection.prepare(sources, options);
+    const current = joinPath(counts, identity.slice(0, 16));
+    await removeBelow(storage, counts, current);
+    const own = new Set(share === undefined ? [] : tasksOfShare(parts, share, derived.textBytes));
+    const order = orderOf(sources, (index) => own.has(parts[index] as DataSetPart));
+    return selection.prepare(sources, { together: { storage, folder: current, order, signal } });
+  };
   const job: SelectJob = {
     kind: 'weighted',
     out: folder,
     // Beside those of scoring, where `status` looks for them.
     notes: absolutePath(folder) === absolutePath(weightedFolder(run)) ? run : folder,
-    identity: hashJson(recipe),
+    identity,
     workers,
-    ...derivedParts(parts, { folder, kind: 'weighted', expected, what: 'weighted files' }),
-    async open(lanes) {
+    ...derived,
+    async open(lanes, signal) {
       // What failed, or ended with its last lane, is opened afresh by whoever opens the next one.
       const afresh = (): void => {
         opened = null;
       };
-      opened ??= openWeighers(lanes, parts, { selection, settings, rules, storage, signal, closed: afresh });
+      opened ??= openWeighers(lanes, parts, {
+        selection,
+        settings,
+        rules,
+        storage,
+        signal,
+        prepare: (options) => prepare(signal, options),
+        closed: afresh,
+      });
       const lane = opened;
       lane.catch(afresh);
       return (await lane)();
@@ -153,16 +183,14 @@ export async function openSelecting(
         expected: expected(part),
         async make(staging) {
           const tell = (tokens: number): void => context.sink({ event: 'progress', tokens, text_bytes: 0 });
-          const weighed = await lane.weigh(part, expected(part).fingerprint, {
-            signal: context.signal,
-            tell,
-          });
-          const { manifest, sums } = weighed;
-          staging(weighed.file);
-          await doctor.add(part, sums);
+          const { signal } = context;
+          const weighed = await lane.weigh(part, expected(part).fingerprint, { signal, tell });
+          const { manifest, file } = weighed;
+          staging(file);
+          await doctor.add(part, weighed.sums);
           statistics.set(part, weighed.statistics);
           context.sink({ event: 'progress', tokens: 0, text_bytes: manifest.counts.text_bytes });
-          return { manifest, files: [weighed.file] };
+          return { manifest, files: [file] };
         },
       };
     },
@@ -170,7 +198,9 @@ export async function openSelecting(
     async finish(_, all) {
       await carryNotes(storage, run, folder);
       const weighted = await all();
-      if (weighted !== null) findings = doctor.conclude(weighted);
+      if (weighted === null) return;
+      findings = doctor.conclude(weighted);
+      await removeBelow(storage, counts);
     },
   };
   return {
@@ -185,25 +215,22 @@ export async function openSelecting(
 }
 
 /**
- * What determines a weighted part besides its scored file. Where the scope is wider than a part, or the method
- * fits something first, every part depends on all of them, so the recipe names them all.
+ * The order in which a process reads parts that others read too: its own first, then those of others from their ends. One
+ * of a queue, which has none of its own, begins anywhere.
  */
-function selectionRecipe(
-  { parts, recipe }: DataSet,
-  settings: SelectionSettings,
-  { identity }: LoadedMethod,
-  selection: Selection,
-): JsonObject {
-  const { scope, plan } = selection;
-  const alone = scope.kind !== 'shard' && scope.kind !== 'dataset' && !(plan.unit === 'token' && plan.fit);
-  return {
-    semantics: { selecting: 1, writing: FIRST_VERSIONS.writing },
-    method: identity,
-    select: { ...settings } as JsonObject,
-    conventions: { ...selection.conventions },
-    scored: recipe.json,
-    dataset: alone ? null : hashJson(parts.map(({ manifest }) => scoredDigest(manifest))),
-  };
+function orderOf<T>(parts: readonly T[], isOwn: (index: number) => boolean): readonly T[] {
+  const own = parts.filter((_, index) => isOwn(index));
+  const others = parts.filter((_, index) => !isOwn(index)).reverse();
+  if (own.length > 0) return [...own, ...others];
+  const first = Math.floor(Math.random() * parts.length);
+  return [...parts.slice(first), ...parts.slice(0, first)];
+}
+
+/** Removes what lies below a folder, but for what lies below `kept`. */
+async function removeBelow(storage: Storage, folder: string, kept?: string): Promise<void> {
+  for (const path of await storage.list(folder)) {
+    if (kept === undefined || pathBelow(kept, path) === null) await storage.remove(path);
+  }
 }
 
 /** Weighted files that lie elsewhere have the run's notes beside them: its own are out of their readers' sight. */
@@ -214,26 +241,3 @@ async function carryNotes(storage: Storage, run: string, folder: string): Promis
     (await readRunNotes(storage, run)) ?? (await readRunNotes(storage, folderOf(absolutePath(run))));
   if (notes !== null) await writeRunNotes(storage, folder, notes);
 }
-
-/** sha256 of the part's scored file. */
-function scoredDigest({ outputs, shard, part }: Manifest): string {
-  const sequences = outputs.find(({ kind }) => kind === 'sequences');
-  if (sequences !== undefined) return sequences.sha256;
-  throw usageError(
-    'no-sequences',
-    `${shard} part ${part}: its manifest names no sequence file; score it again`,
-  );
-}
-
-/** What the weighted part of a scored one must be. */
-const weightedPart = (part: FinishedPart, recipe: JsonObject): ExpectedPart =>
-  expectedOf(
-    part,
-    recipe,
-    hashJson({
-      recipe,
-      scored: part.manifest.fingerprint,
-      digest: scoredDigest(part.manifest),
-      part: part.manifest.part,
-    }),
-  );

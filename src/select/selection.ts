@@ -5,6 +5,7 @@ import { methodNamed } from './methods.js';
 import { type PartSource, partKey } from './part-source.js';
 import type { Prepared } from './preparation.js';
 import { type ReadingOptions, readAll } from './read-all.js';
+import { readTogether, type Together } from './read-together.js';
 import { isWide, type Scope } from './scope.js';
 import type { SelectionSettings } from './settings.js';
 import { findConstantScore } from './spread.js';
@@ -17,6 +18,11 @@ export interface Weighing {
   readonly batches: AsyncIterable<Weighted>;
   /** Counts so far: complete when `batches` is used up. */
   statistics(): SelectionStatistics;
+}
+
+export interface PrepareOptions extends ReadingOptions {
+  /** Shares the reading with other processes; parts are then read one at a time in each. */
+  readonly together?: Together | undefined;
 }
 
 /** A method with its settings, ready to be applied. Holds no state: the same parts give the same weights. */
@@ -33,7 +39,7 @@ export interface Selection {
    * `parts` stand in global order: it decides ties.
    * @throws fatal `constant-scores`; whatever reading the parts throws.
    */
-  prepare(parts: readonly PartSource[], options?: ReadingOptions): Promise<Prepared>;
+  prepare(parts: readonly PartSource[], options?: PrepareOptions): Promise<Prepared>;
   /** Weights of a part that was among those prepared. */
   weigh(part: PartSource, prepared: Prepared): Weighing;
 }
@@ -52,10 +58,11 @@ export function createSelection(
     conventions: conventionsOf(settings, method, plan),
     rereads: isWide(scope) || plan.unit !== 'token' || plan.fit !== undefined,
 
-    async prepare(parts, options = {}) {
+    async prepare(parts, { together, ...options } = {}) {
       checkDistinct(parts);
       if (!settings.allow_constant) await refuseConstant(parts, plan, method);
-      return readAll({ method, plan, scope }, parts, options);
+      const ranked = { method, plan, scope };
+      return together === undefined ? readAll(ranked, parts, options) : readTogether(ranked, parts, together);
     },
 
     weigh(source, prepared) {

@@ -1,10 +1,13 @@
-import type { SequenceBatch, TokenColumn } from '../dataset/sequence-batch.js';
-import { rowsOf, tokensOf } from '../dataset/sequence-batch.js';
+import {
+  LOSS_COLUMNS,
+  type LossColumn,
+  rowsOf,
+  type SequenceBatch,
+  tokensOf,
+} from '../dataset/sequence-batch.js';
 import { inputError, usageError } from '../errors.js';
 import type { PartSource } from './part-source.js';
 import { NO_SCRATCH, type Scratch } from './scratch.js';
-
-export type LossColumn = Exclude<TokenColumn, 'weight'>;
 
 /**
  * Consecutive whole rows of a part, as methods see them. Position i here is token `start + i` of `batch`.
@@ -32,13 +35,6 @@ export interface DocumentRun {
 
 /** A loss beyond this is no loss; it also keeps every difference of two losses finite in fp32. */
 const LARGEST_LOSS = 2 ** 100;
-
-const LOSS_COLUMNS: readonly LossColumn[] = [
-  'reference_loss',
-  'current_loss',
-  'reference_entropy',
-  'current_entropy',
-];
 
 const HOW_TO_GET: Readonly<Record<LossColumn, string>> = {
   reference_loss: 'score again with --reference MODEL',

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hashJson } from '../json/canonical-json.js';
 import { type ControlTokens, isUnreachable, type Prepared } from './control-tokens.js';
 import type { Component, Model } from './definition.js';
 
@@ -17,7 +17,7 @@ export function hashPrepared({ definition }: Prepared, controlTokens: ControlTok
     addedTokens: addedTokens.filter(({ content }) => !isUnreachable(content)).sort((a, b) => a.id - b.id),
     model: canonicalModel(model),
   };
-  return createHash('sha256').update(canonicalJson(meaning)).digest('hex');
+  return hashJson(meaning);
 }
 
 function canonicalModel(model: Model): unknown {
@@ -39,13 +39,4 @@ function canonicalComponent(component: Component | null): unknown {
   return component.type === 'Sequence'
     ? Object.fromEntries(Object.entries(component).map(([key, value]) => [key, canonicalMembers(value)]))
     : component;
-}
-
-/** JSON without white space, the keys of every object in code unit order. */
-export function canonicalJson(value: unknown): string {
-  return JSON.stringify(value, (_, inner: unknown) =>
-    typeof inner === 'object' && inner !== null && !Array.isArray(inner)
-      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)))
-      : inner,
-  );
 }

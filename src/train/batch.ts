@@ -17,7 +17,7 @@ export interface RowOrigin {
  */
 export interface StepBatch {
   readonly ids: Int32Array;
-  /** 1 where the token is a target (method.md: eligible), else 0. Always 0 at a row's first id and in padding. */
+  /** 1 where the token is a target (docs/conventions.md: eligible), else 0. Always 0 at a row's first id and in padding. */
   readonly eligible: Float32Array;
   /** Nats, NaN where the token is no target; null when a source has no reference losses. */
   readonly referenceLoss: Float32Array | null;
@@ -47,7 +47,7 @@ export interface SourceDescription {
   readonly rows: number;
   /** Ids, context included. */
   readonly tokens: number;
-  /** Tokens that are learnt from (method.md: eligible). */
+  /** Tokens that are learnt from (docs/conventions.md: eligible). */
   readonly targets: number;
 }
 

@@ -1,12 +1,7 @@
-/** Ranking on the host, for weights that are made ahead of training (`refresh`). Same rule as in the graph. */
+/** Ranking on the host, for weights that are made ahead of training (`refresh`): by the code of `tokensieve select`. */
+import { markKept, rankInMemory, runCuts } from '../select/ranking.js';
+import { keptOf } from '../select/share.js';
 import type { RankingRule } from './graph/ranking.js';
-
-/** Number kept of n eligible (method.md). */
-export function keptOf(eligible: number, { keepPpm, rounding }: RankingRule): number {
-  if (eligible === 0) return 0;
-  const parts = BigInt(eligible) * BigInt(keepPpm) + (rounding === 'ceil' ? 999_999n : 0n);
-  return Math.max(1, Number(parts / 1_000_000n));
-}
 
 /**
  * Weight 1 for the kept tokens of every group of `groupSize` consecutive entries, else 0; highest score first, ties
@@ -17,15 +12,16 @@ export function rankTokens(
   scores: Float32Array,
   eligible: Float32Array,
   groupSize: number,
-  rule: RankingRule,
+  { keepPpm, rounding }: RankingRule,
 ): Float32Array {
-  const weights = new Float32Array(scores.length);
+  const kept = new Uint8Array(scores.length);
+  const flags = Uint8Array.from(eligible);
+  const scratch = { keys: new Uint32Array(0) };
   for (let start = 0; start < scores.length; start += groupSize) {
     const end = Math.min(start + groupSize, scores.length);
-    const order: number[] = [];
-    for (let i = start; i < end; i++) if (eligible[i] === 1) order.push(i);
-    order.sort((a, b) => (scores[b] ?? 0) - (scores[a] ?? 0) || a - b);
-    for (const index of order.slice(0, keptOf(order.length, rule))) weights[index] = 1;
+    const group = { scores: scores.subarray(start, end), eligible: flags.subarray(start, end) };
+    const cuts = rankInMemory([group], (count) => [0, keptOf(keepPpm, count, rounding)], scratch);
+    markKept(group, runCuts(cuts), kept.subarray(start, end));
   }
-  return weights;
+  return Float32Array.from(kept);
 }

@@ -7,7 +7,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readCards } from '../device/card.js';
 import { chooseDevice } from '../device/device.js';
-import { fatalError, usageError } from '../errors.js';
+import { usageError } from '../errors.js';
 import { hashJson } from '../json/canonical-json.js';
 import type { Device } from '../model/prepared-model.js';
 import { emulated } from '../onnx/emulate.js';
@@ -17,7 +17,7 @@ import { rulesOfFolder, rulesWarning } from '../rules/run-rules.js';
 import { claimFolder } from '../storage/folder-claim.js';
 import type { DataDescription } from './batch.js';
 import { loadTrainerState, type StoredCheckpoint } from './checkpoint.js';
-import { checkpointFolders, latestCheckpoint, pruneCheckpoints, sweepCheckpoints } from './checkpoints.js';
+import { latestCheckpoint, pruneCheckpoints, sweepCheckpoints } from './checkpoints.js';
 import { openTrainingData, type TrainingData } from './data/open.js';
 import { stepsOf } from './data/steps.js';
 import { SCALER } from './graph/loss-scale.js';
@@ -34,6 +34,7 @@ import { stepsPerCall, type TrainOptions } from './options.js';
 import { emptyVectors, type TrainerState } from './parameters.js';
 import { publishModel } from './publish-model.js';
 import { stepsPerRefresh } from './refresh.js';
+import { checkSame, type RunIdentity, refuseDamaged } from './resume.js';
 import { openTrainingSession } from './session.js';
 import type { TrainSettings } from './settings.js';
 import type { StepMetrics } from './step-metrics.js';
@@ -140,7 +141,7 @@ interface Opened {
   readonly data: TrainingData;
   readonly steps: number;
   readonly graph: StepGraphSettings;
-  readonly identity: { readonly settings_hash: string; readonly data_hash: string };
+  readonly identity: RunIdentity;
   readonly found: StoredCheckpoint | null;
   readonly profile: StepProfile;
 }
@@ -260,27 +261,4 @@ function checkFit(settings: TrainSettings, model: TrainingModel, data: DataDescr
       `${data.sources[0]?.path}: has rows of ${data.length} ids, ${name} takes ${model.decoder.maxPositions} positions; score or pack the corpus with a shorter --sequence-length`,
     );
   }
-}
-
-/** Damage to every checkpoint must not pass for a run that has none, to be begun again over its metrics. */
-async function refuseDamaged(out: string): Promise<void> {
-  const [newest] = await checkpointFolders(out);
-  if (newest === undefined) return;
-  throw fatalError(
-    'bad-checkpoint',
-    `${newest}: neither this checkpoint nor an older one is whole; put one back, or remove ${out} to start again`,
-  );
-}
-
-function checkSame(out: string, found: StoredCheckpoint, identity: Opened['identity']): void {
-  const { settings_hash, data_hash } = found.state;
-  const changed = [
-    ...(settings_hash === identity.settings_hash ? [] : ['settings or first weights']),
-    ...(data_hash === identity.data_hash ? [] : ['data']),
-  ];
-  if (changed.length === 0) return;
-  throw usageError(
-    'other-settings',
-    `${out}: holds a run with other ${changed.join(' and ')} (${found.folder}); name another --out, or remove that folder to start again`,
-  );
 }

@@ -12,7 +12,7 @@ import { join, relative } from 'node:path';
 import { parseArgs } from 'node:util';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { tokenDynamics } from '../../dist/audit/compare/dynamics.js';
-import { readTokenTexts } from '../../dist/audit/token-texts.js';
+import { readTokenTexts } from '../../dist/texts/token-texts.js';
 import { readDocuments } from '../../dist/dataset/documents.js';
 import { localStorage } from '../../dist/storage/local.js';
 import { length } from './arms.mjs';

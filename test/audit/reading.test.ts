@@ -1,7 +1,6 @@
 import { cpSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { spellOut, writeIds } from '#tokensieve/audit/reading/place-tokens.js';
 import {
   cutDocument,
   fairCap,
@@ -11,6 +10,7 @@ import {
 import { type ReadingRequest, sampleDocuments } from '#tokensieve/audit/reading/sample.js';
 import { planShard, readShard } from '#tokensieve/corpus/read-shard.js';
 import { openSequences } from '#tokensieve/dataset/finished-parts.js';
+import { spellOut, writeIds } from '#tokensieve/texts/place-tokens.js';
 import { openTokenizer } from '#tokensieve/tokenizer/open.js';
 import { temporaryFolder } from '../support/quickstart.js';
 import { type AuditRun, auditRun, scoredOf, storage } from './audit-run.js';

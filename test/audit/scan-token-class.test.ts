@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import type { TokenClass } from '#tokensieve/audit/report.js';
-import { tokenClass } from '#tokensieve/audit/token-class.js';
-import { readTokenTexts } from '#tokensieve/audit/token-texts.js';
 import { hostOf } from '#tokensieve/dataset/domains.js';
+import type { TokenClass } from '#tokensieve/texts/token-class.js';
+import { tokenClass } from '#tokensieve/texts/token-class.js';
+import { readTokenTexts } from '#tokensieve/texts/token-texts.js';
 
 const CLASSES: Readonly<Partial<Record<TokenClass, string>>> = {
   word: "the ␣the 's don't 日本 naïve x1 http",

@@ -5,8 +5,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { auditRun } from '#tokensieve/audit/audit-run.js';
 import { type Audit, auditSchema } from '#tokensieve/audit/report.js';
 import { auditSettings } from '#tokensieve/audit/settings.js';
-import { readTokenTexts, type TokenTexts } from '#tokensieve/audit/token-texts.js';
 import { hostOf } from '#tokensieve/dataset/domains.js';
+import { readTokenTexts, type TokenTexts } from '#tokensieve/texts/token-texts.js';
 import { hashTokenizer } from '#tokensieve/tokenizer/open.js';
 import {
   figures,

@@ -3,8 +3,13 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { type ContinuationRow, continuationRow } from '#tokensieve/evaluate/continuations.js';
-import { asEncoded, rollingRows, unconditionedRow } from '#tokensieve/evaluate/request-rows.js';
+import { continuationRow } from '#tokensieve/evaluate/continuations.js';
+import {
+  asEncoded,
+  type ContinuationRow,
+  rollingRows,
+  unconditionedRow,
+} from '#tokensieve/evaluate/request-rows.js';
 import { strippedContext } from '#tokensieve/evaluate/stripped-context.js';
 import { openTokenizer } from '#tokensieve/tokenizer/open.js';
 import { writeFolder } from '../tokenizer/support.js';

@@ -103,8 +103,8 @@ async function start(files: Files): Promise<AtWork> {
       arrived = resolve;
       if (letOn !== null || over) resolve();
     });
-  const lane = await parts.job.open(1);
   const never = new AbortController().signal;
+  const lane = await parts.job.open(1, never);
   doTask(parts.job, task, lane, {
     storage: gatedStorage(files, leave),
     sink: () => undefined,

@@ -116,7 +116,7 @@ describe('two writers of one folder', () => {
     const job = rowsJob({ ...parts.rows, folder, settings }, storage);
     const options = { storage, sink: () => undefined, signal: new AbortController().signal, replace: true };
     const { work } = await planParts(job, options);
-    const stage = await job.open(1);
+    const stage = await job.open(1, options.signal);
     const done: Manifest[] = [];
     for (const task of work.tasks) {
       const doneBefore = work.doneBefore.get(task);

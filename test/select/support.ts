@@ -1,9 +1,8 @@
-import type { SequenceBatch } from '#tokensieve/dataset/sequence-batch.js';
+import type { LossColumn, SequenceBatch } from '#tokensieve/dataset/sequence-batch.js';
 import type { PartSource } from '#tokensieve/select/part-source.js';
 import { createSelection } from '#tokensieve/select/selection.js';
 import { type SelectionInput, selectionSettings } from '#tokensieve/select/settings.js';
 import type { SelectionStatistics } from '#tokensieve/select/statistics.js';
-import type { LossColumn } from '#tokensieve/select/tokens.js';
 
 export const LOSS_COLUMNS: readonly LossColumn[] = [
   'reference_loss',

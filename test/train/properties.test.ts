@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { GraphBuilder } from '#tokensieve/onnx/graph.js';
+import { keptOf } from '#tokensieve/select/share.js';
 import { rankedWeights } from '#tokensieve/train/graph/ranking.js';
 import {
   CHUNK,
@@ -11,7 +12,7 @@ import {
   PARAMETER_GROUPS,
   paddedLength,
 } from '#tokensieve/train/parameters.js';
-import { keptOf, rankTokens } from '#tokensieve/train/rank.js';
+import { rankTokens } from '#tokensieve/train/rank.js';
 import { learningRate, stepRates } from '#tokensieve/train/schedule.js';
 import { runGraph } from '../support/run-graph.js';
 
@@ -142,7 +143,7 @@ describe('ranking', () => {
           const exact = (targets.length * keepPpm) / 1_000_000;
           const wanted = Math.max(1, rounding === 'floor' ? Math.floor(exact) : Math.ceil(exact));
           expect(kept.length).toBe(targets.length === 0 ? 0 : wanted);
-          expect(kept.length).toBe(keptOf(targets.length, { keepPpm, rounding }));
+          expect(kept.length).toBe(keptOf(keepPpm, targets.length, rounding));
           for (const i of kept) {
             expect(eligible[i]).toBe(1);
             for (const j of targets.filter((one) => weights[one] === 0)) {

@@ -4,7 +4,6 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { parseSettings } from '#tokensieve/config/parse-settings.js';
 import { openCheckpoint } from '#tokensieve/model/checkpoint.js';
 import { readSafetensorsHeader } from '#tokensieve/model/safetensors.js';
-import { readTensors } from '#tokensieve/model/tensor-data.js';
 import { localStorage } from '#tokensieve/storage/local.js';
 import { trainSchema } from '#tokensieve/train/settings.js';
 import { trainRun } from '#tokensieve/train/train-run.js';
@@ -16,6 +15,7 @@ import {
 } from '../support/checkpoints.js';
 import { cliHere } from '../support/cli-here.js';
 import { manySmallParts, quickstartInputs, temporaryFolder } from '../support/quickstart.js';
+import { readTensors } from '../support/tensors.js';
 
 // `train` publishes what it trained: every tensor of the start, the head where it is a matrix of its own, under the names that
 // transformers saves, with a configuration that says the same.

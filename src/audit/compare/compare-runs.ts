@@ -1,12 +1,13 @@
 import type { TokenSpan } from '../../dataset/align.js';
 import { readDocuments } from '../../dataset/documents.js';
+import { documentsOf } from '../../dataset/documents-beside.js';
 import { type DomainAxis, domainAxes, NO_DOMAIN } from '../../dataset/domains.js';
 import type { FinishedPart } from '../../dataset/finished-parts.js';
 import { usageError } from '../../errors.js';
 import type { Storage } from '../../storage/storage.js';
 import type { Comparison } from './comparison-report.js';
 import { type ComparedPart, createComparison, createCuts } from './comparison-tally.js';
-import { checkTokenizers, documentsOf, openRun, type SharedPart, sharedParts, sharedTokens } from './runs.js';
+import { checkTokenizers, openRun, type SharedPart, sharedParts, sharedTokens } from './runs.js';
 import { type Speller, spelled } from './sample.js';
 
 export interface CompareRunsOptions {

@@ -3,7 +3,6 @@ import { exampleSchema } from './example-report.js';
 
 /** How a token's loss goes over training: high or low at first → high or low at last. */
 export const DYNAMICS_CLASSES = ['H→H', 'L→H', 'H→L', 'L→L'] as const;
-export type DynamicsClass = (typeof DYNAMICS_CLASSES)[number];
 
 /** Nats that the fitted line must rise or fall by. */
 export const DYNAMICS_THRESHOLD = 0.2;

@@ -1,10 +1,9 @@
 /** Runs laid side by side: their parts, and the tokens of the parts that all of them have. */
 import { alignRows, type NamedFile, type TokenSpan } from '../../dataset/align.js';
 import { type DataSet, openDataSet } from '../../dataset/data-set.js';
-import { type FinishedPart, openSequences, readParts } from '../../dataset/finished-parts.js';
-import { type PartPlace, partFiles, scoredFolder } from '../../dataset/part-files.js';
+import { type FinishedPart, openSequences } from '../../dataset/finished-parts.js';
+import { type PartPlace, partFiles } from '../../dataset/part-files.js';
 import { usageError } from '../../errors.js';
-import { nameOf as fileName, folderOf } from '../../storage/path.js';
 import type { Storage } from '../../storage/storage.js';
 
 /** The same part of every run. */
@@ -94,30 +93,4 @@ export async function* sharedTokens(
     signal?.throwIfAborted();
     yield spans;
   }
-}
-
-/**
- * The part's documents file: beside it, or with the scored parts that a weighted one was made of. Null where there is
- * none, or where it is of other text.
- */
-export async function documentsOf(
-  storage: Storage,
-  { folder, manifest }: FinishedPart,
-): Promise<string | null> {
-  const { shard, part, input } = manifest;
-  const scored = [
-    scoredFolder(folder),
-    scoredFolder(folderOf(folder)),
-    scoredFolder(folderOf(folderOf(folder))),
-  ];
-  for (const candidate of [folder, ...scored]) {
-    const files = partFiles(candidate, shard, part);
-    const folderOfPart = folderOf(files.manifest);
-    const present = await storage.list(folderOfPart, { shallow: true });
-    const has = (path: string) => present.some((one) => fileName(one) === fileName(path));
-    if (!has(files.documents) || !has(files.manifest)) continue;
-    const [found] = await readParts(storage, candidate, [files.manifest]);
-    if (found?.manifest.input.text_sha256 === input.text_sha256) return files.documents;
-  }
-  return null;
 }

@@ -1,7 +1,7 @@
 /** Seeded samples of tokens, and what is told of a token in one. */
 import type { SequenceBatch } from '../../dataset/sequence-batch.js';
 import { type PhiloxKey, philox4x32, philoxKey } from '../../numbers/philox.js';
-import type { TokenTexts } from '../token-texts.js';
+import type { TokenTexts } from '../../texts/token-texts.js';
 import type { Example } from './example-report.js';
 
 /** Ids of its row shown on either side of a token. */

@@ -6,10 +6,10 @@ import { type FinishedPart, openSequences } from '../../dataset/finished-parts.j
 import { partFiles } from '../../dataset/part-files.js';
 import { type RowsRecipe, rowEdges } from '../../dataset/recipe.js';
 import type { Storage } from '../../storage/storage.js';
+import type { TokenBytes } from '../../texts/place-tokens.js';
 import type { Tokenizer } from '../../tokenizer/tokenizer.js';
 import { type DocumentTokens, type TokenFinder, tokenFinder } from './document-tokens.js';
 import { drawRows } from './draw-rows.js';
-import type { TokenBytes } from './place-tokens.js';
 import {
   type Choice,
   cutDocument,

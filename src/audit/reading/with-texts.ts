@@ -3,9 +3,15 @@ import type { Shard } from '../../corpus/shard.js';
 import type { RowEdges } from '../../dataset/recipe.js';
 import { firstLine, TokensieveError } from '../../errors.js';
 import type { Storage } from '../../storage/storage.js';
+import {
+  type PlacedTokens,
+  placeByBytes,
+  spellOut,
+  type TokenBytes,
+  writeIds,
+} from '../../texts/place-tokens.js';
 import type { Encoding, Tokenizer } from '../../tokenizer/tokenizer.js';
 import type { DocumentTokens } from './document-tokens.js';
-import { type PlacedTokens, placeByBytes, spellOut, type TokenBytes, writeIds } from './place-tokens.js';
 import type { ReadingDocument } from './reading-document.js';
 import { MAX_STREAM_BYTES, type ShardText, shardTexts } from './shard-texts.js';
 

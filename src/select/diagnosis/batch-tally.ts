@@ -1,4 +1,5 @@
 import type { SequenceBatch } from '../../dataset/sequence-batch.js';
+import { targetsOf } from '../../dataset/targets.js';
 import type { Evidence } from './diagnose.js';
 import { createExcessTally, type ExcessSums, type ExcessTally } from './excess-figures.js';
 import { createGroupTally, type DocumentFacts } from './group-figures.js';
@@ -81,29 +82,29 @@ function addDocuments(
   weights: Float32Array,
   tell: (document: number, tokens: number, kept: number) => void,
 ): void {
-  const losses = batch.columns.reference_loss ?? batch.columns.current_loss;
-  if (losses === undefined) return;
+  if ((batch.columns.reference_loss ?? batch.columns.current_loss) === undefined) return;
+  const targets = targetsOf(batch);
   const { offsets, segments } = batch;
   for (let row = 0; row + 1 < offsets.length; row++) {
     const start = offsets[row] as number;
     for (let s = segments.offsets[row] as number; s < (segments.offsets[row + 1] as number); s++) {
       const from = start + (segments.tokenStart[s] as number);
       const to = from + (segments.tokenCount[s] as number);
-      const tokens = countLosses(losses, from, to);
-      if (tokens > 0) tell(Number(segments.document[s]), tokens, sumWeights(losses, weights, from, to));
+      const tokens = countTargets(targets, from, to);
+      if (tokens > 0) tell(Number(segments.document[s]), tokens, sumWeights(targets, weights, from, to));
     }
   }
 }
 
-function countLosses(losses: Float32Array, from: number, to: number): number {
+function countTargets(targets: Uint8Array, from: number, to: number): number {
   let tokens = 0;
-  for (let i = from; i < to; i++) tokens += +!Number.isNaN(losses[i] as number);
+  for (let i = from; i < to; i++) tokens += targets[i] as number;
   return tokens;
 }
 
-/** Weights [from, to) of tokens that have a loss, added up in order. */
-function sumWeights(losses: Float32Array, weights: Float32Array, from: number, to: number): number {
+/** Weights [from, to) of targets, added up in order. */
+function sumWeights(targets: Uint8Array, weights: Float32Array, from: number, to: number): number {
   let sum = 0;
-  for (let i = from; i < to; i++) if (!Number.isNaN(losses[i] as number)) sum += weights[i] as number;
+  for (let i = from; i < to; i++) if (targets[i] === 1) sum += weights[i] as number;
   return sum;
 }

@@ -22,4 +22,3 @@ export const findingSchema = z
   .meta({ description: 'What the figures say against a selection' });
 
 export type Finding = Readonly<z.output<typeof findingSchema>>;
-export type FindingCode = Finding['code'];

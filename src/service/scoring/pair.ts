@@ -1,12 +1,10 @@
-import { availableParallelism } from 'node:os';
 import { basename, dirname } from 'node:path';
-import { settleTf32, usesTf32 } from '../../device/tf32.js';
 import { TokensieveError } from '../../errors.js';
 import type { Device, ModelInfo } from '../../model/prepared-model.js';
 import { packingRules } from '../../pack/text-rows.js';
-import { MIXED_WINDOW_BATCHES } from '../../score/batches.js';
-import { type ModelInputs, openModelInputs } from '../../score/open-inputs.js';
-import { openScorer, unscored } from '../../score/scorer.js';
+import type { ModelInputs } from '../../score/open-inputs.js';
+import { openModels } from '../../score/open-models.js';
+import { unscored } from '../../score/scorer.js';
 import type { PackingRules } from '../../sequence/packing.js';
 import { sequenceSettings } from '../../sequence/settings.js';
 import { openDiagnosis } from './diagnosis.js';
@@ -53,7 +51,7 @@ export interface PairFigures extends LaneFigures {
  * @throws TokensieveError (usage, fatal) whatever the models and the tokenizer of a scoring run throw
  */
 export async function openPair(own: PairSettings, settings: ScoringSettings, device: Device): Promise<Pair> {
-  const inputs = await openModelInputs(
+  const inputs = await openModels(
     {
       reference: own.reference,
       current: own.current,
@@ -68,23 +66,12 @@ export async function openPair(own: PairSettings, settings: ScoringSettings, dev
     },
     device,
   );
-  const { tokenizer, models, roles, compute } = inputs;
+  const { tokenizer, models, roles } = inputs;
   const packing = documentRules(own, inputs);
   const maxTokens = packing.length;
   const marks = Number(packing.bosId !== null) + Number(packing.eosId !== null);
-  const threads = settings.threads || Math.max(1, Math.floor(availableParallelism() / roles.length));
-  const loaded = lazyModels(() => {
-    if (device === 'cuda') settleTf32(usesTf32(compute.precision));
-    return openScorer({ models, device, threads });
-  });
-  const lane = createLane(loaded, {
-    batchTokens: settings.batch_tokens,
-    length: maxTokens,
-    attention: packing.attention,
-    windowBatches: MIXED_WINDOW_BATCHES,
-    fixedRows: device !== 'cpu',
-    fixedLength: compute.batch !== null,
-  });
+  const loaded = lazyModels(() => inputs.openScorer({ threads: settings.threads }));
+  const lane = createLane(loaded, inputs.batchRules({ length: maxTokens, attention: packing.attention }));
   const room = createRoom(settings.queue_tokens);
   const estimate = createEstimate(settings.request_tokens);
   const facts: PairFacts = {

@@ -1,3 +1,4 @@
+import type { LossColumn } from '../../dataset/sequence-batch.js';
 import { TokensieveError } from '../../errors.js';
 import { toSequenceBatch } from '../../score/columns.js';
 import type { ModelRole, ScoredSequence } from '../../score/scorer.js';
@@ -5,7 +6,6 @@ import { type MethodTraits, methodTraits } from '../../select/diagnosis/method-t
 import type { PartSource } from '../../select/part-source.js';
 import { createSelection, type Selection } from '../../select/selection.js';
 import { selectionSettings } from '../../select/settings.js';
-import type { LossColumn } from '../../select/tokens.js';
 import { columnOfDocument, type ScoringDocument } from './document.js';
 import { Refusal } from './refusal.js';
 import type { ScoreSelection } from './schemas.js';

@@ -1,4 +1,16 @@
-import type { TokenClass } from './report.js';
+/** What a token is, by its own text; see docs/audit.md for the rules. */
+export const TOKEN_CLASSES = [
+  'word',
+  'number',
+  'math',
+  'code',
+  'punctuation',
+  'whitespace',
+  'markup',
+  'bytes',
+  'control',
+] as const;
+export type TokenClass = (typeof TOKEN_CLASSES)[number];
 
 /** `</div>`, `<br`, `-->`, `&nbsp;`, and the marks of Markdown and of bare links. */
 const MARKUP =

@@ -6,11 +6,10 @@ import { folderOf } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import type { ControlTokens } from '../tokenizer/control-tokens.js';
 import { hashTokenizer } from '../tokenizer/open.js';
-import type { Audit } from './report.js';
 import { readTokenTexts, type TokenTexts } from './token-texts.js';
 
-/** What an audit knows of a run beside its files. */
-export interface AuditInputs {
+/** What is known of a run beside its files. */
+export interface RunInputs {
   readonly notes: RunNotes | null;
   /** Path of the run's tokenizer, and its texts; null where none is known. */
   readonly tokenizer: { readonly path: string; readonly texts: TokenTexts } | null;
@@ -25,12 +24,12 @@ export interface AuditInputs {
  * @throws TokensieveError (usage) `tokenizers-differ` where another tokenizer is named; (fatal) `no-tokenizer`,
  *   `bad-tokenizer`
  */
-export async function findAuditInputs(
+export async function findRunInputs(
   storage: Storage,
   run: string,
   { tokenizer: recipe }: RowsRecipe,
   named: string | undefined,
-): Promise<AuditInputs> {
+): Promise<RunInputs> {
   const notes = (await readRunNotes(storage, run)) ?? (await readRunNotes(storage, folderOf(run)));
   const hash = recipe.hash ?? '';
   const controlTokens = recipe.control_tokens ?? 'text';
@@ -52,37 +51,4 @@ export async function findAuditInputs(
     ...known,
     tokenizer: same ? { path: remembered, texts: await readTokenTexts(remembered) } : null,
   };
-}
-
-/** The models that a recipe names by hash, with what the run's notes know of them. */
-export function modelsOf(
-  { models: hashes, numeric_profile: profile }: RowsRecipe,
-  notes: RunNotes | null,
-): Audit['models'] {
-  return (['reference', 'current'] as const).flatMap((role) => {
-    const hash = hashes[role];
-    if (hash === undefined || hash === null) return [];
-    const found = notes?.models.find((one) => one.role === role && one.hash === hash);
-    return [
-      {
-        role,
-        name: found?.folder ?? hash.slice(0, 12),
-        hash,
-        parameters: found === undefined ? null : Math.round(found.parameters),
-        architecture: found?.architecture ?? null,
-        precision: found?.weight_type ?? profile.precision ?? null,
-      },
-    ];
-  });
-}
-
-/** Floating-point operations of the models' forward passes over all tokens; null where a model's size is not known. */
-export function scoringFlops(models: Audit['models'], notes: RunNotes | null, tokens: number): number | null {
-  let total = 0;
-  for (const { role, hash } of models) {
-    const found = notes?.models.find((one) => one.role === role && one.hash === hash);
-    if (found === undefined) return null;
-    total += found.flops_per_token * tokens;
-  }
-  return models.length === 0 ? null : total;
 }

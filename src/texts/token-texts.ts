@@ -5,8 +5,7 @@ import type { Definition } from '../tokenizer/definition.js';
 import { readLoaded } from '../tokenizer/open.js';
 import { MARK } from '../tokenizer/recipe.js';
 import { isByteLevel } from '../tokenizer/soundness.js';
-import type { TokenClass } from './report.js';
-import { tokenClass } from './token-class.js';
+import { type TokenClass, tokenClass } from './token-class.js';
 
 /** What the ids of a tokenizer stand for. An id that it lacks has the text `⟨id⟩` and is of class `control`. */
 export interface TokenTexts {
