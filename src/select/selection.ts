@@ -62,7 +62,9 @@ export function createSelection(
       checkDistinct(parts);
       if (!settings.allow_constant) await refuseConstant(parts, plan, method);
       const ranked = { method, plan, scope };
-      return together === undefined ? readAll(ranked, parts, options) : readTogether(ranked, parts, together);
+      return together === undefined
+        ? readAll(ranked, parts, options)
+        : readTogether(ranked, parts, { ...together, read: options.read });
     },
 
     weigh(source, prepared) {
