@@ -1,5 +1,5 @@
 import { flagsOf, settingsFromFlags } from '../config/flags.js';
-import { parseSettings } from '../config/load.js';
+import { parseSettings } from '../config/parse-settings.js';
 import { evaluate } from '../evaluate/evaluate.js';
 import { writeEvaluation } from '../evaluate/evaluate-to.js';
 import { type EvaluationReport, hasQuarantined } from '../evaluate/report.js';
