@@ -1,4 +1,4 @@
-import type { PartsReport } from '../pack/parts-run.js';
+import type { PartsReport } from '../pack/rows-job.js';
 import { scoreCorpus } from '../score/score-run.js';
 import { routedStorage } from '../storage/routed.js';
 import type { Command } from './command.js';

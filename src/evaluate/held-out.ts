@@ -1,32 +1,23 @@
 import { createHash } from 'node:crypto';
-import type { CorpusRow, Document } from '../corpus/document.js';
+import type { CorpusRow } from '../corpus/document.js';
 import { expandShards } from '../corpus/expand.js';
 import { readShard } from '../corpus/read-shard.js';
 import type { PartReading, ReadOptions } from '../corpus/shard.js';
 import { locatedError } from '../errors.js';
-import { mapAhead } from '../flow/map-ahead.js';
-import { encodeGroup, tokenizedDocument } from '../pack/encode-group.js';
-import { createTextLedger, type TextLedger } from '../pack/part-text.js';
-import { type BrokenShard, type Planned, planShards } from '../pack/work.js';
+import { createTextLedger } from '../pack/part-text.js';
+import { textRows } from '../pack/text-rows.js';
+import { type Planned, planShards } from '../pack/work.js';
 import type { EventSink } from '../parts/events.js';
+import type { BrokenShard } from '../parts/parts-job.js';
 import type { Report } from '../parts/report-file.js';
 import { scoreSequences } from '../score/stage.js';
-import {
-  createPacker,
-  type PackingRules,
-  type TokenizedDocument,
-  wrappedLength,
-} from '../sequence/packing.js';
-import type { Sequence } from '../sequence/sequence.js';
+import type { PackingRules, TokenizedDocument } from '../sequence/packing.js';
 import type { Storage } from '../storage/storage.js';
-import { type DocumentLosses, documentLosses, type FinishedDocument } from './document-losses.js';
+import { documentLosses, type FinishedDocument } from './document-losses.js';
 import { domainOf, domainTallies, NO_DOMAIN, URL_COLUMN } from './domains.js';
 import { type LossSummary, lossTally } from './estimate.js';
 import type { Examinee } from './open.js';
 import type { EvaluateSettings } from './settings.js';
-
-/** Groups of documents tokenized ahead of packing. */
-const GROUPS_AHEAD = 2;
 
 /** Loss of one named set of held-out documents. */
 export interface HeldOutSet extends LossSummary {
@@ -108,7 +99,24 @@ export async function evaluateSet(
       });
       const losses = documentLosses();
       const place = { shard, part: reading.part };
-      const sequences = packedRows(firstDocuments(reading, left), place, ledger, examinee, settings, losses);
+      const { tokenizer, packing } = examinee;
+      const sequences = textRows(firstDocuments(reading, left), {
+        tokenizer,
+        packing,
+        ledger,
+        place,
+        tell: (documents) => {
+          for (const { document, tokenized, tokens } of documents) {
+            losses.expect({
+              row: document.row,
+              domain: domainOf(document.columns, settings.by),
+              tokens,
+              textBytes: document.textBytes,
+              leadBytes: leadBytes(tokenized, packing),
+            });
+          }
+        },
+      });
       const located = {
         score: (batch: Parameters<typeof examinee.scorer.score>[0]) =>
           examinee.scorer.score(batch).catch((error: unknown) => {
@@ -156,45 +164,6 @@ async function* firstDocuments({ rows }: PartReading, most: number): AsyncGenera
     yield row;
     if (row.kind === 'document' && ++documents >= most) return;
   }
-}
-
-async function* packedRows(
-  rows: AsyncIterable<CorpusRow>,
-  place: { readonly shard: string; readonly part: number },
-  ledger: TextLedger,
-  { tokenizer, packing }: Examinee,
-  { by }: EvaluateSettings,
-  losses: DocumentLosses,
-): AsyncGenerator<readonly Sequence[]> {
-  const packer = createPacker(packing);
-  const tokenized = mapAhead(ledger.groups(rows), GROUPS_AHEAD, async (group: readonly Document[]) => ({
-    group,
-    encodings: await encodeGroup(tokenizer, place, group),
-  }));
-  for await (const { group, encodings } of tokenized) {
-    const done: Sequence[] = [];
-    for (const [index, document] of group.entries()) {
-      const encoding = encodings[index];
-      if (encoding === undefined) {
-        throw new Error(`the tokenizer gave ${encodings.length} results for ${group.length} texts`);
-      }
-      if (encoding.unspellable !== undefined) {
-        ledger.setAside(document, encoding.unspellable);
-        continue;
-      }
-      const one = tokenizedDocument(document, encoding);
-      losses.expect({
-        row: document.row,
-        domain: domainOf(document.columns, by),
-        tokens: wrappedLength(one, packing),
-        textBytes: document.textBytes,
-        leadBytes: leadBytes(one, packing),
-      });
-      done.push(...packer.push(one));
-    }
-    yield done;
-  }
-  yield packer.finish();
 }
 
 /**

@@ -1,11 +1,10 @@
-import { availableParallelism } from 'node:os';
 import { chooseDevice } from '../device/device.js';
 import type { NumericProfile } from '../device/numeric-profile.js';
-import { settleTf32, usesTf32 } from '../device/tf32.js';
 import type { Device, ModelInfo } from '../model/prepared-model.js';
-import { MIXED_WINDOW_BATCHES } from '../score/batches.js';
-import { DEFAULT_LENGTH, openModelInputs } from '../score/open-inputs.js';
-import { openScorer, type Scorer } from '../score/scorer.js';
+import { packingRules } from '../pack/text-rows.js';
+import { DEFAULT_LENGTH } from '../score/open-inputs.js';
+import { openModels } from '../score/open-models.js';
+import type { Scorer } from '../score/scorer.js';
 import type { ScoringRules } from '../score/stage.js';
 import type { PackingRules } from '../sequence/packing.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
@@ -30,7 +29,7 @@ export interface Examinee {
 /**
  * Opens the model and its tokenizer, checked against each other as for scoring.
  * @param greedy whether each target's being the likeliest token is asked for
- * @throws TokensieveError as `openModelInputs` and `openScorer` do
+ * @throws TokensieveError as `openModels` and `openScorer` do
  */
 export async function openExaminee(
   settings: Pick<EvaluateSettings, 'model' | 'tokenizer' | 'sequence' | 'score' | 'run'>,
@@ -38,7 +37,7 @@ export async function openExaminee(
 ): Promise<Examinee> {
   const { sequence, score, run } = settings;
   const { device, why } = chooseDevice(score.device);
-  const { tokenizer, models, compute, warnings } = await openModelInputs(
+  const opened = await openModels(
     {
       current: settings.model,
       tokenizer: settings.tokenizer,
@@ -48,13 +47,12 @@ export async function openExaminee(
     },
     device,
   );
+  const { tokenizer, models, compute, warnings } = opened;
   try {
     const model = models.current;
     if (model === undefined) throw new Error('the model that was asked for was not opened');
     const length = sequence.length ?? Math.min(DEFAULT_LENGTH, model.info.maxPositions ?? DEFAULT_LENGTH);
-    const threads = run.threads || availableParallelism();
-    if (device === 'cuda') settleTf32(usesTf32(compute.precision));
-    const scorer = await openScorer({ models: { current: model }, device, threads });
+    const scorer = await opened.openScorer({ threads: run.threads });
     return {
       info: model.info,
       device,
@@ -64,25 +62,12 @@ export async function openExaminee(
       tokenizer,
       scorer,
       scoring: {
-        batchTokens: compute.batchTokens,
-        length,
-        attention: sequence.attention,
         // Rows of tasks and documents are of mixed lengths; packed rows need no sorting, and lose nothing by it.
-        windowBatches: MIXED_WINDOW_BATCHES,
-        fixedRows: device !== 'cpu',
-        fixedLength: compute.batch !== null,
+        ...opened.batchRules({ length, attention: sequence.attention }),
         roles: ['current'],
         entropy: false,
       },
-      packing: {
-        length,
-        packing: sequence.packing,
-        attention: sequence.attention,
-        overlap: Math.min(sequence.overlap ?? Math.max(1, length >> 2), length - 1),
-        bosId: tokenizer.bosId,
-        eosId: tokenizer.eosId,
-        eosEligible: sequence.eos_eligible,
-      },
+      packing: packingRules({ ...sequence, length }, tokenizer),
       close: async () => {
         await Promise.all([scorer.close(), tokenizer.close()]);
       },

@@ -1,37 +1,33 @@
-import { createHash } from 'node:crypto';
 import type { Manifest } from '../dataset/manifest.js';
+import type { PartPlace } from '../dataset/part-files.js';
 import { usageError } from '../errors.js';
-import { canonicalJson, hashJson, type JsonObject } from '../json/canonical-json.js';
-import type { EventSink } from '../parts/events.js';
+import { hashJson } from '../json/canonical-json.js';
+import type { Lane, OpenOptions, PartsJob, PartsOptions } from '../parts/parts-job.js';
+import { runParts } from '../parts/run-parts.js';
+import { removeNotes } from '../parts/worker-notes.js';
 import { rulesOfParts, rulesWarning } from '../rules/run-rules.js';
-import { claimedSignal, claimFolder } from '../storage/folder-claim.js';
-import { absolutePath, joinPath } from '../storage/path.js';
-import type { Storage } from '../storage/storage.js';
-import { finishedShards, type ShardIdentity } from './finished-shards.js';
+import { absolutePath } from '../storage/path.js';
+import { describeExport } from './describe-export.js';
+import { exportRecipe, identityOf } from './export-recipe.js';
 import type { ExportCounts, ExportFormat } from './format.js';
 import { formatNamed } from './formats.js';
 import {
-  EXPORT_INDEX,
-  type ExportIndex,
   type ExportManifest,
-  exportIndexSchema,
-  shardFingerprint,
+  expectedOf,
+  exportManifests,
+  type ShardIdentity,
+  staleShard,
 } from './manifest.js';
 import { type PlannedShard, planShards } from './plan.js';
 import type { ExportSettings } from './settings.js';
 import { type ExportSource, openExportSource } from './source.js';
 import { sumCounts } from './verify.js';
 import { fractionError, type WeightRules } from './weights.js';
-import { commitBytes, textBytes, writeShard } from './write-shard.js';
+import { textBytes, writeShard } from './write-shard.js';
 
-export interface ExportOptions {
-  readonly storage: Storage;
-  readonly sink: EventSink;
-  readonly signal: AbortSignal;
-  /** Redo shards that were made with other settings or of other sources, instead of refusing. */
-  readonly replace: boolean;
-}
+export type ExportOptions = PartsOptions;
 
+/** With a share, all of it is the share's. */
 export interface ExportReport extends ExportCounts {
   readonly format: string;
   readonly folder: string;
@@ -49,9 +45,36 @@ export interface ExportReport extends ExportCounts {
  * @throws TokensieveError (usage) `stale-shards`; `fractional-weights`; `out-is-input`; `folder-busy`; and as
  *   `openExportSource` throws
  */
-export async function exportRun(settings: ExportSettings, given: ExportOptions): Promise<ExportReport> {
+export async function exportRun(settings: ExportSettings, options: ExportOptions): Promise<ExportReport> {
   const started = performance.now();
-  const { storage, sink } = given;
+  const { job } = await openExporting(settings, options);
+  const { kept, resumed } = await runParts(job, options);
+  return {
+    ...sumCounts(kept),
+    format: settings.to,
+    folder: settings.out,
+    shards: kept.length,
+    resumed,
+    bytes: kept.reduce((sum, { outputs }) => sum + outputs.reduce((all, { bytes }) => all + bytes, 0), 0),
+    seconds: (performance.now() - started) / 1000,
+  };
+}
+
+/** A format as one lane has it: what its shards share is open. */
+interface ExportLane extends Lane {
+  readonly format: ExportFormat;
+}
+
+export type ExportJob = PartsJob<PlannedShard, ExportLane, ExportManifest, ExportManifest>;
+
+/**
+ * An export, opened: its source and shards known, nothing read of its tokens.
+ * @throws TokensieveError (usage) as `exportRun` does
+ */
+export async function openExporting(
+  settings: ExportSettings,
+  { storage, sink, signal, workers = 1 }: OpenOptions,
+): Promise<{ readonly job: ExportJob; close(): Promise<void> }> {
   const { out } = settings;
   const format = formatNamed(settings.to);
   const source = await openExportSource(storage, settings.run);
@@ -69,92 +92,58 @@ export async function exportRun(settings: ExportSettings, given: ExportOptions):
     format.cut,
   );
   const recipe = exportRecipe(settings, format, source);
-  const expected = shards.map((shard) => expectedShard(shard, shards.length, recipe));
-  const fingerprint = hashJson(expected.map((shard) => shard.fingerprint));
-  const claim = await claimFolder(out, fingerprint, storage);
-  const signal = claimedSignal(given.signal, claim);
-  const options = { ...given, signal };
-  try {
-    await storage.sweep?.(out);
-    const found = await finishedShards(options, out, expected);
-    const textOf = (some: readonly PlannedShard[]): number =>
-      some.reduce((sum, shard) => sum + textBytes(shard), 0);
-    const pending = shards.filter(({ index }) => !found.has(index));
-    sink({
-      event: 'planned',
+  const identities = new Map(
+    shards.map((shard) => [shard, identityOf(shard, shards.length, recipe)] as const),
+  );
+  const identity = (shard: PlannedShard): ShardIdentity =>
+    identities.get(shard) ?? identityOf(shard, shards.length, recipe);
+  const fingerprint = hashJson(shards.map((shard) => identity(shard).fingerprint));
+  const context = { storage, settings, source, signal, shards: shards.length };
+  const sound = new Set<Manifest>();
+  const placeOf = ({ index, slices }: PlannedShard): PartPlace => ({
+    shard: slices[0]?.part.manifest.shard ?? '',
+    part: index,
+  });
+  const job: ExportJob = {
+    kind: 'export',
+    out,
+    handedOn: true,
+    identity: fingerprint,
+    manifests: exportManifests(out),
+    workers,
+    plan: async () => ({
+      tasks: shards,
       shards: new Set(source.parts.map(({ manifest }) => manifest.shard)).size,
-      parts: shards.length,
-      done: found.size,
-      text_bytes: textOf(shards),
-      done_bytes: textOf(shards) - textOf(pending),
-    });
-    const manifests: ExportManifest[] = [];
-    const context = { storage, settings, source, signal, shards: shards.length };
-    const prepared = pending.length > 0 ? await format.prepare?.(context) : undefined;
-    const writing = { format: prepared ?? format, context, rules, sink, sound: new Set<Manifest>() };
-    try {
-      for (const shard of shards) {
-        const done = found.get(shard.index);
-        const identity = expected[shard.index];
-        if (done !== undefined || identity === undefined) {
-          if (done !== undefined) manifests.push(done);
-          continue;
-        }
-        signal.throwIfAborted();
-        manifests.push(await writeShard(shard, identity, writing));
-      }
-    } finally {
-      await prepared?.close();
-    }
-    const counts = sumCounts(manifests);
-    const described = format.describe({
-      ...context,
-      fingerprint,
-      counts,
-      outputs: manifests.flatMap(({ outputs, counts: { rows } }) =>
-        outputs.map(({ name, bytes }) => ({ name, bytes, rows })),
-      ),
-    });
-    const files = Object.entries(described).map(([name, text]) => ({
-      name,
-      content: Buffer.from(text, 'utf8'),
-    }));
-    const index: ExportIndex = {
-      version: 1,
-      kind: 'export-index',
-      format: format.name,
-      recipe,
-      shards: shards.length,
-      counts,
-      described: files.map(({ name, content }) => ({
-        name,
-        bytes: content.length,
-        sha256: createHash('sha256').update(content).digest('hex'),
-      })),
-    };
-    for (const { name, content } of files) await commitBytes(storage, joinPath(out, name), content);
-    await commitBytes(
-      storage,
-      joinPath(out, EXPORT_INDEX),
-      Buffer.from(`${canonicalJson(exportIndexSchema.parse(index))}\n`),
-    );
-    // Before it is told as done: what a removed folder held went with it.
-    await claim.check?.();
-    return {
-      ...counts,
-      format: format.name,
-      folder: out,
-      shards: shards.length,
-      resumed: found.size,
-      bytes: manifests.reduce(
-        (sum, { outputs }) => sum + outputs.reduce((all, { bytes }) => all + bytes, 0),
-        0,
-      ),
-      seconds: (performance.now() - started) / 1000,
-    };
-  } finally {
-    await claim.release();
-  }
+      broken: [],
+    }),
+    taskAt: async ({ part }) => (part === null ? null : (shards[part] ?? null)),
+    placeOf,
+    textBytes,
+    expected: (shard) => expectedOf(identity(shard)),
+    staleError: ([first]) => staleShard(first?.path ?? out, first?.why ?? []),
+    async open() {
+      const prepared = await format.prepare?.(context);
+      return { format: prepared ?? format, close: async () => prepared?.close() };
+    },
+    async *parts(shard, lane, making) {
+      const writing = { format: lane.format, context, rules, sound };
+      yield {
+        place: placeOf(shard),
+        expected: expectedOf(identity(shard)),
+        make: (staging) => writeShard(shard, identity(shard), writing, { ...making, staging }),
+      };
+    },
+    figures: ({ counts }, shard) => ({ tokens: counts.tokens, documents: 0, textBytes: textBytes(shard) }),
+    keep: (manifest) => manifest,
+    quarantined: () => false,
+    async finish(_, all) {
+      const made = await all();
+      if (made === null) return;
+      await describeExport({ context, format, recipe, fingerprint }, made);
+      await removeNotes(storage, out);
+    },
+  };
+  return { job, close: async () => undefined };
 }
 
 /** Before anything is written: weights that do not sum to their number are not all 0 and 1. */
@@ -165,38 +154,4 @@ function refuseFractions({ parts, folder, kind }: ExportSource, { threshold, bit
     if (kept === undefined || weight_sum === undefined || kept === weight_sum) continue;
     throw fractionError(`${folder}: ${manifest.shard} part ${manifest.part}`, null, bitsOnly);
   }
-}
-
-/** What decides an export's bytes besides its sources. */
-function exportRecipe(settings: ExportSettings, format: ExportFormat, source: ExportSource): JsonObject {
-  const chosen = Object.fromEntries(
-    (['shard_bytes', 'threshold', ...format.settings] as const).map((name) => [name, settings[name] ?? null]),
-  );
-  return {
-    format: format.name,
-    semantics: { exporting: 1, format: format.semantics },
-    settings: chosen,
-    source: { kind: source.kind, recipe: source.recipe.json },
-  };
-}
-
-function expectedShard({ index, slices }: PlannedShard, shards: number, recipe: JsonObject): ShardIdentity {
-  const sources = slices.map(({ part: { manifest }, rowStart, rowEnd }) => ({
-    shard: manifest.shard,
-    part: manifest.part,
-    row_start: rowStart,
-    row_end: rowEnd,
-    sha256: sequencesDigest(manifest),
-  }));
-  const identity = { shard: index, shards, recipe, sources };
-  return { ...identity, fingerprint: shardFingerprint(identity) };
-}
-
-function sequencesDigest({ outputs, shard, part }: Manifest): string {
-  const found = outputs.find(({ kind }) => kind === 'sequences');
-  if (found !== undefined) return found.sha256;
-  throw usageError(
-    'not-exportable',
-    `${shard} part ${part}: its manifest names no sequence file; make it again`,
-  );
 }

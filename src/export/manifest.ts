@@ -1,6 +1,7 @@
 import { z } from 'zod';
-import { inputError } from '../errors.js';
+import { firstLine, inputError, TokensieveError, usageError } from '../errors.js';
 import { canonicalJson, hashJson, type JsonObject } from '../json/canonical-json.js';
+import type { ExpectedPart, Manifests } from '../parts/manifests.js';
 import { joinPath, normalPath, pathBelow } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import { FORMAT_NAMES } from './settings.js';
@@ -111,4 +112,51 @@ async function readJson<T>(storage: Storage, path: string, schema: z.ZodType<T>,
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   throw bad(`field ${issue?.path.join('.') || '(whole)'}: ${issue?.message}`);
+}
+
+/** What a shard's manifest must say to count as this export's. */
+export type ShardIdentity = Pick<ExportManifest, 'fingerprint' | 'sources' | 'shard' | 'shards'> & {
+  readonly recipe: JsonObject;
+};
+
+export const expectedOf = ({ fingerprint, recipe, shards, sources }: ShardIdentity): ExpectedPart => ({
+  fingerprint,
+  recipe,
+  known: { shards, sources },
+});
+
+/** What refuses an output shard that was made otherwise. */
+export const staleShard = (path: string, why: readonly string[]): TokensieveError =>
+  usageError(
+    'stale-shards',
+    `${path}: made otherwise (${why.slice(0, 4).join('; ')}); choose another --out, or redo the export with --replace`,
+  );
+
+/** The manifests of an export, as the engine of parts takes them: a part is an output shard, known by its number alone. */
+export function exportManifests(out: string): Manifests<ExportManifest> {
+  const output = (name: string): string | null => (isBelow(name) ? joinPath(out, name) : null);
+  return {
+    folder: out,
+    path: ({ part }) => manifestPath(out, part),
+    placeOf: (path) => {
+      const part = shardOfManifest(out, path);
+      return part === null ? null : { shard: '', part };
+    },
+    read: readExportManifest,
+    bytes: exportManifestBytes,
+    output: (_, name) => output(name),
+    known: ({ shards, sources }) => ({ shards, sources }),
+    leftoversError: (path) => staleShard(path, ['the export has fewer shards now']),
+    async filesOf(storage, { part }) {
+      try {
+        const { outputs } = await readExportManifest(storage, manifestPath(out, part));
+        return outputs.flatMap(({ name }) => output(name) ?? []);
+      } catch (error) {
+        if (error instanceof TokensieveError && error.reach === 'input') return [];
+        throw error;
+      }
+    },
+    // Its data tell of no recipe.
+    otherRecipe: async (_, __, ___, error) => [`manifest unreadable: ${firstLine(error)}`],
+  };
 }

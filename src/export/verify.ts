@@ -89,8 +89,9 @@ export async function verifyExport(
     }
   } else add(indexPath, 'is not there: the export is not finished; run the same command again');
   for (const path of paths) {
-    const isAnnouncement = pathBelow(folder, path)?.startsWith('.writers/') === true;
-    if (!known.has(path) && !isAnnouncement)
+    // Processes that write, or wrote, here tell of themselves.
+    const isNote = /^\.(writers|workers)\//.test(pathBelow(folder, path) ?? '');
+    if (!known.has(path) && !isNote)
       add(path, 'belongs to no shard; an export that was stopped left it: run it again, or remove it');
   }
   const { rows: sequences, tokens } = sumCounts(shards);

@@ -1,16 +1,16 @@
-/** One shard of an export: its rows read, checked, weighed and written; its files committed, then its manifest. */
+/** One shard of an export: its rows read, checked, weighed and written, up to its commit. */
 import { createHash } from 'node:crypto';
 import type { DataSetPart } from '../dataset/data-set.js';
 import { fileDigest } from '../dataset/file-digest.js';
 import { digestOf, type Manifest } from '../dataset/manifest.js';
 import { partFiles } from '../dataset/part-files.js';
 import { TokensieveError } from '../errors.js';
-import type { EventSink } from '../parts/events.js';
+import type { StagedPart } from '../parts/commit-part.js';
+import type { MakingContext, Staging } from '../parts/parts-job.js';
 import { joinPath } from '../storage/path.js';
 import type { StagedFile, Storage } from '../storage/storage.js';
-import type { ShardIdentity } from './finished-shards.js';
 import type { ExportFormat, OutputFile, ShardContext } from './format.js';
-import { type ExportManifest, exportManifestBytes, manifestPath } from './manifest.js';
+import type { ExportManifest, ShardIdentity } from './manifest.js';
 import type { PlannedShard } from './plan.js';
 import { rowCount } from './rows.js';
 import { changed, type ExportSource, isWhole, readSlice } from './source.js';
@@ -18,9 +18,8 @@ import type { WeightRules } from './weights.js';
 
 export interface Writing {
   readonly format: ExportFormat;
-  readonly context: Omit<ShardContext, 'index' | 'create'>;
+  readonly context: Omit<ShardContext, 'index' | 'create' | 'signal'>;
   readonly rules: WeightRules;
-  readonly sink: EventSink;
   /** Sources whose bytes were found to be those of their manifests. */
   readonly sound: Set<Manifest>;
 }
@@ -28,75 +27,58 @@ export interface Writing {
 export async function writeShard(
   { index, slices }: PlannedShard,
   identity: ShardIdentity,
-  { format, context, rules, sink, sound }: Writing,
-): Promise<ExportManifest> {
-  const { storage, signal } = context;
+  { format, context, rules, sound }: Writing,
+  { storage, sink, signal, staging }: MakingContext & { readonly staging: Staging },
+): Promise<StagedPart<ExportManifest>> {
   const { out } = context.settings;
   const files: { readonly name: string; readonly staged: StagedFile; readonly digest: () => Digest }[] = [];
-  const started = performance.now();
-  const name = identity.sources[0]?.shard ?? '';
-  sink({ event: 'part-started', shard: name, part: index });
-  try {
-    const writer = await format.open({
-      ...context,
-      index,
-      create: async (file) => {
-        const staged = await storage.stage(joinPath(out, file));
-        const hashed = hashedFile(staged);
-        files.push({ name: file, staged, digest: hashed.digest });
-        return hashed.file;
-      },
-    });
-    const counts = { rows: 0, tokens: 0, kept: 0, weight_sum: 0 };
-    for (const slice of slices) {
-      const sliceKept = { kept: 0, tokens: 0 };
-      const { manifest } = slice.part;
-      // A whole part is hashed as it is read, and nothing is committed before its end. A part that is cut is read in pieces,
-      // each of which may be committed: it is hashed before its first row is taken.
-      const hashed = isWhole(slice) && !sound.has(manifest) ? digestOf(manifest, 'sequences') : undefined;
-      if (hashed === undefined) await checkBytes(storage, slice.part, sound);
-      try {
-        for await (const rows of readSlice(storage, context.source, slice, rules, hashed)) {
-          signal.throwIfAborted();
-          const sums = sumWeights(rows.weights);
-          counts.rows += rowCount(rows);
-          counts.tokens += rows.inputIds.length;
-          counts.kept += sums.kept;
-          counts.weight_sum += sums.sum;
-          sliceKept.kept += sums.kept;
-          sliceKept.tokens += rows.inputIds.length;
-          await writer.write(rows);
-          sink({ event: 'progress', tokens: rows.inputIds.length, text_bytes: 0 });
-        }
-        checkPart(slice, sliceKept, context.source, rules);
-      } catch (error) {
-        // Damaged bytes read as wrong rows, ids and weights: that they are damaged is what is wrong with them.
-        if (error instanceof TokensieveError) await checkBytes(storage, slice.part, sound);
-        throw error;
+  const writer = await format.open({
+    ...context,
+    signal,
+    index,
+    create: async (file) => {
+      const staged = staging(await storage.stage(joinPath(out, file)));
+      const hashed = hashedFile(staged);
+      files.push({ name: file, staged, digest: hashed.digest });
+      return hashed.file;
+    },
+  });
+  const counts = { rows: 0, tokens: 0, kept: 0, weight_sum: 0 };
+  for (const slice of slices) {
+    const sliceKept = { kept: 0, tokens: 0 };
+    const { manifest } = slice.part;
+    // A whole part is hashed as it is read, and nothing is committed before its end. A part that is cut is read in pieces,
+    // each of which may be committed: it is hashed before its first row is taken.
+    const hashed = isWhole(slice) && !sound.has(manifest) ? digestOf(manifest, 'sequences') : undefined;
+    if (hashed === undefined) await checkBytes(storage, slice.part, sound);
+    try {
+      for await (const rows of readSlice(storage, context.source, slice, rules, hashed)) {
+        signal.throwIfAborted();
+        const sums = sumWeights(rows.weights);
+        counts.rows += rowCount(rows);
+        counts.tokens += rows.inputIds.length;
+        counts.kept += sums.kept;
+        counts.weight_sum += sums.sum;
+        sliceKept.kept += sums.kept;
+        sliceKept.tokens += rows.inputIds.length;
+        await writer.write(rows);
+        sink({ event: 'progress', tokens: rows.inputIds.length, text_bytes: 0 });
       }
-      sound.add(manifest);
+      checkPart(slice, sliceKept, context.source, rules);
+    } catch (error) {
+      // Damaged bytes read as wrong rows, ids and weights: that they are damaged is what is wrong with them.
+      if (error instanceof TokensieveError) await checkBytes(storage, slice.part, sound);
+      throw error;
     }
-    await writer.finish();
-    const manifest: ExportManifest = {
-      version: 1,
-      kind: 'export',
-      format: format.name,
-      ...identity,
-      counts,
-      outputs: files.map((file) => ({ name: file.name, ...file.digest() })),
-    };
-    await storage.remove(manifestPath(out, index));
-    for (const { staged } of files) await staged.commit();
-    sink({ event: 'data-committed', shard: name, part: index });
-    await commitBytes(storage, manifestPath(out, index), exportManifestBytes(manifest));
-    sink({ event: 'progress', tokens: 0, text_bytes: textBytes({ index, slices }) });
-    const seconds = (performance.now() - started) / 1000;
-    sink({ event: 'part-done', shard: name, part: index, tokens: counts.tokens, documents: 0, seconds });
-    return manifest;
-  } catch (error) {
-    for (const { staged } of files) await staged.abort();
-    throw error;
+    sound.add(manifest);
   }
+  await writer.finish();
+  sink({ event: 'progress', tokens: 0, text_bytes: textBytes({ index, slices }) });
+  const outputs = files.map(({ name, digest }) => ({ name, ...digest() }));
+  return {
+    manifest: { version: 1, kind: 'export', format: format.name, ...identity, counts, outputs },
+    files: files.map(({ staged }) => staged),
+  };
 }
 
 /** A part that was read whole must have the tokens that its manifest counts. */
@@ -157,18 +139,6 @@ function sumWeights(weights: Float32Array): { readonly kept: number; readonly su
     sum += weight;
   }
   return { kept, sum };
-}
-
-/** Writes a small file at once. */
-export async function commitBytes(storage: Storage, path: string, bytes: Uint8Array): Promise<void> {
-  const file = await storage.stage(path);
-  try {
-    await file.write(bytes);
-    await file.commit();
-  } catch (error) {
-    await file.abort();
-    throw error;
-  }
 }
 
 /** Text of the rows, in proportion where a part is cut: bytes. */

@@ -1,10 +1,11 @@
 /** What decides the bytes of an imported part. Pure. */
 
-import { type FinishedPart, knownInput } from '../dataset/finished-parts.js';
+import type { FinishedPart } from '../dataset/finished-parts.js';
 import { digestOf } from '../dataset/manifest.js';
 import type { LossColumn } from '../dataset/sequence-batch.js';
 import { hashJson, type JsonObject } from '../json/canonical-json.js';
-import type { ExpectedPart } from '../parts/done-parts.js';
+import { expectedOf } from '../parts/derived-job.js';
+import type { ExpectedPart } from '../parts/manifests.js';
 import { FIRST_VERSIONS } from '../rules/changes.js';
 import type { ImportTarget } from './import-target.js';
 import type { ImportSettings } from './settings.js';
@@ -44,13 +45,14 @@ const otherLoss = (role: ImportSettings['as']): LossColumn =>
   role === 'reference' ? 'current_loss' : 'reference_loss';
 
 /** What the manifest of a part must say to be the import's: its recipe, and the very rows that it was laid over. */
-export const expectedImport = ({ manifest }: FinishedPart, recipe: JsonObject): ExpectedPart => ({
-  fingerprint: hashJson({
+export const expectedImport = (part: FinishedPart, recipe: JsonObject): ExpectedPart =>
+  expectedOf(
+    part,
     recipe,
-    part: manifest.part,
-    into: manifest.fingerprint,
-    digest: digestOf(manifest, 'sequences') ?? null,
-  }),
-  recipe,
-  input: knownInput(manifest),
-});
+    hashJson({
+      recipe,
+      part: part.manifest.part,
+      into: part.manifest.fingerprint,
+      digest: digestOf(part.manifest, 'sequences') ?? null,
+    }),
+  );

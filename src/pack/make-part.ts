@@ -1,43 +1,32 @@
 import type { PartReading } from '../corpus/shard.js';
 import type { Compression } from '../dataset/codecs.js';
-import {
-  createDocumentWriter,
-  type DocumentRecord,
-  type DocumentWriter,
-  textDigest,
-} from '../dataset/documents.js';
+import { createDocumentWriter, type DocumentWriter, textDigest } from '../dataset/documents.js';
 import type { PartInput } from '../dataset/finished-parts.js';
-import { MANIFEST_VERSION, type Manifest, type ManifestOutput, stageManifest } from '../dataset/manifest.js';
-import { type PartFiles, partFiles } from '../dataset/part-files.js';
+import { MANIFEST_VERSION, type Manifest } from '../dataset/manifest.js';
+import { partFiles } from '../dataset/part-files.js';
 import type { LossPrecision } from '../dataset/schema.js';
 import type { SequenceBatch, TokenColumn } from '../dataset/sequence-batch.js';
-import { createSequenceWriter, type SequenceWriter } from '../dataset/writer.js';
-import { mapAhead } from '../flow/map-ahead.js';
+import { createSequenceWriter } from '../dataset/writer.js';
 import type { JsonObject } from '../json/canonical-json.js';
-import { removeStale } from '../parts/done-parts.js';
-import type { EventSink } from '../parts/events.js';
-import { openReport, type Report } from '../parts/report-file.js';
-import { createPacker, type PackingRules, wrappedLength } from '../sequence/packing.js';
+import type { StagedPart } from '../parts/commit-part.js';
+import type { ExpectedPart } from '../parts/manifests.js';
+import { outputOf } from '../parts/output-of.js';
+import type { Lane, MakingContext, Staging } from '../parts/parts-job.js';
+import { openReport } from '../parts/report-file.js';
+import type { PackingRules } from '../sequence/packing.js';
 import type { Sequence } from '../sequence/sequence.js';
-import { nameOf } from '../storage/path.js';
-import type { Storage } from '../storage/storage.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
-import { encodeGroup, tokenizedDocument } from './encode-group.js';
-import { createTextLedger, type TextLedger } from './part-text.js';
-
-/** Groups of documents tokenized ahead of packing. */
-const GROUPS_AHEAD = 4;
+import { createTextLedger } from './part-text.js';
+import { type RowsOfDocument, textRows } from './text-rows.js';
 
 /** What rows of the model become: the one step in which scoring and packing differ. Each lane has its own. */
-export interface RowStage {
+export interface RowStage extends Lane {
   /** Batches of the data file, in the order of the rows. `place` names the part in errors. */
   batches(sequences: AsyncIterable<readonly Sequence[]>, place: string): AsyncIterable<SequenceBatch>;
-  close(): Promise<void>;
 }
 
 /** What the parts of a run share. */
-export interface PartContext {
-  readonly storage: Storage;
+export interface PartRules {
   readonly kind: 'scored' | 'packed';
   /** Folder of the parts. */
   readonly folder: string;
@@ -50,182 +39,83 @@ export interface PartContext {
   readonly keepColumns: readonly string[];
   /** Goes into the schema metadata of every file, beside fingerprint and recipe. */
   readonly conventions: JsonObject;
-  readonly sink: EventSink;
-  readonly signal: AbortSignal;
 }
 
 /** What identifies a part before it is read. */
-export interface PartTask {
+export interface PartTask extends ExpectedPart {
   readonly shard: string;
   readonly part: number;
   /** First row of the part where the plan tells it; null for a stream. */
   readonly rowStart: number | null;
   readonly input: PartInput;
-  readonly fingerprint: string;
-  readonly recipe: JsonObject;
 }
 
-/**
- * Makes one part and commits it: the data files under their final names first, then the manifest, which alone
- * says that the part is done. On any error, or when the run is stopped, nothing staged is left behind.
- */
+/** Makes one part of a shard's text, up to its commit. */
 export async function makePart(
-  context: PartContext,
+  rules: PartRules,
   task: PartTask,
-  reading: PartReading,
+  { rows }: PartReading,
   stage: RowStage,
-): Promise<Manifest> {
-  const files = partFiles(context.folder, task.shard, task.part);
-  const outputs = await openOutputs(context, task, files);
-  try {
-    const ledger = createTextLedger(task.rowStart, context.kind, outputs.report, (entry) => {
-      const { kind: _, ...quarantined } = entry;
-      context.sink({ event: 'quarantined', shard: task.shard, ...quarantined });
-    });
-    const packed = { tokens: 0 };
-    const sequences = packedSequences(context, task, ledger, outputs.documents, reading, packed);
-    // Text is read well ahead of the stage: progress counts what the finished tokens stand for.
-    let doneTokens = 0;
-    let told = 0;
-    const tell = (tokens: number, textBytes: number): void => {
-      context.sink({ event: 'progress', tokens, text_bytes: textBytes - told });
-      told = textBytes;
-    };
-    for await (const batch of stage.batches(sequences, `${task.shard} part ${task.part}`)) {
-      context.signal.throwIfAborted();
-      await outputs.sequences.write(batch);
-      const tokens = batch.inputIds.length;
-      doneTokens += tokens;
-      tell(tokens, Math.floor(ledger.textBytes() * Math.min(1, doneTokens / Math.max(1, packed.tokens))));
-    }
-    await ledger.finish();
-    tell(0, ledger.textBytes());
-    return await commitPart(context, task, files, outputs, ledger);
-  } catch (error) {
-    await outputs.abort();
-    throw error;
-  }
-}
-
-interface Outputs {
-  readonly sequences: SequenceWriter;
-  readonly documents: DocumentWriter;
-  readonly report: Report;
-  abort(): Promise<void>;
-}
-
-async function openOutputs(context: PartContext, task: PartTask, files: PartFiles): Promise<Outputs> {
-  const { storage, compression, conventions } = context;
-  const metadata = { fingerprint: task.fingerprint, recipe: task.recipe, conventions };
-  const opened: { abort(): Promise<void> }[] = [];
-  const keep = <T extends { abort(): Promise<void> }>(output: T): T => {
-    opened.push(output);
-    return output;
+  { storage, sink, signal, staging }: MakingContext & { readonly staging: Staging },
+): Promise<StagedPart<Manifest>> {
+  const { shard, part, fingerprint, recipe } = task;
+  const { kind, tokenizer, packing, columns, lossPrecision, compression, conventions } = rules;
+  const files = partFiles(rules.folder, shard, part);
+  const metadata = { fingerprint, recipe, conventions };
+  const writing = { columns, lossPrecision, compression, metadata };
+  const sequences = staging(await createSequenceWriter(storage, files.sequences, writing));
+  const keep = { keep: rules.keepColumns, compression, metadata };
+  const documents = staging(await createDocumentWriter(storage, files.documents, keep));
+  const report = staging(await openReport(storage, files.quarantine));
+  const ledger = createTextLedger(task.rowStart, kind, report, ({ kind: _, ...quarantined }) => {
+    sink({ event: 'quarantined', shard, ...quarantined });
+  });
+  // Text is read well ahead of the stage: progress counts what the finished tokens stand for.
+  let packedTokens = 0;
+  let doneTokens = 0;
+  let told = 0;
+  const tell = (tokens: number, textBytes: number): void => {
+    sink({ event: 'progress', tokens, text_bytes: textBytes - told });
+    told = textBytes;
   };
-  const abort = async (): Promise<void> => {
-    for (const output of opened) await output.abort();
-  };
-  try {
-    const { columns, lossPrecision } = context;
-    return {
-      sequences: keep(
-        await createSequenceWriter(storage, files.sequences, {
-          columns,
-          lossPrecision,
-          compression,
-          metadata,
-        }),
-      ),
-      documents: keep(
-        await createDocumentWriter(storage, files.documents, {
-          keep: context.keepColumns,
-          compression,
-          metadata,
-        }),
-      ),
-      report: keep(await openReport(storage, files.quarantine)),
-      abort,
-    };
-  } catch (error) {
-    await abort();
-    throw error;
+  const packed = textRows(rows, {
+    tokenizer,
+    packing,
+    ledger,
+    place: task,
+    async tell(group) {
+      await writeDocuments(documents, group);
+      packedTokens += group.reduce((sum, { tokens }) => sum + tokens, 0);
+    },
+  });
+  for await (const batch of stage.batches(packed, `${shard} part ${part}`)) {
+    signal.throwIfAborted();
+    await sequences.write(batch);
+    const tokens = batch.inputIds.length;
+    doneTokens += tokens;
+    tell(tokens, Math.floor(ledger.textBytes() * Math.min(1, doneTokens / Math.max(1, packedTokens))));
   }
-}
-
-/** Rows of the shard → documents → ids → rows of the model; each document is noted once it is tokenized. */
-async function* packedSequences(
-  context: PartContext,
-  task: PartTask,
-  ledger: TextLedger,
-  documents: DocumentWriter,
-  reading: PartReading,
-  packed: { tokens: number },
-): AsyncGenerator<readonly Sequence[]> {
-  const packer = createPacker(context.packing);
-  const tokenized = mapAhead(ledger.groups(reading.rows), GROUPS_AHEAD, async (group) => ({
-    group,
-    encodings: await encodeGroup(context.tokenizer, task, group),
-  }));
-  for await (const { group, encodings } of tokenized) {
-    const done: Sequence[] = [];
-    const records: DocumentRecord[] = [];
-    for (const [index, document] of group.entries()) {
-      const encoding = encodings[index];
-      if (encoding === undefined) {
-        throw new Error(`the tokenizer gave ${encodings.length} results for ${group.length} texts`);
-      }
-      if (encoding.unspellable !== undefined) {
-        ledger.setAside(document, encoding.unspellable);
-        continue;
-      }
-      const tokenized = tokenizedDocument(document, encoding);
-      records.push({
-        row: document.row,
-        columns: document.columns,
-        textDigest: textDigest(document.text),
-        textBytes: document.textBytes,
-        tokens: wrappedLength(tokenized, context.packing),
-      });
-      done.push(...packer.push(tokenized));
-    }
-    await documents.write(records);
-    packed.tokens += records.reduce((sum, { tokens }) => sum + tokens, 0);
-    yield done;
-  }
-  yield packer.finish();
-}
-
-const marksOf = ({ bosId, eosId, bosSource, eosSource }: Tokenizer): NonNullable<Manifest['marks']> => ({
-  bos: { id: bosId, source: bosSource },
-  eos: { id: eosId, source: eosSource },
-});
-
-async function commitPart(
-  context: PartContext,
-  task: PartTask,
-  files: PartFiles,
-  outputs: Outputs,
-  ledger: TextLedger,
-): Promise<Manifest> {
-  const sequences = await outputs.sequences.finish();
-  const documents = await outputs.documents.finish();
-  const report = await outputs.report.finish();
+  await ledger.finish();
+  tell(0, ledger.textBytes());
+  const written = await sequences.finish();
+  const noted = await documents.finish();
+  const reported = await report.finish();
   const text = ledger.counts();
-  const { histograms, ...counted } = sequences.statistics;
+  const { histograms, ...counted } = written.statistics;
   const manifest: Manifest = {
     version: MANIFEST_VERSION,
-    kind: context.kind,
-    shard: task.shard,
-    part: task.part,
+    kind,
+    shard,
+    part,
     input: {
       ...task.input,
       row_start: text.rowStart,
       row_end: text.rowEnd,
       text_sha256: text.textSha256,
     },
-    fingerprint: task.fingerprint,
-    recipe: task.recipe,
-    marks: marksOf(context.tokenizer),
+    fingerprint,
+    recipe,
+    marks: marksOf(tokenizer),
     counts: {
       documents: text.documents,
       text_bytes: text.textBytes,
@@ -235,26 +125,26 @@ async function commitPart(
     },
     histograms,
     outputs: [
-      outputOf('sequences', files.sequences, sequences),
-      outputOf('documents', files.documents, documents),
-      ...(report === null ? [] : [outputOf('quarantine', files.quarantine, report)]),
+      outputOf('sequences', files.sequences, written),
+      outputOf('documents', files.documents, noted),
+      ...(reported === null ? [] : [outputOf('quarantine', files.quarantine, reported)]),
     ],
   };
-  await removeStale(context.storage, files.manifest, task);
-  await outputs.documents.commit();
-  if (report !== null) await outputs.report.commit();
-  else await context.storage.remove(files.quarantine);
-  await outputs.sequences.commit();
-  context.sink({ event: 'data-committed', shard: task.shard, part: task.part });
-  const staged = await stageManifest(context.storage, files.manifest, manifest);
-  await staged.commit();
-  return manifest;
+  return { manifest, files: [documents, report, sequences] };
 }
 
-function outputOf(
-  kind: ManifestOutput['kind'],
-  path: string,
-  { bytes, sha256, rows }: { readonly bytes: number; readonly sha256: string; readonly rows: number },
-): ManifestOutput {
-  return { kind, name: nameOf(path), bytes, sha256, rows };
-}
+const writeDocuments = (documents: DocumentWriter, group: readonly RowsOfDocument[]): Promise<void> =>
+  documents.write(
+    group.map(({ document: { row, columns, text, textBytes }, tokens }) => ({
+      row,
+      columns,
+      textDigest: textDigest(text),
+      textBytes,
+      tokens,
+    })),
+  );
+
+const marksOf = ({ bosId, eosId, bosSource, eosSource }: Tokenizer): NonNullable<Manifest['marks']> => ({
+  bos: { id: bosId, source: bosSource },
+  eos: { id: eosId, source: eosSource },
+});

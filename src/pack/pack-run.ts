@@ -1,12 +1,12 @@
 import { expandShards } from '../corpus/expand.js';
 import { packedFolder } from '../dataset/part-files.js';
+import type { PartsOptions } from '../parts/parts-job.js';
 import { rulesOfNewRun } from '../rules/new-run.js';
-import { packingConventions, packingRecipe } from '../score/recipe.js';
 import { toColumns } from '../sequence/columns.js';
 import { openTokenizer } from '../tokenizer/open.js';
 import type { RowStage } from './make-part.js';
-import type { OpenParts } from './parts-job.js';
-import { type PartsOptions, type PartsReport, runParts } from './parts-run.js';
+import { packingConventions, packingRecipe } from './recipe.js';
+import { type OpenRows, type PartsReport, type Rows, rowsJob, runRows } from './rows-job.js';
 import type { PackSettings } from './settings.js';
 import { tellTokenizer } from './tell-tokenizer.js';
 
@@ -20,12 +20,7 @@ export type PackReport = PartsReport;
  *   errors of the disk
  */
 export async function packCorpus(settings: PackSettings, options: PartsOptions): Promise<PackReport> {
-  const { job, close } = await openPacking(settings, options);
-  try {
-    return await runParts(job, options);
-  } finally {
-    await close();
-  }
+  return runRows(await openPacking(settings, options), options);
 }
 
 /**
@@ -35,7 +30,7 @@ export async function packCorpus(settings: PackSettings, options: PartsOptions):
 export async function openPacking(
   settings: PackSettings,
   { storage, sink }: Pick<PartsOptions, 'storage' | 'sink'>,
-): Promise<OpenParts> {
+): Promise<OpenRows> {
   const notes: string[] = [];
   const shards = await expandShards(storage, settings.shards, (note) => notes.push(note));
   const tokenizer = await openTokenizer({
@@ -55,26 +50,23 @@ export async function openPacking(
     keep: corpus.keep,
     models: [],
   });
-  return {
-    job: {
-      kind: 'packed',
-      folder: packedFolder(settings.out),
-      settings,
-      shards,
-      notes,
-      tokenizer,
-      recipe: packingRecipe(settings, tokenizer, versions, before),
-      changes,
-      conventions: packingConventions(settings, tokenizer),
-      columns: ['weight'],
-      lossPrecision: 'fp32',
-      compression: settings.compression,
-      workers: settings.run.workers,
-      open: async () => packingStage,
-    },
-    finish: async () => undefined,
-    close: () => tokenizer.close(),
+  const rows: Rows = {
+    kind: 'packed',
+    folder: packedFolder(settings.out),
+    settings,
+    shards,
+    notes,
+    tokenizer,
+    recipe: packingRecipe(settings, tokenizer, versions, before),
+    changes,
+    conventions: packingConventions(settings, tokenizer),
+    columns: ['weight'],
+    lossPrecision: 'fp32',
+    compression: settings.compression,
+    workers: settings.run.workers,
+    open: async () => packingStage,
   };
+  return { rows, job: rowsJob(rows, storage), close: () => tokenizer.close() };
 }
 
 /** Rows as they are, with weight 1 where a token is a target. */

@@ -2,13 +2,11 @@ import { planShard } from '../corpus/read-shard.js';
 import type { CorpusSettings } from '../corpus/settings.js';
 import type { PartPlan, ReadOptions, Shard, ShardPlan } from '../corpus/shard.js';
 import { fingerprintOf, type Manifest } from '../dataset/manifest.js';
-import { type PartPlace, partFiles } from '../dataset/part-files.js';
 import { firstLine, TokensieveError, usageError } from '../errors.js';
 import { mapAhead } from '../flow/map-ahead.js';
 import type { JsonObject } from '../json/canonical-json.js';
-import { partState } from '../parts/done-parts.js';
 import type { EventSink } from '../parts/events.js';
-import { leftoverParts, listPartsAndSizes } from '../parts/leftovers.js';
+import type { BrokenShard, JobPlan, Lane, PartsJob } from '../parts/parts-job.js';
 import type { Counted } from '../parts/totals.js';
 import { rowsSetAside } from '../rules/read-reading.js';
 import { readNow } from '../rules/reading-changes.js';
@@ -18,8 +16,6 @@ import type { PartTask } from './make-part.js';
 const OLDER_RULES = 'by older rules';
 /** Footers read at once: a folder of many shards is bound by the store's latency. */
 const FOOTERS_AHEAD = 8;
-/** Manifests read at once: a resumed run is bound by the store's latency too, and a manifest is small. */
-const MANIFESTS_AHEAD = 16;
 
 /** One unit of work: a part of a parquet shard, or a whole jsonl shard, which is read once, in order. */
 export interface Task {
@@ -36,14 +32,8 @@ export const tasksOf = (plans: readonly ShardPlan[]): readonly Task[] =>
     plan.parts === null ? [{ plan, part: null }] : plan.parts.map((part) => ({ plan, part })),
   );
 
-export interface BrokenShard {
-  readonly shard: string;
-  readonly detail: string;
-}
-
-export interface Planned {
+export interface Planned extends Pick<JobPlan<Task>, 'broken'> {
   readonly plans: readonly ShardPlan[];
-  readonly broken: readonly BrokenShard[];
 }
 
 /** What a shard reader must be told. */
@@ -118,119 +108,54 @@ export function partTask(
     part,
     rowStart,
     input: identity,
+    known: { input: identity },
     fingerprint: fingerprintOf(recipe, { ...identity, part }),
     recipe,
   };
 }
 
-export interface Work {
-  /** Counts of parts that are done and will not be redone; the rest of their manifests would fill the memory. */
-  readonly done: readonly Counted[];
-  readonly tasks: readonly Task[];
-  /** For jsonl shards: parts found done, which are read again but not made again. */
-  readonly doneStreamParts: ReadonlyMap<string, ReadonlyMap<number, Manifest>>;
-  /** Finished parts found damaged, a line each that names the file. They are among the tasks again. */
-  readonly damaged: readonly string[];
-  /** Manifests of finished parts whose rows are read otherwise now, to be removed before the parts are made again. */
-  readonly outdated: readonly string[];
-  /** Parts that the folder had a manifest of. */
-  readonly before: number;
-  /** Those that this command does not make, as far as plans tell; a jsonl shard's are known when it was read. */
-  readonly leftovers: readonly PartPlace[];
-}
-
 /**
- * What is left to do of `wanted`, from one listing of the output folder.
- * @param wanted the tasks of this process, of those that the plans make
+ * What the engine must know of the tasks of packing and scoring. Pure, but for a look at the quarantine report of a
+ * finished part.
  * @param changes what parts by older rules have otherwise, in clauses
- * @throws TokensieveError `stale-parts` (usage) unless `replace`
  */
-export async function findWork(
-  storage: Storage,
-  { plans, broken }: Planned,
-  wanted: readonly Task[],
-  recipe: JsonObject,
+export const rowTasks = (
   folder: string,
-  replace: boolean,
-  changes: readonly string[] = [],
-): Promise<Work> {
-  const { found, sizes } = await listPartsAndSizes(storage, folder);
-  const manifests = new Set(found.map(({ shard, part }) => partFiles(folder, shard, part).manifest));
-  const done: Counted[] = [];
-  const tasks: Task[] = [];
-  const doneStreamParts = new Map<string, ReadonlyMap<number, Manifest>>();
-  const damaged: string[] = [];
-  const outdated: string[] = [];
-  const stale: { path: string; why: readonly string[] }[] = [];
-  const partsOf = new Map<string, number[]>();
-  for (const { shard, part } of found) {
-    const parts = partsOf.get(shard);
-    if (parts === undefined) partsOf.set(shard, [part]);
-    else parts.push(part);
-  }
-  /** Parts whose state says what is left of a task; of a jsonl shard those that were found. */
-  function* looks(): Generator<{ readonly task: Task; readonly part: number }> {
-    for (const task of wanted) {
-      const parts = task.part === null ? (partsOf.get(task.plan.shard.name) ?? []) : [task.part.part];
-      for (const part of parts) yield { task, part };
-    }
-  }
-  const look = async ({ task, part }: { readonly task: Task; readonly part: number }) => {
-    const path = partFiles(folder, task.plan.shard.name, part).manifest;
-    const state = await partState(storage, manifests, path, partTask(task.plan, part, null, recipe), sizes);
-    const old =
-      state.state === 'done'
-        ? readNow(await rowsSetAside(storage, { manifest: state.manifest, folder }))
-        : [];
-    return { task, part, path, state, old };
-  };
-  const finished = new Set<Task>();
-  const doneOf = new Map<Task, Map<number, Manifest>>();
-  for await (const { task, part, path, state, old } of mapAhead(looks(), MANIFESTS_AHEAD, look)) {
-    if (old.length > 0) {
-      outdated.push(path);
-      stale.push({ path, why: [`${OLDER_RULES}: ${old.map(({ touch }) => touch.what).join('; ')}`] });
-      continue;
-    }
-    if (state.state === 'damaged') damaged.push(state.why);
-    if (state.state === 'stale') stale.push({ path, why: state.why });
-    if (state.state !== 'done') continue;
-    done.push({ counts: state.manifest.counts });
-    if (task.part !== null) finished.add(task);
-    else doneOf.set(task, (doneOf.get(task) ?? new Map<number, Manifest>()).set(part, state.manifest));
-  }
-  for (const task of wanted) {
-    if (finished.has(task)) continue;
-    tasks.push(task);
-    // Only reading tells a jsonl shard's parts, so it is read again from the start and done parts are passed over.
-    if (task.part === null) doneStreamParts.set(task.plan.shard.name, doneOf.get(task) ?? new Map());
-  }
-  const [first] = stale;
-  if (first !== undefined && !replace) {
-    const older = first.why.some((line) => line.startsWith('semantics.')) && changes.length > 0;
-    if (older || outdated.length > 0) {
-      const why = older ? `${OLDER_RULES}: ${changes.join('; ')}` : first.why[0];
-      throw usageError(
+  recipe: JsonObject,
+  changes: readonly string[],
+): Pick<
+  PartsJob<Task, Lane, Manifest, Counted>,
+  'placeOf' | 'textBytes' | 'expected' | 'outdated' | 'staleError' | 'figures' | 'keep' | 'quarantined'
+> => ({
+  placeOf: ({ plan, part }) => ({ shard: plan.shard.name, part: part?.part ?? null }),
+  textBytes: taskBytes,
+  expected: ({ plan, part }, number) => partTask(plan, number, part?.rowStart ?? null, recipe),
+  async outdated(storage, manifest) {
+    const old = readNow(await rowsSetAside(storage, { manifest, folder }));
+    return old.length === 0 ? null : `${OLDER_RULES}: ${old.map(({ touch }) => touch.what).join('; ')}`;
+  },
+  staleError(stale) {
+    const [first] = stale;
+    const why = first?.why ?? [];
+    const older = changes.length > 0 && why.some((line) => line.startsWith('semantics.'));
+    if (older || stale.some(({ outdated }) => outdated)) {
+      const which = older ? `${OLDER_RULES}: ${changes.join('; ')}` : why[0];
+      return usageError(
         'stale-parts',
-        `${folder}: ${stale.length} finished part(s) are ${why} (${first.path}); old and new are never mixed: keep them and choose another --out, or redo them with --replace`,
+        `${folder}: ${stale.length} finished part(s) are ${which} (${first?.path}); old and new are never mixed: keep them and choose another --out, or redo them with --replace`,
       );
     }
-    throw usageError(
+    return usageError(
       'stale-parts',
-      `${folder}: ${stale.length} finished part(s) were made otherwise (${first.path}: ${first.why.slice(0, 4).join('; ')}); choose another --out, go back to the old settings, or redo them with --replace`,
+      `${folder}: ${stale.length} finished part(s) were made otherwise (${first?.path}: ${why.slice(0, 4).join('; ')}); choose another --out, go back to the old settings, or redo them with --replace`,
     );
-  }
-  const counts = new Map<string, number | null>([
-    ...plans.map(({ shard, parts }) => [shard.name, parts?.length ?? null] as const),
-    ...broken.map(({ shard }) => [shard, null] as const),
-  ]);
-  return {
-    done,
-    tasks,
-    doneStreamParts,
-    damaged,
-    outdated,
-    before: found.length,
-    leftovers: leftoverParts(found, counts),
-  };
-}
+  },
+  figures: ({ counts }) => ({
+    tokens: counts.tokens,
+    documents: counts.documents,
+    textBytes: counts.text_bytes,
+  }),
+  // The rest of many manifests would fill the memory.
+  keep: ({ counts }) => ({ counts }),
+  quarantined: ({ counts }) => Object.keys(counts.quarantined).length > 0,
+});

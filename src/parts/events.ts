@@ -1,8 +1,15 @@
 import type { Quarantined, QuarantineReason } from '../corpus/document.js';
-import type { Finding } from '../select/diagnosis/finding.js';
 
 /** Why an item of an evaluation task is set aside, beside what can be wrong with a line. */
 export type ItemReason = 'bad-item' | 'oversized-item';
+
+/** As the diagnosis gives it (select/diagnosis/finding.ts): what was found, with its figures, and what to do about it. */
+export interface Finding {
+  readonly code: string;
+  readonly message: string;
+  readonly advice: string;
+  readonly figures: Readonly<Record<string, number | string | readonly string[]>>;
+}
 
 /** What happens in a run, for progress bars and logs. Everything is plain JSON. */
 export type RunEvent =
@@ -41,7 +48,7 @@ export type RunEvent =
   | {
       readonly event: 'warning';
       readonly message: string;
-      /** What the message is about, where it is the selection doctor's. */
+      /** What the message is about, where it is a selection's diagnosis. */
       readonly finding?: Finding;
     };
 

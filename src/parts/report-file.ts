@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
 import type { StagedFile, Storage } from '../storage/storage.js';
 
-/** The quarantine report of a part: one JSON line an entry. A part without entries has no report. */
+/** The quarantine report of a part: one JSON line an entry. A part without entries has none. */
 export interface Report {
   write(line: string): Promise<void>;
   /** Null when nothing was written; the staged file is then thrown away. */
   finish(): Promise<{ readonly bytes: number; readonly sha256: string; readonly rows: number } | null>;
+  /** Without entries it removes the report of an earlier making. */
   commit(): Promise<void>;
   abort(): Promise<void>;
 }
@@ -28,7 +29,7 @@ export async function openReport(storage: Storage, path: string): Promise<Report
       await file.abort();
       return null;
     },
-    commit: () => file.commit(),
+    commit: () => (rows > 0 ? file.commit() : storage.remove(path)),
     abort: () => file.abort(),
   };
 }

@@ -5,7 +5,7 @@
 import { hostname } from 'node:os';
 import type { FinishedPart } from '../dataset/finished-parts.js';
 import { MANIFEST_SUFFIX, type Manifest, readManifest } from '../dataset/manifest.js';
-import { packedFolder, placeOfManifest, scoredFolder } from '../dataset/part-files.js';
+import { packedFolder, placeOfManifest, scoredFolder, weightedFolder } from '../dataset/part-files.js';
 import { usageError } from '../errors.js';
 import { mapAhead } from '../flow/map-ahead.js';
 import { hashJson } from '../json/canonical-json.js';
@@ -70,7 +70,7 @@ export interface PartsStatus {
 }
 
 /**
- * @param out output folder of `score`, `pack` or of a run
+ * @param out output folder of `score`, `pack`, `import`, `select` or of a run
  * @throws TokensieveError `no-run` (usage) when nothing there tells of parts
  */
 export async function runStatus(storage: Storage, out: string): Promise<readonly PartsStatus[]> {
@@ -79,24 +79,29 @@ export async function runStatus(storage: Storage, out: string): Promise<readonly
   for (const [kind, folder] of [
     ['packed', packedFolder(out)],
     ['scored', scoredFolder(out)],
+    ['weighted', weightedFolder(out)],
   ] as const) {
     const plan = plans.find((one) => one.kind === kind);
-    const paths = (await storage.list(folder)).filter(
-      (path) => path.endsWith(MANIFEST_SUFFIX) && placeOfManifest(folder, path) !== null,
+    // Selections of before have left no notes, and were done when they ended.
+    if (kind === 'weighted' && plan === undefined) continue;
+    // Weighted files that lie elsewhere have their notes beside them: no run is there.
+    const place = kind === 'weighted' && found.length === 0 ? out : folder;
+    const paths = (await storage.list(place)).filter(
+      (path) => path.endsWith(MANIFEST_SUFFIX) && placeOfManifest(place, path) !== null,
     );
     const own = workers.filter((worker) => worker.kind === kind);
     if (plan === undefined && paths.length === 0 && own.length === 0) continue;
-    found.push(await partsStatus(storage, { kind, folder, plan, paths, notes: own }));
+    found.push(await partsStatus(storage, { kind, folder: place, plan, paths, notes: own }));
   }
   if (found.length > 0) return found;
   throw usageError(
     'no-run',
-    `${out}: no parts, and no notes of a process that makes some; name the output folder (--out) of run, score or pack`,
+    `${out}: no parts, and no notes of a process that makes some; name the output folder (--out) of run, score, pack or select`,
   );
 }
 
 interface Found {
-  readonly kind: 'scored' | 'packed';
+  readonly kind: Manifest['kind'];
   readonly folder: string;
   readonly plan: PlanNotes | undefined;
   readonly paths: readonly string[];

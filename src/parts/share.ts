@@ -1,5 +1,3 @@
-import { type Task, taskBytes } from '../pack/work.js';
-
 /** One of `count` processes that share a run's tasks without talking to each other. */
 export interface Share {
   /** 0 … count − 1. */
@@ -12,9 +10,13 @@ export interface Share {
  * process must deal alike, whenever it looks. The largest tasks are dealt first, each to the share with the least text
  * so far (Graham's LPT rule), so that shares differ by less than one task; a jsonl shard is one task.
  */
-export function tasksOfShare(tasks: readonly Task[], { index, count }: Share): readonly Task[] {
+export function tasksOfShare<Task>(
+  tasks: readonly Task[],
+  { index, count }: Share,
+  textBytes: (task: Task) => number,
+): readonly Task[] {
   if (count === 1) return tasks;
-  const largestFirst = tasks.map((task, place) => ({ place, bytes: taskBytes(task) }));
+  const largestFirst = tasks.map((task, place) => ({ place, bytes: textBytes(task) }));
   largestFirst.sort((a, b) => b.bytes - a.bytes || a.place - b.place);
   const dealt = new Float64Array(count);
   const own: number[] = [];

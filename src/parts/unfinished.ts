@@ -26,9 +26,11 @@ export async function unfinishedRun(
   const { plans } = await readWorkerNotes(storage, folderOf(absolute));
   const plan = plans.find((one) => one.kind === kind && one.recipe === hashJson(recipe.json));
   if (plan === undefined) return null;
-  const streams = new Set(parts.map(({ manifest }) => manifest.shard).filter((shard) => STREAM.test(shard)));
-  const others = parts.filter(({ manifest }) => !STREAM.test(manifest.shard));
-  const missing = plan.parts - streams.size - others.length;
+  // A plan made of another data set's parts knows each of them.
+  const isStream = ({ manifest }: (typeof parts)[number]): boolean =>
+    plan.streams > 0 && STREAM.test(manifest.shard);
+  const streams = new Set(parts.filter(isStream).map(({ manifest }) => manifest.shard));
+  const missing = plan.parts - streams.size - parts.filter((part) => !isStream(part)).length;
   return missing <= 0
     ? null
     : `${folder}: ${missing} planned part(s) are not finished and are left out; ${advice}`;

@@ -6,6 +6,7 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { z } from 'zod';
+import { commitBytes } from '../storage/commit-bytes.js';
 import { joinPath } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import type { EventSink } from './events.js';
@@ -20,7 +21,9 @@ const KEPT_MS = 7 * 86_400_000;
 const MAX_BYTES = 1 << 18;
 
 const count = z.number().min(0);
-const kind = z.enum(['scored', 'packed']);
+const kind = z.enum(['scored', 'packed', 'weighted', 'export']);
+/** What parts are, in the notes. */
+export type NotedKind = z.infer<typeof kind>;
 
 const planSchema = z.object({
   version: z.literal(1),
@@ -67,19 +70,21 @@ export type WorkerNotes = z.infer<typeof workerSchema>;
 export interface OpenWorkerNotes {
   /** Sees the run's events and hands them on. */
   readonly sink: EventSink;
-  /** Last words. The file stays. */
+  /** Last words. The file stays, unless all went well in a folder that is handed on. */
   close(state: 'done' | 'stopped' | 'failed', error?: string): Promise<void>;
 }
 
 export interface WorkerIdentity extends Pick<WorkerNotes, 'executor' | 'kind' | 'recipe'> {
   readonly share?: Share | undefined;
+  /** Nothing of ours stays in the folder once it is done. */
+  readonly handedOn?: boolean | undefined;
 }
 
 /** Begins this process's notes below `out`. What goes wrong with writing them is left alone: a run never ends by it. */
 export async function openWorkerNotes(
   storage: Storage,
   out: string,
-  identity: WorkerIdentity,
+  { handedOn = false, ...identity }: WorkerIdentity,
   onward: EventSink,
 ): Promise<OpenWorkerNotes> {
   const started = new Date().toISOString();
@@ -133,6 +138,7 @@ export async function openWorkerNotes(
     async close(state, error) {
       clearInterval(timer);
       await write(state, error ?? null);
+      if (handedOn && state === 'done') await storage.remove(path).catch(() => undefined);
     },
   };
 }
@@ -151,6 +157,15 @@ export async function writePlanNotes(storage: Storage, out: string, plan: PlanNo
     }
   } catch {
     // As with the notes themselves: a run that cannot write fails where it writes parts.
+  }
+}
+
+/** Removes all notes below an output folder that is done and handed on. */
+export async function removeNotes(storage: Storage, out: string): Promise<void> {
+  try {
+    for (const path of await storage.list(joinPath(out, FOLDER))) await storage.remove(path);
+  } catch {
+    // As with writing them.
   }
 }
 
@@ -183,12 +198,6 @@ async function readJson(storage: Storage, path: string): Promise<unknown> {
 }
 
 async function writeJson(storage: Storage, path: string, value: object): Promise<void> {
-  const file = await storage.stage(path, { onConflict: 'replace' });
-  try {
-    await file.write(Buffer.from(`${JSON.stringify(value)}\n`, 'utf8'));
-    await file.commit();
-  } catch (error) {
-    await file.abort();
-    throw error;
-  }
+  const bytes = Buffer.from(`${JSON.stringify(value)}\n`, 'utf8');
+  await commitBytes(storage, path, bytes, { onConflict: 'replace' });
 }

@@ -5,16 +5,17 @@ import type { EvaluationReport } from '../evaluate/report.js';
 import type { ExportReport } from '../export/export-run.js';
 import type { ImportReport } from '../import/import-run.js';
 import type { PackReport } from '../pack/pack-run.js';
-import type { PartsReport } from '../pack/parts-run.js';
+import type { PartsReport } from '../pack/rows-job.js';
 import type { EventSink } from '../parts/events.js';
 import type { Share } from '../parts/share.js';
 import type { NamedPath, WrittenReport } from '../report/write-report.js';
 import type { ScoreReport } from '../score/score-run.js';
 import type { SelectReport } from '../select/select-run.js';
-import { joinPath } from '../storage/path.js';
+import { absolutePath, joinPath, pathBelow } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import type { TrainSink } from '../train/events.js';
 import type { TrainReport } from '../train/train-run.js';
+import { isOfParts, OF_PARTS } from './open-parts.js';
 import type { Stage, StageKind, StageOf, StageSettings } from './stages.js';
 
 /** What a stage of each kind tells when it is done. */
@@ -162,25 +163,34 @@ export function chooseStages(stages: readonly Stage[], { from, to, only }: Stage
   return stages.slice(first, last + 1);
 }
 
-/** Kinds of stages that are made of parts, so that many processes can share one. The others run once. */
-export const isOfParts = ({ kind }: Stage): boolean => kind === 'pack' || kind === 'score';
-
 /**
  * The stages that the processes of an array share: those made of parts at the head of the chosen ones. None of them
  * reads what another makes, so that nobody waits. A stage after them needs all of their parts, which only the last
- * process to end would know of; it is run afterwards, once, without the array.
+ * process to end would know of; it is run afterwards, once, without the array, or begins an array of its own.
  * @throws TokensieveError `not-of-parts` (usage) when the first stage runs once
  */
 export function stagesOfArray(chosen: readonly Stage[]): readonly Stage[] {
-  const end = chosen.findIndex((stage) => !isOfParts(stage));
+  const shared: Stage[] = [];
+  for (const stage of chosen) {
+    if (!isOfParts(stage) || shared.some((before) => reads(stage, before))) break;
+    shared.push(stage);
+  }
   const [first] = chosen;
-  if (end === 0 && first !== undefined) {
+  if (shared.length === 0 && first !== undefined) {
     throw usageError(
       'not-of-parts',
-      `stage ${first.name} (${first.kind}) is not made of parts that an array could share; run it once, without --executor array, and begin the array with a pack or score stage (--from)`,
+      `stage ${first.name} (${first.kind}) is not made of parts that an array could share; run it once, without --executor array, and begin the array with a ${OF_PARTS} stage (--from)`,
     );
   }
-  return end === -1 ? chosen : chosen.slice(0, end);
+  return shared;
+}
+
+/** Whether a stage reads what another writes: the run that it names, or a folder of it. */
+function reads({ settings }: Stage, before: Stage): boolean {
+  if (!('run' in settings) || typeof settings.run !== 'string') return false;
+  const run = absolutePath(settings.run);
+  const made = absolutePath(fileOf(before).path);
+  return pathBelow(run, made) !== null || pathBelow(made, run) !== null || run === made;
 }
 
 /**

@@ -1,17 +1,9 @@
-import type { PartData, PartResult, QueuedStage, StageResult } from './jobs.js';
-
-/** A part to be made, as a plan names it; `part` is null for a jsonl shard, whose parts only reading tells. */
-export type PartRef = Pick<PartData, 'shard' | 'part' | 'fingerprint'>;
+import type { NamedPart, NamedPlan } from '../parts/named-parts.js';
+import type { PartResult, QueuedStage, StageResult } from './jobs.js';
 
 /** What a stage made of parts comes to, from one listing of its output folder. */
-export interface StagePlan {
-  /** What is left to do. Shards of jsonl are always among them: whoever gets one passes over what is done. */
-  readonly left: readonly PartRef[];
+export interface StagePlan extends NamedPlan {
   readonly told: PlannedParts;
-  /** Shards that could not be planned. */
-  readonly broken: number;
-  /** Rows were set aside in parts that are done. */
-  readonly quarantined: boolean;
 }
 
 /** What whoever follows a run is told of a plan. */
@@ -33,8 +25,8 @@ export type PartProgress = (progress: { readonly tokens: number; readonly text_b
 export interface Performer {
   plan(stage: QueuedStage): Promise<StagePlan>;
   /** After the last part of a stage. */
-  finish(stage: QueuedStage): Promise<void>;
-  part(stage: QueuedStage, part: PartRef, signal: AbortSignal, progress: PartProgress): Promise<PartResult>;
+  finish(stage: QueuedStage, signal: AbortSignal): Promise<void>;
+  part(stage: QueuedStage, part: NamedPart, signal: AbortSignal, progress: PartProgress): Promise<PartResult>;
   /** Runs a stage that runs once. */
   single(stage: QueuedStage, signal: AbortSignal): Promise<StageResult>;
   close(): Promise<void>;

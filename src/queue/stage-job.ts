@@ -1,6 +1,7 @@
 import { type Job, type Queue, UnrecoverableError, WaitingChildrenError } from 'bullmq';
 import { firstLine, TokensieveError } from '../errors.js';
-import { isOfParts } from '../pipeline/run-stages.js';
+import type { NamedPart } from '../parts/named-parts.js';
+import { isOfParts } from '../pipeline/open-parts.js';
 import {
   jobOptions,
   PART_JOB,
@@ -14,7 +15,7 @@ import {
   type StageResult,
   stageId,
 } from './jobs.js';
-import type { PartRef, Performer } from './performer.js';
+import type { Performer } from './performer.js';
 import { refuseRemoved } from './remove-run.js';
 
 /** Jobs sent to Redis at a time. */
@@ -41,7 +42,7 @@ export async function doStageJob(
   const stage = queuedStage(job.id ?? '', job.data);
   const result = await finalIfUsage(() =>
     isOfParts(stage.stage)
-      ? doPartsStage(queue, job, token, stage, performer)
+      ? doPartsStage(queue, job, token, stage, performer, signal)
       : performer.single(stage, signal),
   );
   await refuseRemoved(queue, stage.data.run);
@@ -56,6 +57,7 @@ async function doPartsStage(
   token: string,
   { id, stage }: QueuedStage,
   performer: Performer,
+  signal: AbortSignal,
 ): Promise<StageResult> {
   for (;;) {
     const current = queuedStage(id, job.data);
@@ -67,7 +69,7 @@ async function doPartsStage(
     const left = data.step === 'begin' ? plan.left : plan.left.filter(({ part }) => part !== null);
     await job.updateProgress({ planned: { name: stage.name, kind: stage.kind, ...plan.told } });
     if (left.length === 0) {
-      await performer.finish(current);
+      await performer.finish(current, signal);
       return { quarantined: plan.quarantined || plan.broken > 0 };
     }
     if (data.round >= MAX_ROUNDS) {
@@ -83,7 +85,7 @@ async function doPartsStage(
 }
 
 /** Adds the jobs of parts as children of their stage's. Those that are in the queue already are left alone. */
-async function addParts(queue: Queue, { id, data }: QueuedStage, parts: readonly PartRef[]): Promise<void> {
+async function addParts(queue: Queue, { id, data }: QueuedStage, parts: readonly NamedPart[]): Promise<void> {
   const options = { ...jobOptions(data.rules, 'part'), parent: { id, queue: queue.qualifiedName } };
   for (let from = 0; from < parts.length; from += ADD_AT_ONCE) {
     await refuseRemoved(queue, data.run);

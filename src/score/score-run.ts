@@ -1,24 +1,21 @@
-import { availableParallelism } from 'node:os';
 import { expandShards } from '../corpus/expand.js';
 import { scoredFolder } from '../dataset/part-files.js';
 import { type RunNotes, writeRunNotes } from '../dataset/run-notes.js';
 import { chooseDevice } from '../device/device.js';
-import { settleTf32, usesTf32 } from '../device/tf32.js';
 import { locatedError } from '../errors.js';
 import { forwardFlops } from '../model/forward-flops.js';
 import type { ModelInfo } from '../model/prepared-model.js';
 import type { RowStage } from '../pack/make-part.js';
-import type { OpenParts } from '../pack/parts-job.js';
-import { type PartsOptions, type PartsReport, runParts } from '../pack/parts-run.js';
+import { type OpenRows, type PartsReport, type Rows, rowsJob, runRows } from '../pack/rows-job.js';
 import { tellTokenizer } from '../pack/tell-tokenizer.js';
+import type { PartsOptions } from '../parts/parts-job.js';
 import { type RunRules, rulesOfNewRun } from '../rules/new-run.js';
 import { notedRules } from '../rules/noted.js';
-import { MIXED_WINDOW_BATCHES } from './batches.js';
 import { scoredColumns, toSequenceBatch } from './columns.js';
-import type { Compute } from './compute.js';
-import { type ModelInputs, openModelInputs } from './open-inputs.js';
+import type { ModelInputs } from './open-inputs.js';
+import { openModels } from './open-models.js';
 import { recipeOf, scoringConventions } from './recipe.js';
-import { type ModelRole, openScorer, type Scorer } from './scorer.js';
+import type { ModelRole, Scorer } from './scorer.js';
 import type { Scoring } from './settings.js';
 import { type ScoringRules, scoreSequences } from './stage.js';
 
@@ -33,14 +30,8 @@ export type ScoreReport = PartsReport;
  */
 export async function scoreCorpus(pipeline: Scoring, options: ScoreOptions): Promise<ScoreReport> {
   const started = Date.now();
-  const { job, finish, close } = await openScoring(pipeline, options);
-  try {
-    const report = await runParts(job, options);
-    await finish();
-    return { ...report, seconds: (Date.now() - started) / 1000 };
-  } finally {
-    await close();
-  }
+  const report = await runRows(await openScoring(pipeline, options), options);
+  return { ...report, seconds: (Date.now() - started) / 1000 };
 }
 
 /**
@@ -50,51 +41,50 @@ export async function scoreCorpus(pipeline: Scoring, options: ScoreOptions): Pro
 export async function openScoring(
   pipeline: Scoring,
   { storage, sink }: Pick<ScoreOptions, 'storage' | 'sink'>,
-): Promise<OpenParts> {
+): Promise<OpenRows> {
   const notes: string[] = [];
   const shards = await expandShards(storage, pipeline.shards, (note) => notes.push(note));
   const { device, why } = chooseDevice(pipeline.score.device);
   sink({ event: 'note', message: why });
-  const inputs = await openModelInputs(pipeline, device);
-  const { tokenizer, models, roles, compute } = inputs;
+  const inputs = await openModels(pipeline, device);
+  const { tokenizer, roles, compute } = inputs;
   tellTokenizer(tokenizer, sink);
   if (compute.note !== null) sink({ event: 'note', message: compute.note });
   for (const message of inputs.warnings) sink({ event: 'warning', message });
-  const { score, run } = pipeline;
-  const rules = scoringRules(pipeline, roles, compute);
+  const { sequence, score, run } = pipeline;
+  const rules: ScoringRules = {
+    ...inputs.batchRules(sequence, sequence.packing === 'packed' ? 1 : undefined),
+    roles,
+    entropy: score.entropy,
+  };
   const { versions, changes, before } = await rulesOf(pipeline, inputs);
   let opened = 0;
-  return {
-    job: {
-      kind: 'scored',
-      folder: scoredFolder(pipeline.out),
-      settings: pipeline,
-      shards,
-      notes,
-      tokenizer,
-      recipe: recipeOf(pipeline, tokenizer, infosOf(inputs), compute, versions, before),
-      changes,
-      conventions: scoringConventions(pipeline, tokenizer),
-      columns: scoredColumns(roles, score.entropy),
-      lossPrecision: score.loss_precision,
-      compression: score.compression,
-      workers: run.workers,
-      async open(lanes) {
-        const sessions = lanes * roles.length;
-        const threads = run.threads || Math.max(1, Math.floor(availableParallelism() / sessions));
-        const card = opened++ % compute.cards;
-        const inTurns = run.models_on_card === 'turns';
-        if (device === 'cuda') settleTf32(usesTf32(compute.precision));
-        return scoringStage(await openScorer({ models, device, threads, card, inTurns }), rules);
-      },
+  const rows: Rows = {
+    kind: 'scored',
+    folder: scoredFolder(pipeline.out),
+    settings: pipeline,
+    shards,
+    notes,
+    tokenizer,
+    recipe: recipeOf(pipeline, { tokenizer, models: infosOf(inputs), compute, versions, unused: before }),
+    changes,
+    conventions: scoringConventions(pipeline, tokenizer),
+    columns: scoredColumns(roles, score.entropy),
+    lossPrecision: score.loss_precision,
+    compression: score.compression,
+    workers: run.workers,
+    async open(lanes) {
+      const card = opened++ % compute.cards;
+      const inTurns = run.models_on_card === 'turns';
+      return scoringStage(await inputs.openScorer({ lanes, threads: run.threads, card, inTurns }), rules);
     },
-    finish: async () => {
+    async finish() {
       const rules = await notedRules(storage, pipeline.out, 'scored');
       const notes = runNotes(pipeline, inputs);
       await writeRunNotes(storage, pipeline.out, { ...notes, ...(rules !== null && { rules }) });
     },
-    close: () => tokenizer.close(),
   };
+  return { rows, job: rowsJob(rows, storage), close: () => tokenizer.close() };
 }
 
 const rulesOf = (
@@ -142,23 +132,6 @@ function runNotes(pipeline: Scoring, { tokenizerPath, models, roles }: ModelInpu
         flops_per_token: forwardFlops(info, pipeline.sequence.length),
       };
     }),
-  };
-}
-
-function scoringRules(
-  { sequence, score }: Scoring,
-  roles: readonly ModelRole[],
-  { device, batchTokens, batch }: Compute,
-): ScoringRules {
-  return {
-    batchTokens,
-    length: sequence.length,
-    attention: sequence.attention,
-    windowBatches: sequence.packing === 'packed' ? 1 : MIXED_WINDOW_BATCHES,
-    fixedRows: device !== 'cpu',
-    fixedLength: batch !== null,
-    roles,
-    entropy: score.entropy,
   };
 }
 

@@ -1,38 +1,42 @@
-import { type DataSet, openDataSet } from '../dataset/data-set.js';
-import { type FinishedPart, knownInput } from '../dataset/finished-parts.js';
-import { MANIFEST_VERSION, type Manifest, stageManifest } from '../dataset/manifest.js';
-import { partFiles } from '../dataset/part-files.js';
-import { openPart, type PartSource, partSource } from '../dataset/part-source.js';
+import pLimit from 'p-limit';
+import { type DataSetPart, openDataSet } from '../dataset/data-set.js';
+import type { FinishedPart } from '../dataset/finished-parts.js';
+import type { Manifest } from '../dataset/manifest.js';
+import { weightedFolder } from '../dataset/part-files.js';
+import { partSource } from '../dataset/part-source.js';
 import { compressionOf, meansColumns } from '../dataset/recipe.js';
 import { readRunNotes, writeRunNotes } from '../dataset/run-notes.js';
-import { createSequenceWriter } from '../dataset/writer.js';
 import { usageError } from '../errors.js';
-import { hashJson, type JsonObject } from '../json/canonical-json.js';
-import { derivedParts } from '../parts/derived-parts.js';
-import { type ExpectedPart, finishedManifest, removeStale } from '../parts/done-parts.js';
-import type { EventSink } from '../parts/events.js';
+import { hashJson } from '../json/canonical-json.js';
+import { derivedParts } from '../parts/derived-job.js';
+import type { ExpectedPart } from '../parts/manifests.js';
+import type { Lane, OpenOptions, PartsJob, PartsOptions } from '../parts/parts-job.js';
+import { runParts } from '../parts/run-parts.js';
+import { tasksOfShare } from '../parts/share.js';
 import { type Totals, totalsOf } from '../parts/totals.js';
 import { unfinishedRun } from '../parts/unfinished.js';
-import { FIRST_VERSIONS } from '../rules/changes.js';
 import { rulesOfParts, rulesWarning } from '../rules/run-rules.js';
-import { claimedSignal, claimFolder } from '../storage/folder-claim.js';
-import { absolutePath, folderOf, nameOf } from '../storage/path.js';
+import { absolutePath, folderOf, joinPath, pathBelow } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import type { Finding } from './diagnosis/finding.js';
-import { type LoadedMethod, loadMethod } from './load.js';
+import { loadMethod } from './load.js';
 import type { Prepared } from './preparation.js';
 import { createSelection, type Selection } from './selection.js';
-import { type SelectionDoctor, selectionDoctor } from './selection-doctor.js';
+import { selectionDoctor } from './selection-doctor.js';
+import { selectionRecipe, weightedPart } from './selection-recipe.js';
 import type { SelectionSettings } from './settings.js';
 import { addStatistics, type SelectionStatistics } from './statistics.js';
+import { weighPart } from './weigh-part.js';
 
-export interface SelectOptions {
-  readonly storage: Storage;
-  readonly sink: EventSink;
-  readonly signal: AbortSignal;
-  readonly replace: boolean;
-}
+/**
+ * Folder below the weighted files where processes that select together put what they count. No manifest lies in it, so that
+ * no reader takes it for parts; it is gone when the selection is done.
+ */
+const COUNTS = '.counts';
 
+export type SelectOptions = PartsOptions;
+
+/** With a share, all of it is the share's. */
 export interface SelectReport extends Totals {
   /** Folder of the weighted files. */
   readonly folder: string;
@@ -42,7 +46,7 @@ export interface SelectReport extends Totals {
   readonly weightSum: number;
   /** Of the parts weighed by this call; null when all were done before. */
   readonly statistics: SelectionStatistics | null;
-  /** What speaks against this selection; told to the sink as warnings too. */
+  /** What speaks against this selection, by whoever sees every part done; told to the sink as warnings too. */
   readonly findings: readonly Finding[];
   readonly conventions: Selection['conventions'];
   readonly seconds: number;
@@ -59,10 +63,45 @@ export async function selectRun(
   run: string,
   folder: string,
   settings: SelectionSettings,
-  given: SelectOptions,
+  options: SelectOptions,
 ): Promise<SelectReport> {
   const started = Date.now();
-  const { storage, sink } = given;
+  const { job, conventions, outcome } = await openSelecting(run, folder, settings, options);
+  const { kept, resumed, damaged } = await runParts(job, options);
+  return {
+    folder,
+    resumed,
+    damaged,
+    ...totalsOf(kept),
+    weightSum: kept.reduce((sum, { counts }) => sum + (counts.weight_sum ?? 0), 0),
+    ...outcome(),
+    conventions,
+    seconds: (Date.now() - started) / 1000,
+  };
+}
+
+interface SelectLane extends Lane {
+  readonly prepared: Prepared;
+}
+
+export type SelectJob = PartsJob<FinishedPart, SelectLane, Manifest, Manifest>;
+
+/**
+ * A selection, opened: its scored parts are known, nothing is read of their losses.
+ * @throws TokensieveError (usage) as `selectRun` does, but for `stale-parts`
+ */
+export async function openSelecting(
+  run: string,
+  folder: string,
+  settings: SelectionSettings,
+  { storage, sink, share, queued = false, workers = 1 }: OpenOptions,
+): Promise<{
+  readonly job: SelectJob;
+  readonly conventions: Selection['conventions'];
+  /** Of the parts that this process weighed. */
+  outcome(): Pick<SelectReport, 'statistics' | 'findings'>;
+  close(): Promise<void>;
+}> {
   const loaded = await loadMethod(settings.method);
   const selection = createSelection(settings, loaded.method);
   const scored = await openDataSet(storage, run, {
@@ -88,112 +127,105 @@ export async function selectRun(
     );
   }
   const recipe = selectionRecipe(scored, settings, loaded, selection);
-  const claim = await claimFolder(folder, hashJson(recipe), storage);
-  const options = { ...given, signal: claimedSignal(given.signal, claim) };
-  try {
-    await storage.sweep?.(folder);
-    const { done, pending, damaged } = await derivedParts(
-      parts,
-      {
-        folder,
-        kind: 'weighted',
-        expected: ({ manifest }) => weightedPart(manifest, recipe),
-        what: 'weighted files',
-      },
-      options,
-    );
-    const textBytes = (some: readonly FinishedPart[]): number =>
-      some.reduce((sum, { manifest }) => sum + manifest.counts.text_bytes, 0);
-    const doneBytes = textBytes(parts) - textBytes(pending);
-    const shards = new Set(parts.map(({ manifest }) => manifest.shard)).size;
-    sink({
-      event: 'planned',
-      shards,
-      parts: parts.length,
-      done: done.size,
-      text_bytes: textBytes(parts),
-      done_bytes: doneBytes,
-    });
-    const made: Manifest[] = [];
-    const doctor = selectionDoctor({
-      storage,
-      sink,
-      conventions: selection.conventions,
-      domains: settings.domains,
-      means: means !== undefined,
-    });
-    let statistics: SelectionStatistics | null = null;
-    if (pending.length > 0) {
-      const domainColumn = loaded.method.name === 'domain-weights' ? settings.domains : null;
-      const sources = new Map<FinishedPart, PartSource>(
-        parts.map((part) => [part, partSource(storage, part, domainColumn, options.signal)]),
-      );
-      const prepared = await selection.prepare([...sources.values()]);
-      for (const part of pending) {
-        options.signal.throwIfAborted();
-        const source = sources.get(part);
-        if (source === undefined) continue;
-        const { shard, part: number } = part.manifest;
-        const path = partFiles(folder, shard, number).manifest;
-        const elsewhere = await finishedManifest(storage, path, weightedPart(part.manifest, recipe));
-        if (elsewhere !== null) {
-          made.push(elsewhere);
-          continue;
-        }
-        const weighed = await weighPart(part, {
-          source,
-          selection,
-          prepared,
-          recipe,
-          compression: compressionOf(scored.recipe.rows),
-          folder,
-          doctor,
-          options,
-        });
-        made.push(weighed.manifest);
-        statistics = statistics === null ? weighed.statistics : addStatistics(statistics, weighed.statistics);
-      }
-    }
-    await carryNotes(storage, run, folder);
-    // Before it is told as done: what a removed folder held went with it.
-    await claim.check?.();
-    const all = [...done.values(), ...made];
-    return {
-      folder,
-      resumed: done.size,
-      damaged,
-      ...totalsOf(all),
-      weightSum: all.reduce((sum, { counts }) => sum + (counts.weight_sum ?? 0), 0),
-      statistics,
-      findings: doctor.conclude(all),
-      conventions: selection.conventions,
-      seconds: (Date.now() - started) / 1000,
-    };
-  } finally {
-    await claim.release();
-  }
+  const compression = compressionOf(scored.recipe.rows);
+  const expected = (part: FinishedPart): ExpectedPart => weightedPart(part, recipe);
+  const { conventions } = selection;
+  const doctor = selectionDoctor({
+    storage,
+    sink,
+    conventions,
+    domains: settings.domains,
+    means: means !== undefined,
+  });
+  const domainColumn = loaded.method.name === 'domain-weights' ? settings.domains : null;
+  // Once for all parts of this process, with the first of them.
+  let prepared: Promise<Prepared> | null = null;
+  // The doctor looks at one part at a time.
+  const oneAtATime = pLimit(1);
+  const statistics = new Map<FinishedPart, SelectionStatistics>();
+  let findings: readonly Finding[] = [];
+  const derived = derivedParts(parts, { folder, kind: 'weighted', expected, what: 'weighted files' });
+  const identity = hashJson(recipe);
+  const counts = joinPath(folder, COUNTS);
+  const prepare = async (signal: AbortSignal): Promise<Prepared> => {
+    const sources = parts.map((part) => partSource(storage, part, domainColumn, signal));
+    if (!queued && (share === undefined || share.count === 1)) return selection.prepare(sources);
+    const current = joinPath(counts, identity.slice(0, 16));
+    await removeBelow(storage, counts, current);
+    const own = new Set(share === undefined ? [] : tasksOfShare(parts, share, derived.textBytes));
+    const order = orderOf(sources, (index) => own.has(parts[index] as DataSetPart));
+    return selection.prepare(sources, { together: { storage, folder: current, order, signal } });
+  };
+  const job: SelectJob = {
+    kind: 'weighted',
+    out: folder,
+    // Beside those of scoring, where `status` looks for them.
+    notes: absolutePath(folder) === absolutePath(weightedFolder(run)) ? run : folder,
+    identity,
+    workers,
+    ...derived,
+    async open(_, signal) {
+      prepared ??= prepare(signal);
+      // What failed is tried afresh by whoever opens the next lane.
+      prepared.catch(() => {
+        prepared = null;
+      });
+      return { prepared: await prepared, close: async () => undefined };
+    },
+    async *parts(part, lane, context) {
+      const { shard, part: number } = part.manifest;
+      yield {
+        place: { shard, part: number },
+        expected: expected(part),
+        async make(staging) {
+          const weighing = selection.weigh(
+            partSource(storage, part, domainColumn, context.signal),
+            lane.prepared,
+          );
+          const own = { weighing, compression, recipe, folder, conventions, doctor, staging };
+          const made = await oneAtATime(() => weighPart(part, { ...own, ...context }));
+          statistics.set(part, weighing.statistics());
+          return made;
+        },
+      };
+    },
+    quarantined: () => false,
+    async finish(_, all) {
+      await carryNotes(storage, run, folder);
+      const weighted = await all();
+      if (weighted === null) return;
+      findings = doctor.conclude(weighted);
+      await removeBelow(storage, counts);
+    },
+  };
+  return {
+    job,
+    conventions,
+    outcome: () => {
+      const own = parts.flatMap((part) => statistics.get(part) ?? []);
+      return { statistics: own.length === 0 ? null : own.reduce(addStatistics), findings };
+    },
+    close: async () => undefined,
+  };
 }
 
 /**
- * What determines a weighted part besides its scored file. Where the scope is wider than a part, or the method
- * fits something first, every part depends on all of them, so the recipe names them all.
+ * The order in which a process reads parts that others read too: its own first, then those of others from their ends. One
+ * of a queue, which has none of its own, begins anywhere.
  */
-function selectionRecipe(
-  { parts, recipe }: DataSet,
-  settings: SelectionSettings,
-  { identity }: LoadedMethod,
-  selection: Selection,
-): JsonObject {
-  const { scope, plan } = selection;
-  const alone = scope.kind !== 'shard' && scope.kind !== 'dataset' && !(plan.unit === 'token' && plan.fit);
-  return {
-    semantics: { selecting: 1, writing: FIRST_VERSIONS.writing },
-    method: identity,
-    select: { ...settings } as JsonObject,
-    conventions: { ...selection.conventions },
-    scored: recipe.json,
-    dataset: alone ? null : hashJson(parts.map(({ manifest }) => scoredDigest(manifest))),
-  };
+function orderOf<T>(parts: readonly T[], isOwn: (index: number) => boolean): readonly T[] {
+  const own = parts.filter((_, index) => isOwn(index));
+  const others = parts.filter((_, index) => !isOwn(index)).reverse();
+  if (own.length > 0) return [...own, ...others];
+  const first = Math.floor(Math.random() * parts.length);
+  return [...parts.slice(first), ...parts.slice(0, first)];
+}
+
+/** Removes what lies below a folder, but for what lies below `kept`. */
+async function removeBelow(storage: Storage, folder: string, kept?: string): Promise<void> {
+  for (const path of await storage.list(folder)) {
+    if (kept === undefined || pathBelow(kept, path) === null) await storage.remove(path);
+  }
 }
 
 /** Weighted files that lie elsewhere have the run's notes beside them: its own are out of their readers' sight. */
@@ -203,108 +235,4 @@ async function carryNotes(storage: Storage, run: string, folder: string): Promis
   const notes =
     (await readRunNotes(storage, run)) ?? (await readRunNotes(storage, folderOf(absolutePath(run))));
   if (notes !== null) await writeRunNotes(storage, folder, notes);
-}
-
-/** sha256 of the part's scored file. */
-function scoredDigest({ outputs, shard, part }: Manifest): string {
-  const sequences = outputs.find(({ kind }) => kind === 'sequences');
-  if (sequences !== undefined) return sequences.sha256;
-  throw usageError(
-    'no-sequences',
-    `${shard} part ${part}: its manifest names no sequence file; score it again`,
-  );
-}
-
-/** What the weighted part of a scored one must be. */
-const weightedPart = (scored: Manifest, recipe: JsonObject): ExpectedPart => ({
-  fingerprint: hashJson({
-    recipe,
-    scored: scored.fingerprint,
-    digest: scoredDigest(scored),
-    part: scored.part,
-  }),
-  recipe,
-  input: knownInput(scored),
-});
-
-interface Weighing {
-  readonly source: PartSource;
-  readonly selection: Selection;
-  readonly prepared: Prepared;
-  readonly recipe: JsonObject;
-  readonly compression: 'none' | 'zstd' | 'lz4';
-  readonly folder: string;
-  readonly doctor: SelectionDoctor;
-  readonly options: SelectOptions;
-}
-
-async function weighPart(
-  scored: FinishedPart,
-  { source, selection, prepared, recipe, compression, folder, doctor, options }: Weighing,
-): Promise<{ manifest: Manifest; statistics: SelectionStatistics }> {
-  const { storage, sink } = options;
-  const { shard, part, input, counts } = scored.manifest;
-  const { tokens, documents } = counts;
-  const started = Date.now();
-  sink({ event: 'part-started', shard, part });
-  const scoredFile = await openPart(storage, scored);
-  await doctor.begin(scored);
-  const files = partFiles(folder, shard, part);
-  const expected = weightedPart(scored.manifest, recipe);
-  const { fingerprint } = expected;
-  const writer = await createSequenceWriter(storage, files.sequences, {
-    columns: [...scoredFile.columns, 'weight'],
-    lossPrecision: scoredFile.lossPrecision,
-    compression,
-    metadata: { fingerprint, recipe, conventions: { ...selection.conventions } },
-  });
-  try {
-    const weighing = selection.weigh(source, prepared);
-    for await (const { batch, weights } of weighing.batches) {
-      await writer.write({ ...batch, columns: { ...batch.columns, weight: weights } });
-      doctor.add(batch, weights);
-      sink({ event: 'progress', tokens: batch.inputIds.length, text_bytes: 0 });
-    }
-    doctor.end();
-    const written = await writer.finish();
-    const { statistics } = written;
-    const manifest: Manifest = {
-      version: MANIFEST_VERSION,
-      kind: 'weighted',
-      shard,
-      part,
-      input,
-      fingerprint,
-      recipe,
-      counts: {
-        ...counts,
-        sequences: statistics.sequences,
-        tokens: statistics.tokens,
-        ...(statistics.eligible !== undefined && { eligible: statistics.eligible }),
-        ...(statistics.kept !== undefined && { kept: statistics.kept }),
-        ...(statistics.weight_sum !== undefined && { weight_sum: statistics.weight_sum }),
-      },
-      histograms: statistics.histograms,
-      outputs: [
-        {
-          kind: 'sequences',
-          name: nameOf(files.sequences),
-          bytes: written.bytes,
-          sha256: written.sha256,
-          rows: written.rows,
-        },
-      ],
-    };
-    await removeStale(storage, files.manifest, expected);
-    await writer.commit();
-    sink({ event: 'data-committed', shard, part });
-    await (await stageManifest(storage, files.manifest, manifest)).commit();
-    sink({ event: 'progress', tokens: 0, text_bytes: counts.text_bytes });
-    const seconds = (Date.now() - started) / 1000;
-    sink({ event: 'part-done', shard, part, tokens, documents, seconds });
-    return { manifest, statistics: weighing.statistics() };
-  } catch (error) {
-    await writer.abort();
-    throw error;
-  }
 }

@@ -5,6 +5,7 @@ import { methodNamed } from './methods.js';
 import { type PartSource, partKey } from './part-source.js';
 import type { Prepared } from './preparation.js';
 import { readAll } from './read-all.js';
+import { readTogether, type Together } from './read-together.js';
 import type { Scope } from './scope.js';
 import type { SelectionSettings } from './settings.js';
 import { findConstantScore } from './spread.js';
@@ -19,6 +20,13 @@ export interface Weighing {
   statistics(): SelectionStatistics;
 }
 
+export interface PrepareOptions {
+  /** Parts read at a time in this process. */
+  readonly concurrency?: number;
+  /** Shares the reading with other processes; parts are then read one at a time in each. */
+  readonly together?: Together | undefined;
+}
+
 /** A method with its settings, ready to be applied. Holds no state: the same parts give the same weights. */
 export interface Selection {
   readonly method: Method;
@@ -31,7 +39,7 @@ export interface Selection {
    * `parts` stand in global order: it decides ties.
    * @throws fatal `constant-scores`; whatever reading the parts throws.
    */
-  prepare(parts: readonly PartSource[], options?: { readonly concurrency?: number }): Promise<Prepared>;
+  prepare(parts: readonly PartSource[], options?: PrepareOptions): Promise<Prepared>;
   /** Weights of a part that was among those prepared. */
   weigh(part: PartSource, prepared: Prepared): Weighing;
 }
@@ -49,10 +57,13 @@ export function createSelection(
     scope,
     conventions: conventionsOf(settings, method, plan),
 
-    async prepare(parts, { concurrency = 1 } = {}) {
+    async prepare(parts, { concurrency = 1, together } = {}) {
       checkDistinct(parts);
       if (!settings.allow_constant) await refuseConstant(parts, plan, method);
-      return readAll({ method, plan, scope }, parts, concurrency);
+      const ranked = { method, plan, scope };
+      return together === undefined
+        ? readAll(ranked, parts, concurrency)
+        : readTogether(ranked, parts, together);
     },
 
     weigh(source, prepared) {

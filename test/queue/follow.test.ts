@@ -23,7 +23,7 @@ describe.skipIf(redisServerPath === null)('whoever follows a run', () => {
 
   it('hears that input was set aside though the run ends between two looks at it', async () => {
     const rules = { attempts: 1, backoff: 0, priority: 1000, replace: false };
-    const stages = [{ name: 'select', select: { run: 'x' } }];
+    const stages = [{ name: 'audit', audit: { run: 'x' } }];
     await enqueueRun(queue, stages, rules);
 
     // The first question of all is answered before the run is over, every later one after.

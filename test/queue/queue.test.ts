@@ -66,7 +66,7 @@ describe.skipIf(redisServerPath === null)('a queue of parts', { timeout: 900_000
     expect(stdout).toContain('done, with rows or shards set aside');
     expect(digestFolder(out)).toEqual(expected);
     const made = timesMade(three);
-    // Scored parts by part jobs, weighted ones by the stage that runs once.
+    // Scored parts, and weighted ones, by jobs of their own.
     expect(new Set(made.values())).toEqual(new Set([2]));
     expect(made.size).toBe(manifests());
     for (const { child } of others) child.kill('SIGTERM');

@@ -134,8 +134,8 @@ describe.skipIf(redisServerPath === null)('a run that is removed', { timeout: 60
 
     it('stops a stage that runs once, and adds none after it', async () => {
       const stages = [
-        { name: 'select', select: { run: 'x' } },
-        { name: 'again', select: { run: 'y' } },
+        { name: 'audit', audit: { run: 'x' } },
+        { name: 'again', audit: { run: 'y' } },
       ];
       let begun = (): void => undefined;
       const atWork = new Promise<void>((resolve) => {

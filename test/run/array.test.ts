@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { arrayShare } from '#tokensieve/parts/array-share.js';
-import { cliPath, digestFolder, type Outcome, runCli, startCli } from '../support/cli.js';
+import { cliPath, digestFolder, type Outcome, type RunningCli, runCli, startCli } from '../support/cli.js';
 import { manySmallParts, quickstartInputs, temporaryFolder } from '../support/quickstart.js';
 
 const deploy = fileURLToPath(new URL('../../pipelines/deploy/', import.meta.url));
@@ -55,13 +55,18 @@ describe('an array of three processes', () => {
 
   beforeAll(async () => {
     pipelineFile('array');
-    // One of them is killed as its first part of scoring is between data and manifest.
-    const killed = startCli(
-      ['run', file, '--array-index', '1', '--array-count', '3', '--log', 'json', '--only', 'score'],
-      { onLine: (line) => void (line.includes('"data-committed"') && killed.child.kill('SIGKILL')) },
-    );
+    // One of them is killed as its first part is between data and manifest: of packing, and again of scoring.
+    const killedAt = (stage: string): RunningCli => {
+      const killed = startCli(
+        ['run', file, '--array-index', '1', '--array-count', '3', '--log', 'json', '--only', stage],
+        { onLine: (line) => void (line.includes('"data-committed"') && killed.child.kill('SIGKILL')) },
+      );
+      return killed;
+    };
+    const packing = killedAt('pack');
+    const scoring = killedAt('score');
     const others = [index(0), index(2)];
-    expect((await killed.outcome).signal).toBe('SIGKILL');
+    for (const { outcome } of [packing, scoring]) expect((await outcome).signal).toBe('SIGKILL');
     outcomes = await Promise.all(
       [others[0], index(1), others[1]].map((one) => one?.outcome as Promise<Outcome>),
     );
@@ -125,9 +130,12 @@ describe('an array of three processes', () => {
   });
 
   it('refuses to begin with a stage that runs once', async () => {
-    const { code, stderr } = await index(0, '--from', 'select').outcome;
+    const once = join(folder, 'once.yaml');
+    writeFileSync(once, `version: 1\nstages:\n  - audit: { run: ${join(out, 'slm')} }\n`);
+    const { code, stderr } = await startCli(['run', once, '--array-index', '0', '--array-count', '3'])
+      .outcome;
     expect(code).toBe(2);
-    expect(stderr).toContain('stage select (select) is not made of parts');
+    expect(stderr).toContain('stage audit (audit) is not made of parts');
   });
 
   it('is read from the environment only when it is asked for', async () => {

@@ -9,11 +9,11 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseManifest } from '#tokensieve/dataset/manifest.js';
 import { inputError } from '#tokensieve/errors.js';
-import { doTask } from '#tokensieve/pack/do-task.js';
 import { openPacking } from '#tokensieve/pack/pack-run.js';
-import type { OpenParts } from '#tokensieve/pack/parts-job.js';
+import type { OpenRows } from '#tokensieve/pack/rows-job.js';
 import { parsePack } from '#tokensieve/pack/settings.js';
 import { planShards, readOptions, type Task, tasksOf } from '#tokensieve/pack/work.js';
+import { doTask } from '#tokensieve/parts/do-task.js';
 import { localStorage } from '#tokensieve/storage/local.js';
 import type { Storage } from '#tokensieve/storage/storage.js';
 import { manySmallParts, quickstartInputs, temporaryFolder } from '../support/quickstart.js';
@@ -85,7 +85,7 @@ interface Model {
   overlapped: boolean;
 }
 
-let parts: OpenParts;
+let parts: OpenRows;
 let task: Task;
 let expected: Files;
 
@@ -103,8 +103,8 @@ async function start(files: Files): Promise<AtWork> {
       arrived = resolve;
       if (letOn !== null || over) resolve();
     });
-  const lane = await parts.job.open(1);
   const never = new AbortController().signal;
+  const lane = await parts.job.open(1, never);
   doTask(parts.job, task, lane, {
     storage: gatedStorage(files, leave),
     sink: () => undefined,
@@ -238,7 +238,7 @@ describe('a part that several workers make', () => {
     parts = await openPacking(settings, { storage, sink: () => undefined });
     const { plans } = await planShards(
       storage,
-      parts.job.shards,
+      parts.rows.shards,
       readOptions(settings),
       undefined,
       () => undefined,

@@ -23,7 +23,9 @@ describe('shares of a plan', () => {
         fc.integer({ min: 1, max: 20 }),
         (sizes, count) => {
           const all = tasks(sizes);
-          const shares = Array.from({ length: count }, (_, index) => tasksOfShare(all, { index, count }));
+          const shares = Array.from({ length: count }, (_, index) =>
+            tasksOfShare(all, { index, count }, taskBytes),
+          );
           const places = shares.map((share) => share.map((task) => all.indexOf(task)));
           expect(places.flat().toSorted((a, b) => a - b)).toEqual(all.map((_, i) => i));
           for (const own of places) expect(own).toEqual(own.toSorted((a, b) => a - b));
@@ -37,7 +39,9 @@ describe('shares of a plan', () => {
   });
 
   it('are dealt from the largest task on, whatever the order', () => {
-    const shares = [0, 1, 2].map((index) => tasksOfShare(tasks([1, 9, 2, 8, 3, 7]), { index, count: 3 }));
+    const shares = [0, 1, 2].map((index) =>
+      tasksOfShare(tasks([1, 9, 2, 8, 3, 7]), { index, count: 3 }, taskBytes),
+    );
     expect(shares.map(bytesOf)).toEqual([10, 10, 10]);
   });
 });

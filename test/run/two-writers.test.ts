@@ -11,11 +11,11 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { parseSettings } from '#tokensieve/config/load.js';
 import { type Manifest, parseManifest } from '#tokensieve/dataset/manifest.js';
 import { partFiles } from '#tokensieve/dataset/part-files.js';
-import { doTask } from '#tokensieve/pack/do-task.js';
 import { openPacking } from '#tokensieve/pack/pack-run.js';
-import type { OpenParts } from '#tokensieve/pack/parts-job.js';
-import { planParts } from '#tokensieve/pack/parts-run.js';
+import { type OpenRows, rowsJob } from '#tokensieve/pack/rows-job.js';
 import { packSchema } from '#tokensieve/pack/settings.js';
+import { doTask } from '#tokensieve/parts/do-task.js';
+import { planParts } from '#tokensieve/parts/run-parts.js';
 import { localStorage } from '#tokensieve/storage/local.js';
 import type { Storage } from '#tokensieve/storage/storage.js';
 import { parquetBytes } from '../../fixtures/quickstart/corpus.mjs';
@@ -49,7 +49,7 @@ describe('two writers of one folder', () => {
     { shard: 'b/y.jsonl', part: 0 },
     { shard: 'b/y.jsonl', part: 1 },
   ] as const;
-  let current: OpenParts;
+  let current: OpenRows;
   let clean: Record<string, string>;
   /** Calls of one writer that does it all alone. */
   let calls = 0;
@@ -72,7 +72,7 @@ describe('two writers of one folder', () => {
     lines[1] = '{"text": null}';
     writeFileSync(join(root, 'corpus/b/y.jsonl'), `${lines.join('\n')}\n`);
 
-    const open = (length: number, out: string): Promise<OpenParts> => {
+    const open = (length: number, out: string): Promise<OpenRows> => {
       const settings = {
         shards: [join(root, 'corpus/**/*.{parquet,jsonl}')],
         tokenizer: { path: inputs.reference },
@@ -110,15 +110,16 @@ describe('two writers of one folder', () => {
   });
 
   /** What every executor does: plan, then task after task. Returns the parts that it saw done. */
-  async function write(parts: OpenParts, out: string, storage: Storage): Promise<readonly string[]> {
+  async function write(parts: OpenRows, out: string, storage: Storage): Promise<readonly string[]> {
     const folder = join(root, out, 'packed');
-    const job = { ...parts.job, folder, settings: { ...parts.job.settings, out: join(root, out) } };
+    const settings = { ...parts.rows.settings, out: join(root, out) };
+    const job = rowsJob({ ...parts.rows, folder, settings }, storage);
     const options = { storage, sink: () => undefined, signal: new AbortController().signal, replace: true };
     const { work } = await planParts(job, options);
-    const stage = await job.open(1);
+    const stage = await job.open(1, options.signal);
     const done: Manifest[] = [];
     for (const task of work.tasks) {
-      const doneBefore = work.doneStreamParts.get(task.plan.shard.name);
+      const doneBefore = work.doneBefore.get(task);
       done.push(...(await doTask(job, task, stage, { ...options, doneBefore })));
     }
     return done.map(({ shard, part }) => partFiles(folder, shard, part).manifest);

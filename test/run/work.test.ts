@@ -3,9 +3,12 @@ import { describe, expect, it } from 'vitest';
 import { type Manifest, manifestBytes } from '#tokensieve/dataset/manifest.js';
 import { partFiles, placeOfManifest } from '#tokensieve/dataset/part-files.js';
 import { inputError } from '#tokensieve/errors.js';
-import { findWork, partTask, planShards, tasksOf } from '#tokensieve/pack/work.js';
+import { partTask, planShards, rowTasks, tasksOf } from '#tokensieve/pack/work.js';
+import { dataSetManifests } from '#tokensieve/parts/data-set-manifests.js';
 import type { RunEvent } from '#tokensieve/parts/events.js';
+import { findWork } from '#tokensieve/parts/find-work.js';
 import { leftoverParts } from '#tokensieve/parts/leftovers.js';
+import type { Storage } from '#tokensieve/storage/storage.js';
 import { memoryStorage } from '../corpus/memory-storage.js';
 
 describe('planning shards', () => {
@@ -88,6 +91,10 @@ describe('looking for what is left to do', () => {
     outputs: [],
   });
 
+  const job = { manifests: dataSetManifests('out', 'scored'), ...rowTasks('out', recipe, []) };
+  const find = (storage: Storage, replace: boolean) =>
+    findWork(job, { tasks: tasksOf(plans), broken: [] }, tasksOf(plans), { storage, replace });
+
   /** A store in which a read takes a while, later ones less, and how many were under way at once. */
   function slowStore() {
     const objects: Record<string, Uint8Array> = {};
@@ -120,12 +127,12 @@ describe('looking for what is left to do', () => {
 
   it('reads 16 manifests at once, and finds the same as one after the other', async () => {
     const { storage, seen } = slowStore();
-    const work = await findWork(storage, { plans, broken: [] }, tasksOf(plans), recipe, 'out', false);
+    const work = await find(storage, false);
     expect(seen).toEqual({ most: 16, reads: 60 - 1 + 59 + 2 + 59 });
     // Every finished part, in the order of shards and parts; each once.
     const parts = (index: number, most: number, ...but: number[]) =>
       Array.from({ length: most }, (_, part) => 1000 * index + part).filter((id) => !but.includes(id % 1000));
-    expect(work.done.map(({ counts }) => counts.tokens)).toEqual([
+    expect(work.done.map(({ kept }) => kept.counts.tokens)).toEqual([
       ...parts(0, 60, 7, 20),
       ...parts(1, 60, 7),
       ...parts(2, 2),
@@ -138,7 +145,7 @@ describe('looking for what is left to do', () => {
       ['d.jsonl', null],
     ]);
     expect(work.damaged).toEqual([expect.stringContaining('out/a.parquet/00020.manifest.json')]);
-    expect([...work.doneStreamParts].map(([shard, done]) => [shard, [...done.keys()]])).toEqual([
+    expect([...work.doneBefore].map(([{ plan }, done]) => [plan.shard.name, [...done.keys()]])).toEqual([
       ['b.jsonl', parts(0, 60, 7)],
       ['d.jsonl', parts(0, 60, 7)],
     ]);
@@ -154,10 +161,10 @@ describe('looking for what is left to do', () => {
     ] as const) {
       put(shard, part, manifestBytes(manifestOf(shard, part, other)));
     }
-    await expect(
-      findWork(storage, { plans, broken: [] }, tasksOf(plans), recipe, 'out', false),
-    ).rejects.toThrow(/3 finished part\(s\) were made otherwise \(out\/a\.parquet\/00040\./);
-    const { tasks } = await findWork(storage, { plans, broken: [] }, tasksOf(plans), recipe, 'out', true);
+    await expect(find(storage, false)).rejects.toThrow(
+      /3 finished part\(s\) were made otherwise \(out\/a\.parquet\/00040\./,
+    );
+    const { tasks } = await find(storage, true);
     expect(tasks.map((task) => task.part?.part ?? null)).toEqual([7, 20, 40, 41, null, 1, null]);
   });
 });

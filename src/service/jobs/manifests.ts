@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises';
 import { type Manifest, readManifest } from '../../dataset/manifest.js';
 import { partFiles } from '../../dataset/part-files.js';
 import { TokensieveError } from '../../errors.js';
+import { dataSetManifests } from '../../parts/data-set-manifests.js';
 import { listParts } from '../../parts/leftovers.js';
 import { localStorage } from '../../storage/local.js';
 import type { JobTotals, PartsFolder } from './record.js';
@@ -56,7 +57,7 @@ export function openPartsReader(): PartsReader {
   return {
     async read({ kind, folder }) {
       const parts: DonePart[] = [];
-      for (const { shard, part } of await listParts(storage, folder)) {
+      for (const { shard, part } of await listParts(storage, dataSetManifests(folder, kind))) {
         const found = await readOne(kind, partFiles(folder, shard, part).manifest);
         if (found !== null) parts.push(found);
       }

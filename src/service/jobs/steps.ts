@@ -1,5 +1,6 @@
 /** What an attempt at a job will do, command by command. Pure. */
 import type { Settings } from '../../config/load.js';
+import { isPartsKind } from '../../pipeline/open-parts.js';
 import { runOfSettings } from '../../queue/pipeline-stages.js';
 import type { AuditCall, ResolvedPipeline } from '../pipeline/resolve.js';
 import { type ExecutorName, type Executors, requireExecutor } from './executors.js';
@@ -64,5 +65,5 @@ function auditStep(files: JobFiles, { run, shards, tokenizer }: AuditCall): Step
 function beginsWithParts(settings: Settings): boolean {
   const { stages } = settings as { readonly stages?: readonly object[] };
   if (stages === undefined) return true;
-  return stages.slice(0, 1).some((stage) => 'pack' in stage || 'score' in stage);
+  return stages.slice(0, 1).some((stage) => Object.keys(stage).some(isPartsKind));
 }

@@ -1,4 +1,4 @@
-import { tokenizedDocument } from '../../pack/encode-group.js';
+import { tokenizedDocument } from '../../pack/text-rows.js';
 import type { ScoredSequence } from '../../score/scorer.js';
 import { excess } from '../../select/scores.js';
 import { createPacker, type PackingRules } from '../../sequence/packing.js';

@@ -1,12 +1,10 @@
-import { availableParallelism } from 'node:os';
 import { basename, dirname } from 'node:path';
-import { settleTf32, usesTf32 } from '../../device/tf32.js';
 import { TokensieveError } from '../../errors.js';
 import type { Device, ModelInfo } from '../../model/prepared-model.js';
-import { MIXED_WINDOW_BATCHES } from '../../score/batches.js';
-import { type ModelInputs, openModelInputs } from '../../score/open-inputs.js';
-import { overlapOf } from '../../score/recipe.js';
-import { openScorer, unscored } from '../../score/scorer.js';
+import { packingRules } from '../../pack/text-rows.js';
+import type { ModelInputs } from '../../score/open-inputs.js';
+import { openModels } from '../../score/open-models.js';
+import { unscored } from '../../score/scorer.js';
 import type { PackingRules } from '../../sequence/packing.js';
 import { sequenceSettings } from '../../sequence/settings.js';
 import { openDiagnosis } from './diagnosis.js';
@@ -53,7 +51,7 @@ export interface PairFigures extends LaneFigures {
  * @throws TokensieveError (usage, fatal) whatever the models and the tokenizer of a scoring run throw
  */
 export async function openPair(own: PairSettings, settings: ScoringSettings, device: Device): Promise<Pair> {
-  const inputs = await openModelInputs(
+  const inputs = await openModels(
     {
       reference: own.reference,
       current: own.current,
@@ -68,23 +66,12 @@ export async function openPair(own: PairSettings, settings: ScoringSettings, dev
     },
     device,
   );
-  const { tokenizer, models, roles, compute } = inputs;
-  const packing = packingRules(own, inputs);
+  const { tokenizer, models, roles } = inputs;
+  const packing = documentRules(own, inputs);
   const maxTokens = packing.length;
   const marks = Number(packing.bosId !== null) + Number(packing.eosId !== null);
-  const threads = settings.threads || Math.max(1, Math.floor(availableParallelism() / roles.length));
-  const loaded = lazyModels(() => {
-    if (device === 'cuda') settleTf32(usesTf32(compute.precision));
-    return openScorer({ models, device, threads });
-  });
-  const lane = createLane(loaded, {
-    batchTokens: settings.batch_tokens,
-    length: maxTokens,
-    attention: packing.attention,
-    windowBatches: MIXED_WINDOW_BATCHES,
-    fixedRows: device !== 'cpu',
-    fixedLength: compute.batch !== null,
-  });
+  const loaded = lazyModels(() => inputs.openScorer({ threads: settings.threads }));
+  const lane = createLane(loaded, inputs.batchRules({ length: maxTokens, attention: packing.attention }));
   const room = createRoom(settings.queue_tokens);
   const estimate = createEstimate(settings.request_tokens);
   const facts: PairFacts = {
@@ -221,22 +208,14 @@ export async function openPair(own: PairSettings, settings: ScoringSettings, dev
 }
 
 /** Rows as a run with `sequence.packing: document` and its other defaults makes them. */
-function packingRules(own: PairSettings, { tokenizer, models }: ModelInputs): PackingRules {
+function documentRules(own: PairSettings, { tokenizer, models }: ModelInputs): PackingRules {
   const positions = [models.reference, models.current].map((model) => model?.info.maxPositions ?? null);
   const sequence = sequenceSettings.parse({
     length: maxTokensOf(own.max_tokens, positions),
     packing: 'document',
     ...(own.overlap !== undefined && { overlap: own.overlap }),
   });
-  return {
-    length: sequence.length,
-    packing: sequence.packing,
-    attention: sequence.attention,
-    overlap: overlapOf(sequence),
-    bosId: tokenizer.bosId,
-    eosId: tokenizer.eosId,
-    eosEligible: sequence.eos_eligible,
-  };
+  return packingRules(sequence, tokenizer);
 }
 
 /** Folders are not told: a model goes by the last part of its path that says something. */
