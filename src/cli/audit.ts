@@ -1,7 +1,7 @@
 import { auditTo } from '../audit/audit-to.js';
 import { auditSettings } from '../audit/settings.js';
 import { flagsOf, settingsFromFlags } from '../config/flags.js';
-import { parseSettings } from '../config/load.js';
+import { parseSettings } from '../config/parse-settings.js';
 import { routedStorage } from '../storage/routed.js';
 import type { Command } from './command.js';
 import { EXIT, withInterrupt } from './exit.js';

@@ -1,14 +1,37 @@
 /** Every command by name. What a command needs is loaded when it is called: its flags for its help, its rooms with them. */
-import type { CommandModule } from 'yargs';
+import type { Argv, CommandModule } from 'yargs';
 import type { Command } from './command.js';
 
 /** A command that is loaded when it is asked for. */
-const lazy = (command: string, describe: string, load: () => Promise<Command>): CommandModule => ({
-  command,
-  describe,
-  builder: async (yargs) => (await load()).builder(yargs),
-  handler: async (args) => (await load()).handler(args),
-});
+function lazy(command: string, describe: string, load: () => Promise<Command>): CommandModule {
+  let parser: Argv | undefined;
+  return {
+    command,
+    describe,
+    builder: async (yargs) => {
+      parser = (await load()).builder(yargs);
+      return parser;
+    },
+    handler: async (args) => {
+      if (parser !== undefined) withoutHelp(parser);
+      await (await load()).handler(args);
+    },
+  };
+}
+
+/**
+ * yargs lays out the help of every command that it runs, for messages that this program does not print: a fifth of what a
+ * command takes to start. Its own way in, so that without it nothing is lost but time.
+ */
+function withoutHelp(parser: Argv): void {
+  const { getInternalMethods } = parser as Internals;
+  const usage = getInternalMethods?.call(parser).getUsageInstance?.();
+  if (usage !== undefined) usage.cacheHelpMessage = () => undefined;
+}
+
+interface Internals {
+  getInternalMethods?(): { getUsageInstance?(): { cacheHelpMessage?: () => void } };
+}
 
 /** In the order of the help. */
 export const commands: readonly CommandModule[] = [

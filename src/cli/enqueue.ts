@@ -6,11 +6,10 @@ import { closeQueue, openQueue } from '../queue/open-queue.js';
 import { stageSettings, stagesOfRun } from '../queue/pipeline-stages.js';
 import type { Command } from './command.js';
 import { EXIT, withInterrupt } from './exit.js';
-import { logOption } from './options.js';
+import { logOption, replaceOption } from './options.js';
 import { type Job, jobFrom, scoringOptions, stageOptions } from './pipeline-options.js';
 import { LOG_EVERY, type LogKind, logEveryOption, openProgress } from './progress.js';
 import { placeFrom, queueOptions } from './queue-options.js';
-import { replaceOption } from './score.js';
 
 export const enqueueCommand: Command = {
   builder: (yargs) =>

@@ -1,5 +1,6 @@
 import { flagsOf, settingsFromFlags } from '../config/flags.js';
-import { parseSettings, type Settings } from '../config/load.js';
+import type { Settings } from '../config/load.js';
+import { parseSettings } from '../config/parse-settings.js';
 import { usageError } from '../errors.js';
 import { evaluate } from '../evaluate/evaluate.js';
 import { writeEvaluation } from '../evaluate/evaluate-to.js';

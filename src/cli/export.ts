@@ -6,9 +6,8 @@ import { routedStorage } from '../storage/routed.js';
 import type { Command } from './command.js';
 import { EXIT, withInterrupt } from './exit.js';
 import { bytes, count, duration, percent } from './format.js';
-import { logOption, yargsOptions } from './options.js';
+import { logOption, replaceOption, yargsOptions } from './options.js';
 import { type LogKind, openProgress } from './progress.js';
-import { replaceOption } from './score.js';
 
 const flags = flagsOf(exportSchema);
 

@@ -5,9 +5,8 @@ import { routedStorage } from '../storage/routed.js';
 import type { Command } from './command.js';
 import { EXIT, withInterrupt } from './exit.js';
 import { count, duration, percent } from './format.js';
-import { logOption, yargsOptions } from './options.js';
+import { logOption, replaceOption, yargsOptions } from './options.js';
 import { type LogKind, openProgress } from './progress.js';
-import { replaceOption } from './score.js';
 
 const flags = flagsOf(importSchema);
 

@@ -33,6 +33,15 @@ export const logOption = {
   },
 };
 
+export const replaceOption = {
+  replace: {
+    type: 'boolean' as const,
+    default: false,
+    description: 'Redo finished parts that were made with other settings or inputs',
+    group: 'Output:',
+  },
+};
+
 export const arrayOptions: Record<string, Options> = {
   executor: {
     choices: ['local', 'array'] as const,

@@ -4,10 +4,10 @@ import { packSchema, parsePack } from '../pack/settings.js';
 import { routedStorage } from '../storage/routed.js';
 import type { Command } from './command.js';
 import { withInterrupt } from './exit.js';
-import { arrayOptions, logOption, shareFrom, shareText, yargsOptions } from './options.js';
+import { arrayOptions, logOption, replaceOption, shareFrom, shareText, yargsOptions } from './options.js';
 import { setOption, settingsFrom } from './pipeline-options.js';
 import { type LogKind, openProgress } from './progress.js';
-import { describeParts, partsExit, replaceOption } from './score.js';
+import { describeParts, partsExit } from './score.js';
 
 const flags = flagsOf(packSchema);
 

@@ -1,4 +1,4 @@
-import cliProgress from 'cli-progress';
+import { createRequire } from 'node:module';
 import type { EventSink, RunEvent } from '../parts/events.js';
 import type { Share } from '../parts/share.js';
 import { bytes, count, duration, printable } from './format.js';
@@ -69,6 +69,8 @@ function jsonLines(every: number, share: Share | undefined): Progress {
 
 function bar(): Progress {
   const meter = createMeter();
+  // Loaded where there is a bar: a log needs none.
+  const cliProgress = createRequire(import.meta.url)('cli-progress') as typeof import('cli-progress');
   const line = new cliProgress.SingleBar(
     {
       format: '{bar} {percentage}% | {done} of {all} | {tokens} tokens, {rate} tokens/s | {left} left',

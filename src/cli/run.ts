@@ -5,10 +5,10 @@ import { selectRun } from '../select/select-run.js';
 import { routedStorage } from '../storage/routed.js';
 import type { Command } from './command.js';
 import { withInterrupt } from './exit.js';
-import { arrayOptions, logOption, shareFrom, shareText } from './options.js';
+import { arrayOptions, logOption, replaceOption, shareFrom, shareText } from './options.js';
 import { jobFrom, scoringOptions, stageOptions } from './pipeline-options.js';
 import { LOG_EVERY, type LogKind, logEveryOption, openProgress } from './progress.js';
-import { describeParts, partsExit, replaceOption } from './score.js';
+import { describeParts, partsExit } from './score.js';
 import { describeSelection } from './select.js';
 import { AFTERWARDS, runStaged } from './staged.js';
 

@@ -4,18 +4,9 @@ import { routedStorage } from '../storage/routed.js';
 import type { Command } from './command.js';
 import { EXIT, withInterrupt } from './exit.js';
 import { bytes, count, duration, percent } from './format.js';
-import { arrayOptions, logOption, shareFrom, shareText } from './options.js';
+import { arrayOptions, logOption, replaceOption, shareFrom, shareText } from './options.js';
 import { pipelineFrom, scoringOptions } from './pipeline-options.js';
 import { type LogKind, openProgress } from './progress.js';
-
-export const replaceOption = {
-  replace: {
-    type: 'boolean' as const,
-    default: false,
-    description: 'Redo finished parts that were made with other settings or inputs',
-    group: 'Output:',
-  },
-};
 
 export const scoreCommand: Command = {
   builder: (yargs) =>

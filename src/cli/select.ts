@@ -1,18 +1,18 @@
 import { flagsOf, settingsFromFlags } from '../config/flags.js';
-import { parseSettings } from '../config/load.js';
+import { parseSettings } from '../config/parse-settings.js';
 import { weightedFolder } from '../dataset/part-files.js';
 import { METHODS } from '../select/methods.js';
 import { type SelectReport, selectRun } from '../select/select-run.js';
-import { selectionSettings } from '../select/settings.js';
+import { selectionRun, selectionSettings } from '../select/settings.js';
 import { routedStorage } from '../storage/routed.js';
 import type { Command } from './command.js';
 import { EXIT, withInterrupt } from './exit.js';
 import { count, duration, percent, significant } from './format.js';
-import { logOption, yargsOptions } from './options.js';
+import { logOption, replaceOption, yargsOptions } from './options.js';
 import { type LogKind, openProgress } from './progress.js';
-import { replaceOption } from './score.js';
 
 const flags = flagsOf(selectionSettings);
+const runFlags = flagsOf(selectionRun);
 
 export const selectCommand: Command = {
   builder: (yargs) =>
@@ -27,6 +27,7 @@ export const selectCommand: Command = {
           defaultDescription: 'RUN/weighted',
           group: 'Output:',
         },
+        ...yargsOptions(runFlags, 'Run:'),
         ...replaceOption,
         ...logOption,
       })
@@ -49,6 +50,7 @@ export const selectCommand: Command = {
           sink: progress.sink,
           signal,
           replace: args['replace'] === true,
+          ...parseSettings(selectionRun, settingsFromFlags(runFlags, args), 'command line'),
         });
         progress.stop();
         process.stdout.write(`${describeSelection(report)}\n`);

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { flagsOf, settingsFromFlags } from '../config/flags.js';
-import { mergeSettings, parseSettings, readPipelineFile } from '../config/load.js';
+import { mergeSettings, readPipelineFile } from '../config/load.js';
+import { parseSettings } from '../config/parse-settings.js';
 import { serveSettings } from '../service/settings.js';
 import type { Command } from './command.js';
 import { EXIT, withInterrupt } from './exit.js';

@@ -1,4 +1,4 @@
-import cliProgress from 'cli-progress';
+import { createRequire } from 'node:module';
 import type { TrainEvent, TrainSink } from '../train/events.js';
 import { count, duration, printable } from './format.js';
 import { LOG_EVERY, type LogKind } from './progress.js';
@@ -31,6 +31,8 @@ function jsonLines(every: number): { readonly sink: TrainSink; stop(): void } {
 }
 
 function bar(): { readonly sink: TrainSink; stop(): void } {
+  // Loaded where there is a bar: a log needs none.
+  const cliProgress = createRequire(import.meta.url)('cli-progress') as typeof import('cli-progress');
   const line = new cliProgress.SingleBar(
     {
       format: '{bar} {percentage}% | step {value} of {total} | loss {loss} | {rate} tokens/s | {left} left',

@@ -1,11 +1,6 @@
 import { flagsOf, settingsFromFlags } from '../config/flags.js';
-import {
-  mergeSettings,
-  parseAssignment,
-  parseSettings,
-  readPipelineFile,
-  type Settings,
-} from '../config/load.js';
+import { mergeSettings, parseAssignment, readPipelineFile, type Settings } from '../config/load.js';
+import { parseSettings } from '../config/parse-settings.js';
 import { routedStorage } from '../storage/routed.js';
 import { trainSchema } from '../train/settings.js';
 import { type TrainReport, trainRun } from '../train/train-run.js';

@@ -1,6 +1,5 @@
 import { createReadStream } from 'node:fs';
 import { type Document, isAlias, isScalar, isSeq, parse, parseDocument, visit } from 'yaml';
-import type { z } from 'zod';
 import { firstLine, usageError } from '../errors.js';
 
 /** Longest pipeline file that is read, in bytes. */
@@ -110,25 +109,6 @@ async function readStart(path: string): Promise<string> {
   const chunks: Uint8Array[] = [];
   for await (const chunk of createReadStream(path, { end: MAX_FILE_BYTES })) chunks.push(chunk as Buffer);
   return Buffer.concat(chunks).toString('utf8');
-}
-
-/**
- * Checks settings against a schema and fills in the defaults.
- * @param source where the settings come from, for messages
- * @throws TokensieveError `bad-settings` (usage): every wrong field with what was found and expected
- */
-export function parseSettings<T extends z.ZodType>(
-  schema: T,
-  settings: unknown,
-  source: string,
-): z.output<T> {
-  const result = schema.safeParse(settings);
-  if (result.success) return result.data;
-  const problems = result.error.issues.map((issue) => {
-    const path = issue.path.join('.');
-    return path === '' ? issue.message : `${path}: ${issue.message}`;
-  });
-  throw usageError('bad-settings', `${source}: ${problems.join('; ')}`);
 }
 
 /** `patch` laid over `base`; objects merge, everything else replaces. */

@@ -1,10 +1,13 @@
-import { MessageHeader, type MetadataVersion, Schema } from 'apache-arrow';
 import type { Field as FieldTable } from 'apache-arrow/fb/field';
 import { Footer } from 'apache-arrow/fb/footer';
 import type { KeyValue } from 'apache-arrow/fb/key-value';
 import { Message } from 'apache-arrow/fb/message';
 import { RecordBatch } from 'apache-arrow/fb/record-batch';
 import type { Schema as SchemaTable } from 'apache-arrow/fb/schema';
+// Gives schemas their `decode`.
+import 'apache-arrow/ipc/metadata/message';
+import { MessageHeader, type MetadataVersion } from 'apache-arrow/enum';
+import { Schema } from 'apache-arrow/schema';
 import { ByteBuffer, Encoding } from 'flatbuffers';
 import { inputError } from '../errors.js';
 

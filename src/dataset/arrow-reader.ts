@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import type { DataType, Schema } from 'apache-arrow';
-import { DataType as Types } from 'apache-arrow';
+import type { Schema } from 'apache-arrow/schema';
+import { DataType } from 'apache-arrow/type';
 import { firstLine, inputError } from '../errors.js';
+import { mapAhead } from '../flow/map-ahead.js';
 import { isJsonObject, type JsonObject } from '../json/canonical-json.js';
 import { parseJson } from '../json/parse-json.js';
 import type { Storage } from '../storage/storage.js';
@@ -61,8 +62,10 @@ const TAIL_BYTES = 1 << 16;
 const MAX_FOOTER_BYTES = 1 << 26;
 /** What the buffers of one record batch may hold together once decompressed: the longest row in seven columns. */
 const MAX_BATCH_BYTES = 1 << 29;
-/** Bytes between record batches that are read at a time, to be hashed. */
-const GAP_BYTES = 1 << 22;
+/** Bytes that are read at a time, if a record batch is not longer: a store is asked less often than there are batches. */
+const READ_BYTES = 1 << 22;
+/** Readings under way at once: the next one comes in while the last one is worked on. */
+const READS_AHEAD = 2;
 /** Largest buffer that is read: a column of the longest row (2^24 tokens of 8 bytes) fits. */
 const MAX_BUFFER_BYTES = 1 << 27;
 
@@ -120,8 +123,6 @@ export async function openArrowFile(storage: Storage, path: string): Promise<Arr
     const codec = await codecFor(compression);
     return createBody(found, bytes.subarray(bodyStart), codec);
   };
-  const endOf = ({ offset, metadataBytes, bodyBytes }: Block): number => offset + metadataBytes + bodyBytes;
-
   return {
     bytes: size,
     schema,
@@ -141,18 +142,24 @@ export async function openArrowFile(storage: Storage, path: string): Promise<Arr
     async *batches(sha256) {
       const hash = sha256 === undefined ? undefined : createHash('sha256');
       let hashed = 0;
-      // Blocks may not overlap or go back (`decodeBlocks`), so the gaps between them are all that is left.
+      // Blocks lie one after another without a gap (`decodeBlocks`): what is before the first and after the last is left.
       const hashUpTo = async (end: number): Promise<void> => {
-        for (; hash !== undefined && hashed < end; hashed = Math.min(end, hashed + GAP_BYTES)) {
-          hash.update(await storage.readRange(path, hashed, Math.min(end, hashed + GAP_BYTES)));
+        for (; hash !== undefined && hashed < end; hashed = Math.min(end, hashed + READ_BYTES)) {
+          hash.update(await storage.readRange(path, hashed, Math.min(end, hashed + READ_BYTES)));
         }
       };
-      for (const block of blocks) {
-        await hashUpTo(block.offset);
-        const bytes = await storage.readRange(path, block.offset, endOf(block));
+      await hashUpTo(blocks[0]?.offset ?? 0);
+      const reads = mapAhead(readingsOf(blocks), READS_AHEAD, async ({ start, end, own }) => ({
+        bytes: await storage.readRange(path, start, end),
+        start,
+        own,
+      }));
+      for await (const { bytes, start, own } of reads) {
         hash?.update(bytes);
-        hashed = endOf(block);
-        yield bodyOf(bytes, block);
+        hashed = start + bytes.length;
+        for (const block of own) {
+          yield bodyOf(bytes.subarray(block.offset - start, endOf(block) - start), block);
+        }
       }
       await hashUpTo(size);
       const found = hash?.digest('hex');
@@ -160,6 +167,25 @@ export async function openArrowFile(storage: Storage, path: string): Promise<Arr
       throw inputError('part-damaged', `${path}: has sha256 ${found}; its manifest says ${sha256}`);
     },
   };
+}
+
+const endOf = ({ offset, metadataBytes, bodyBytes }: Block): number => offset + metadataBytes + bodyBytes;
+
+/** Whole record batches to be read together. The first reading is one batch: some readers want no more. */
+function* readingsOf(
+  blocks: readonly Block[],
+): Generator<{ readonly start: number; readonly end: number; readonly own: readonly Block[] }> {
+  let own: Block[] = [];
+  let first = true;
+  for (const [index, block] of blocks.entries()) {
+    own.push(block);
+    const [start, end] = [own[0]?.offset ?? 0, endOf(block)];
+    const next = blocks[index + 1];
+    if (!first && next !== undefined && endOf(next) - start <= READ_BYTES) continue;
+    yield { start, end, own };
+    own = [];
+    first = false;
+  }
 }
 
 function createBody(header: BatchHeader, body: Uint8Array, codec: BodyCodec | undefined): BatchBody {
@@ -233,7 +259,7 @@ function layoutOf(schema: Schema): { nodes: number; buffers: number } {
 
 function sizeOf(type: DataType): { nodes: number; buffers: number } {
   const children = (type.children ?? []).map((field) => sizeOf(field.type));
-  const own = Types.isStruct(type) ? 1 : Types.isList(type) ? 2 : Types.isUtf8(type) ? 3 : 2;
+  const own = DataType.isStruct(type) ? 1 : DataType.isList(type) ? 2 : DataType.isUtf8(type) ? 3 : 2;
   return {
     nodes: children.reduce((sum, child) => sum + child.nodes, 1),
     buffers: children.reduce((sum, child) => sum + child.buffers, own),

@@ -1,7 +1,14 @@
 import { createHash } from 'node:crypto';
-import { Message, MetadataVersion, type Schema } from 'apache-arrow';
+import { MetadataVersion } from 'apache-arrow/enum';
 import { FileBlock, Footer } from 'apache-arrow/ipc/metadata/file';
-import { BodyCompression, BufferRegion, FieldNode, RecordBatch } from 'apache-arrow/ipc/metadata/message';
+import {
+  BodyCompression,
+  BufferRegion,
+  FieldNode,
+  Message,
+  RecordBatch,
+} from 'apache-arrow/ipc/metadata/message';
+import type { Schema } from 'apache-arrow/schema';
 import type { Storage } from '../storage/storage.js';
 import { type BodyCodec, type Compression, codecFor, compressBuffer } from './codecs.js';
 
@@ -56,7 +63,7 @@ export interface FileDigest {
 }
 
 export interface ArrowFileWriter {
-  /** Writes a record batch; resolves when its bytes are handed to the store and the arrays may be reused. */
+  /** Writes a record batch; resolves when the arrays may be reused, and the batch before it is handed to the store. */
   append(rows: number, columns: readonly ColumnData[]): Promise<void>;
   /** Writes the footer. The file stays invisible until `commit`. */
   finish(): Promise<FileDigest>;
@@ -79,18 +86,21 @@ export async function createArrowFile(
   const hash = createHash('sha256');
   const blocks: FileBlock[] = [];
   let position = 0;
+  // One write is under way while the next bytes are made.
+  let writing: Promise<void> = Promise.resolve();
   const write = async (bytes: Uint8Array) => {
     hash.update(bytes);
     position += bytes.length;
-    await file.write(bytes);
+    await writing;
+    writing = file.write(bytes);
+    writing.catch(() => undefined); // Told with the next write, or at the end.
   };
   // The magic is padded to 8 bytes; what follows is a whole Arrow stream, as the format has it.
-  await write(frame([MAGIC, encapsulated(Message.encode(Message.from(schema)))])).catch(
-    async (error: unknown) => {
-      await file.abort();
-      throw error;
-    },
-  );
+  await write(frame([MAGIC, encapsulated(Message.encode(Message.from(schema)))]));
+  await writing.catch(async (error: unknown) => {
+    await file.abort();
+    throw error;
+  });
   return {
     async append(rows, columns) {
       const { message, metadataBytes, bodyBytes } = recordBatch(rows, columns, codec);
@@ -103,10 +113,14 @@ export async function createArrowFile(
       await write(
         Buffer.concat([asBytes(endOfStream), footer, asBytes(Int32Array.of(footer.length)), MAGIC]),
       );
+      await writing;
       return { bytes: position, sha256: hash.digest('hex') };
     },
     commit: () => file.commit(),
-    abort: () => file.abort(),
+    async abort() {
+      await writing.catch(() => undefined);
+      await file.abort();
+    },
   };
 }
 
@@ -141,7 +155,8 @@ function encapsulated(flatbuffer: Uint8Array): Uint8Array {
   return bytes;
 }
 
-const fresh = (bytes: number): Uint8Array => new Uint8Array(bytes);
+/** Memory that is written whole: it need not be cleared first. */
+const fresh = (bytes: number): Uint8Array => new Uint8Array(Buffer.allocUnsafeSlow(bytes).buffer);
 
 /** Pieces one after another, each padded with zeros to 8 bytes. */
 function frame(pieces: readonly Uint8Array[], room = fresh): Uint8Array {

@@ -1,4 +1,4 @@
-import { CompressionType } from 'apache-arrow';
+import { CompressionType } from 'apache-arrow/fb/compression-type';
 import { firstLine, inputError, usageError } from '../errors.js';
 
 /** Compression of the buffers of Arrow files, as the Arrow format defines it (zstd, or lz4 frames). */

@@ -1,4 +1,5 @@
 import { fatalError } from '../errors.js';
+import { inBlocks } from '../numbers/blocks.js';
 
 /**
  * Counts of values in bins of one fixed layout, so that histograms of any parts can be added.
@@ -40,39 +41,64 @@ export interface HistogramAccumulator {
 export function createHistogram(layout: HistogramLayout): HistogramAccumulator {
   const { lower, width } = layout;
   const bins = new Float64Array(layout.bins + 2); // below, the bins, above
-  const scale = 1 / width;
-  const first = lower * scale - 1;
+  const counted = new Int32Array(bins.length); // the same of one call: whole numbers count faster
   const last = layout.bins + 1;
-  let total = { count: 0, sum: 0, min: Number.POSITIVE_INFINITY, max: Number.NEGATIVE_INFINITY };
+  const moments = Float64Array.of(0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY); // sum, min, max
   return {
     add(values) {
-      let { count, sum, min, max } = total; // locals: numbers captured by a closure are boxed at every change
-      for (let i = 0; i < values.length; i++) {
-        const value = values[i] as number;
-        if (Number.isNaN(value)) continue;
-        count++;
-        sum += value;
-        if (value < min) min = value;
-        if (value > max) max = value;
-        // In this order every step is exact: subtracting first would round values next to a bin's edge.
-        const bin = Math.floor(value * scale) - first;
-        const slot = Math.max(0, Math.min(last, bin));
-        bins[slot] = (bins[slot] as number) + 1;
-      }
-      total = { count, sum, min, max };
+      counted.fill(0);
+      inBlocks(values.length, (from, to) => addRange(values, from, to, layout, counted, moments));
+      for (let slot = 0; slot <= last; slot++)
+        bins[slot] = (bins[slot] as number) + (counted[slot] as number);
     },
-    result: () => ({
-      lower,
-      width,
-      bins: Array.from(bins.subarray(1, last)),
-      below: bins[0] ?? 0,
-      above: bins[last] ?? 0,
-      count: total.count,
-      sum: total.sum,
-      min: total.count === 0 ? null : total.min,
-      max: total.count === 0 ? null : total.max,
-    }),
+    result() {
+      const count = bins.reduce((sum, n) => sum + n, 0);
+      const [sum = 0, min = 0, max = 0] = moments;
+      return {
+        lower,
+        width,
+        bins: Array.from(bins.subarray(1, last)),
+        below: bins[0] ?? 0,
+        above: bins[last] ?? 0,
+        count,
+        sum,
+        min: count === 0 ? null : min,
+        max: count === 0 ? null : max,
+      };
+    },
   };
+}
+
+/** Adds values [from, to): to `bins`, the first and last of which have what is below and above, and to sum, min and max. */
+function addRange(
+  values: Float32Array,
+  from: number,
+  to: number,
+  layout: HistogramLayout,
+  bins: Int32Array,
+  moments: Float64Array,
+): void {
+  const scale = 1 / layout.width;
+  const first = (layout.lower * scale) | 0;
+  const end = (first + layout.bins) | 0;
+  const last = (layout.bins + 1) | 0;
+  let sum = moments[0] as number;
+  let min = moments[1] as number;
+  let max = moments[2] as number;
+  for (let i = from; i < to; i++) {
+    const value = values[i] as number;
+    if (Number.isNaN(value)) continue;
+    sum += value;
+    if (value < min) min = value;
+    if (value > max) max = value;
+    // In this order every step is exact: subtracting first would round values next to a bin's edge.
+    const place = value * scale;
+    const slot = place >= first ? (place < end ? ((Math.floor(place) | 0) - first + 1) | 0 : last) : 0;
+    bins[slot] = ((bins[slot] as number) + 1) | 0;
+  }
+  moments[0] = sum;
+  moments[1] = min;
+  moments[2] = max;
 }
 
 /**

@@ -1,4 +1,6 @@
-import { DataType, Precision, type Schema } from 'apache-arrow';
+import { Precision } from 'apache-arrow/enum';
+import type { Schema } from 'apache-arrow/schema';
+import { DataType } from 'apache-arrow/type';
 import { inputError } from '../errors.js';
 import type { JsonObject } from '../json/canonical-json.js';
 import { fromHalf } from '../numbers/fp16-bf16.js';

@@ -1,15 +1,5 @@
-import {
-  Field,
-  FixedSizeBinary,
-  Float16,
-  Float32,
-  Int32,
-  Int64,
-  List,
-  Schema,
-  Struct,
-  Utf8,
-} from 'apache-arrow';
+import { Field, Schema } from 'apache-arrow/schema';
+import { FixedSizeBinary, Float16, Float32, Int32, Int64, List, Struct, Utf8 } from 'apache-arrow/type';
 import { usageError } from '../errors.js';
 import { canonicalJson, type JsonObject } from '../json/canonical-json.js';
 import { TOKEN_COLUMNS, type TokenColumn } from './sequence-batch.js';

@@ -1,3 +1,4 @@
+import { countPositive, sumFrom } from '../numbers/sums.js';
 import { createHistogram, EXCESS_LAYOUT, type Histogram, LOSS_LAYOUT } from './histogram.js';
 import { LOSS_COLUMNS, rowsOf, type SequenceBatch, type TokenColumn, tokensOf } from './sequence-batch.js';
 
@@ -20,39 +21,45 @@ export interface StatisticsAccumulator {
   result(): SequenceStatistics;
 }
 
-export function createStatistics(columns: readonly TokenColumn[]): StatisticsAccumulator {
+/** @param known histograms of these very rows: where none is missing, losses are not looked at again */
+export function createStatistics(
+  columns: readonly TokenColumn[],
+  known: SequenceStatistics['histograms'] = {},
+): StatisticsAccumulator {
   const losses = LOSS_COLUMNS.filter((name) => columns.includes(name));
+  const paired = columns.includes('reference_loss') && columns.includes('current_loss');
+  const names = [...losses, ...(paired ? ['excess'] : [])];
+  const copied = names.length > 0 && names.every((name) => known[name] !== undefined);
   const histograms = losses.map((name) => ({ name, histogram: createHistogram(LOSS_LAYOUT) }));
-  const excess =
-    columns.includes('reference_loss') && columns.includes('current_loss')
-      ? createHistogram(EXCESS_LAYOUT)
-      : undefined;
+  const excess = paired ? createHistogram(EXCESS_LAYOUT) : undefined;
   const weighted = columns.includes('weight');
   let sequences = 0;
   let tokens = 0;
   let kept = 0;
   let weightSum = 0;
+  let scratch: Float32Array = new Float32Array(0);
   return {
     add(batch) {
       sequences += rowsOf(batch);
       tokens += tokensOf(batch);
-      for (const { name, histogram } of histograms) histogram.add(batch.columns[name] ?? new Float32Array(0));
       const { reference_loss: reference, current_loss: current, weight } = batch.columns;
-      if (excess !== undefined && reference !== undefined && current !== undefined) {
-        excess.add(excessOf(current, reference));
+      if (!copied) {
+        for (const { name, histogram } of histograms)
+          histogram.add(batch.columns[name] ?? new Float32Array(0));
+      }
+      if (!copied && excess !== undefined && reference !== undefined && current !== undefined) {
+        if (scratch.length < current.length) scratch = new Float32Array(current.length);
+        excess.add(excessOf(current, reference, scratch.subarray(0, current.length)));
       }
       if (weighted && weight !== undefined) {
-        let sum = weightSum;
-        for (let i = 0; i < weight.length; i++) {
-          const value = weight[i] as number;
-          if (value > 0) kept++;
-          sum += value;
-        }
-        weightSum = sum;
+        kept += countPositive(weight);
+        weightSum = sumFrom(weightSum, weight);
       }
     },
     result() {
-      const results = histograms.map(({ name, histogram }) => [name, histogram.result()] as const);
+      const results = histograms.map(
+        ({ name, histogram }) => [name, (copied ? known[name] : undefined) ?? histogram.result()] as const,
+      );
       const eligible = results[0]?.[1].count ?? (weighted ? kept : undefined);
       return {
         sequences,
@@ -61,7 +68,9 @@ export function createStatistics(columns: readonly TokenColumn[]): StatisticsAcc
         ...(weighted ? { kept, weight_sum: weightSum } : {}),
         histograms: {
           ...Object.fromEntries(results),
-          ...(excess === undefined ? {} : { excess: excess.result() }),
+          ...(excess === undefined
+            ? {}
+            : { excess: (copied ? known['excess'] : undefined) ?? excess.result() }),
         },
       };
     },
@@ -69,8 +78,11 @@ export function createStatistics(columns: readonly TokenColumn[]): StatisticsAcc
 }
 
 /** [n] excess losses fp32(current) − fp32(reference), rounded to fp32. NaN where either is. */
-export function excessOf(current: Float32Array, reference: Float32Array): Float32Array {
-  const excess = new Float32Array(current.length);
+export function excessOf(
+  current: Float32Array,
+  reference: Float32Array,
+  excess: Float32Array = new Float32Array(current.length),
+): Float32Array {
   for (let i = 0; i < excess.length; i++) excess[i] = (current[i] as number) - (reference[i] as number);
   return excess;
 }

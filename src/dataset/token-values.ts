@@ -24,35 +24,53 @@ export function findBadValue(batch: SequenceBatch): BadValue | undefined {
   });
   const first = losses[0];
   for (const { column, values } of losses) {
-    for (let token = 0; token < values.length; token++) {
-      const value = values[token] as number;
-      if (value - value === 0) {
-        if (first && first.values !== values && Number.isNaN(first.values[token])) {
-          return {
-            column,
-            token,
-            reason: `${value} where ${first.column} is NaN; both have a value or neither`,
-          };
-        }
-      } else if (!Number.isNaN(value)) {
-        return { column, token, reason: `${value}; expected a finite number of nats, or NaN` };
-      } else if (first && first.values !== values && !Number.isNaN(first.values[token])) {
-        return { column, token, reason: `NaN where ${first.column} has a value; both have one or neither` };
-      }
+    const token = firstBadLoss(values, first?.values ?? values);
+    if (token < 0) continue;
+    const value = values[token] as number;
+    if (!Number.isFinite(value) && !Number.isNaN(value)) {
+      return { column, token, reason: `${value}; expected a finite number of nats, or NaN` };
     }
+    const reason = Number.isNaN(value)
+      ? `NaN where ${first?.column} has a value; both have one or neither`
+      : `${value} where ${first?.column} is NaN; both have a value or neither`;
+    return { column, token, reason };
   }
   const weights = batch.columns.weight;
-  for (let token = 0; weights !== undefined && token < weights.length; token++) {
-    const value = weights[token] as number;
-    if (!(value >= 0 && value < Number.POSITIVE_INFINITY)) {
-      return { column: 'weight', token, reason: `${value}; expected a finite number of at least 0` };
-    }
-    if (first && value !== 0 && Number.isNaN(first.values[token])) {
-      return { column: 'weight', token, reason: `${value} where ${first.column} is NaN; expected 0` };
-    }
+  const token = weights === undefined ? -1 : firstBadWeight(weights, first?.values);
+  if (weights === undefined || token < 0) return undefined;
+  const value = weights[token] as number;
+  if (!(value >= 0 && value < Number.POSITIVE_INFINITY)) {
+    return { column: 'weight', token, reason: `${value}; expected a finite number of at least 0` };
   }
-  return undefined;
+  return { column: 'weight', token, reason: `${value} where ${first?.column} is NaN; expected 0` };
 }
+
+/** The first value that is infinite, or a number where `other` has none or the other way round; −1 if there is none. */
+function firstBadLoss(values: Float32Array, other: Float32Array): number {
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i] as number;
+    const beside = other[i] as number;
+    // Infinity − Infinity is no number, and neither is what has a NaN in it.
+    if (value - value === 0 ? !Number.isNaN(beside) : Number.isNaN(value) && Number.isNaN(beside)) continue;
+    return i;
+  }
+  return -1;
+}
+
+/** The first weight that is none, or not 0 where `losses` has none; −1 if there is none. */
+function firstBadWeight(weights: Float32Array, losses: Float32Array | undefined): number {
+  if (losses === undefined) {
+    for (let i = 0; i < weights.length; i++) if (!isWeight(weights[i] as number)) return i;
+    return -1;
+  }
+  for (let i = 0; i < weights.length; i++) {
+    const weight = weights[i] as number;
+    if (!isWeight(weight) || (Number.isNaN(losses[i] as number) && weight !== 0)) return i;
+  }
+  return -1;
+}
+
+const isWeight = (value: number): boolean => value >= 0 && value < Number.POSITIVE_INFINITY;
 
 /** `sequence_id` and position within the row of a token of the batch, for messages. */
 export function whereIs(batch: SequenceBatch, token: number): string {

@@ -24,6 +24,8 @@ export interface SequenceWriterOptions {
   readonly compression: Compression;
   /** Fingerprints and conventions, stored in the schema metadata under `tokensieve`. */
   readonly metadata: JsonObject;
+  /** Of the losses of these very rows, from the manifest of a file whose bytes are checked while they are read. */
+  readonly histograms?: SequenceStatistics['histograms'];
 }
 
 /** A finished sequence file: its bytes, and statistics of the values as stored (after rounding to fp16). */
@@ -59,7 +61,7 @@ export async function createSequenceWriter(
   const schema = sequenceSchema(columns, options.lossPrecision, options.metadata);
   const file = await createArrowFile(storage, path, schema, options.compression);
   const buffer = createSequenceBuffer(columns, path);
-  const statistics = createStatistics(columns);
+  const statistics = createStatistics(columns, options.histograms);
 
   const flush = async () => {
     const rows = buffer.take();

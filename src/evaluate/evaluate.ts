@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { parseSettings } from '../config/load.js';
+import { parseSettings } from '../config/parse-settings.js';
 import type { EventSink } from '../parts/events.js';
 import { localStorage } from '../storage/local.js';
 import { retryingReads } from '../storage/retrying.js';

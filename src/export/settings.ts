@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { parseSettings, type Settings } from '../config/load.js';
+import type { Settings } from '../config/load.js';
+import { parseSettings } from '../config/parse-settings.js';
 
 /** Formats of `tokensieve export`, by the name of the trainer or library that reads them. */
 export const FORMAT_NAMES = ['hf', 'nanogpt', 'olmo', 'datatrove', 'megatron', 'parquet', 'jsonl'] as const;

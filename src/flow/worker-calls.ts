@@ -15,12 +15,13 @@ export interface WorkerCalls<Request, Reply> {
 
 /**
  * Starts a worker and waits until it is ready. After its first failure, or its end, every call is refused.
- * @param fail makes the error for a reason in words
+ * @param fail makes the error for a reason in words · @param note is told of messages of kind `note`, which answer nothing
  */
 export async function openWorkerCalls<Request extends object, Reply extends WorkerReply>(
   script: URL,
   options: WorkerOptions,
   fail: (reason: string) => Error,
+  note: (message: object) => void = () => undefined,
 ): Promise<WorkerCalls<Request, Reply>> {
   // Flags of the process (a script read from standard input, say) are not the worker's.
   const worker = new Worker(script, { execArgv: [], ...options });
@@ -36,6 +37,7 @@ export async function openWorkerCalls<Request extends object, Reply extends Work
     };
     worker.on('message', (reply: Reply) => {
       if (reply.kind === 'ready') resolve();
+      else if (reply.kind === 'note') note(reply);
       else if (reply.kind === 'failed' && 'message' in reply) end(fail(reply.message));
       else if (reply.id !== null) {
         waiting.get(reply.id)?.resolve(reply);

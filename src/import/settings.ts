@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { parseSettings, type Settings } from '../config/load.js';
+import type { Settings } from '../config/load.js';
+import { parseSettings } from '../config/parse-settings.js';
 
 /** Forms that `tokensieve import` reads. */
 export const IMPORT_FORMATS = ['parquet', 'arrow', 'json', 'torch'] as const;

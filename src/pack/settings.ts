@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { parseSettings, type Settings } from '../config/load.js';
+import type { Settings } from '../config/load.js';
+import { parseSettings } from '../config/parse-settings.js';
 import { corpusSettings, shardPatterns } from '../corpus/settings.js';
 import { compression } from '../dataset/settings.js';
 import { outputFolder, runSettings } from '../parts/settings.js';

@@ -1,5 +1,6 @@
 import type { z } from 'zod';
-import { parseSettings, type Settings } from '../config/load.js';
+import type { Settings } from '../config/load.js';
+import { parseSettings } from '../config/parse-settings.js';
 import { namesAModel, noModel, scoring } from '../score/settings.js';
 import { selectionSettings } from '../select/settings.js';
 

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { auditSettings } from '../audit/settings.js';
-import { mergeSettings, parseSettings, type Settings } from '../config/load.js';
+import { mergeSettings, type Settings } from '../config/load.js';
+import { parseSettings } from '../config/parse-settings.js';
 import { usageError } from '../errors.js';
 import { evaluateSettings } from '../evaluate/settings.js';
 import { exportSchema } from '../export/settings.js';

@@ -10,9 +10,7 @@ import type { Storage } from '../storage/storage.js';
 import { type Judgement, judge, RULES_DATE } from './changes.js';
 import type { RunFacts } from './facts.js';
 import { notedRules } from './noted.js';
-import { readModelFacts } from './read-model.js';
 import { isMarked, MARKED_SINCE, readReadingFacts } from './read-reading.js';
-import { readTokenizerFacts } from './read-tokenizer.js';
 
 /** Snake case: printed as JSON as it is. */
 export interface RulesReport {
@@ -105,6 +103,11 @@ async function factsOfParts(
   notes: RunNotes | null,
   places: RunPlaces,
 ): Promise<RunFacts> {
+  // Readers of models and tokenizers are loaded for runs that a change may touch: most are not.
+  const [{ readModelFacts }, { readTokenizerFacts }] = await Promise.all([
+    import('./read-model.js'),
+    import('./read-tokenizer.js'),
+  ]);
   const { length = 0 } = sequence;
   const { keep = [] } = corpus;
   // Imported losses are not ours to judge.

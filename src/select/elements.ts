@@ -2,14 +2,20 @@ import { usageError } from '../errors.js';
 import type { Plan, ScoreKernel, UnitPlan } from './method.js';
 import type { PartSource } from './part-source.js';
 import type { Scored } from './ranking.js';
+import { createScratch } from './scratch.js';
 import { documentRuns, readTokens, type Tokens, tokenPlace } from './tokens.js';
 
 /** A kernel's scores of the tokens. @throws usage `score-not-a-number` when an eligible token's is NaN. */
-export function scoreTokens(kernel: ScoreKernel, tokens: Tokens, method: string): Float32Array {
-  const scores = new Float32Array(tokens.length);
+export function scoreTokens(
+  kernel: ScoreKernel,
+  tokens: Tokens,
+  method: string,
+  scores: Float32Array = new Float32Array(tokens.length),
+): Float32Array {
   kernel(tokens, scores);
+  const { eligible } = tokens;
   for (let i = 0; i < scores.length; i++) {
-    if (tokens.eligible[i] === 1 && Number.isNaN(scores[i])) {
+    if (Number.isNaN(scores[i] as number) && eligible[i] === 1) {
       throw usageError(
         'score-not-a-number',
         `${tokenPlace(tokens.source, tokens.batch, tokens.start + i)}: method ${method} gave a score of NaN; expected a number, or -Infinity for never`,
@@ -21,7 +27,7 @@ export function scoreTokens(kernel: ScoreKernel, tokens: Tokens, method: string)
 
 /**
  * What the plan ranks, in the part's order: per batch the scores of the tokens (one `Scored` a ranking, or a
- * signal), or all units of the part at once.
+ * signal), or all units of the part at once. What is given out holds until the next batch.
  */
 export async function* elementsOf(
   source: PartSource,
@@ -34,9 +40,10 @@ export async function* elementsOf(
     return;
   }
   const kernels = which === 'signals' ? plan.signals : plan.rankings.map((ranking) => ranking.score);
-  for await (const tokens of readTokens(source, plan.columns, method)) {
-    yield kernels.map((kernel) => ({
-      scores: scoreTokens(kernel, tokens, method),
+  const scratch = createScratch();
+  for await (const tokens of readTokens(source, plan.columns, method, scratch)) {
+    yield kernels.map((kernel, k) => ({
+      scores: scoreTokens(kernel, tokens, method, scratch.floats(`scores ${k}`, tokens.length)),
       eligible: tokens.eligible,
     }));
   }
@@ -87,8 +94,9 @@ export async function scoreUnits(source: PartSource, plan: UnitPlan, method: str
   const counts: number[] = [];
   const lengths: number[] = [];
   const counter = newUnitCounter();
-  for await (const tokens of readTokens(source, plan.columns, method)) {
-    const scores = scoreTokens(plan.tokenScore, tokens, method);
+  const scratch = createScratch();
+  for await (const tokens of readTokens(source, plan.columns, method, scratch)) {
+    const scores = scoreTokens(plan.tokenScore, tokens, method, scratch.floats('scores', tokens.length));
     for (const { unit, start, end } of unitRuns(tokens, plan.unit, counter)) {
       let sum = sums[unit] ?? 0;
       let count = counts[unit] ?? 0;

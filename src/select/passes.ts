@@ -19,8 +19,8 @@ import type { Counts } from './counts.js';
 import { elementsOf } from './elements.js';
 import type { Plan, Ranking } from './method.js';
 import { type PartName, type PartSource, partKey } from './part-source.js';
-import { bitsOf, COARSE_BINS, keyOfBits, locate, NOTHING, scoreOfKey } from './radix.js';
-import { boundsOf, countOnes, NEVER_BITS, NO_FLAGS, type RankingCuts } from './ranking.js';
+import { COARSE_BINS, keyOfSigned, locate, NOTHING, scoreOfKey, signedBitsOf } from './radix.js';
+import { boundsOf, countOnes, NEVER_BITS, NO_FLAGS, type RankingCuts, type Scored } from './ranking.js';
 
 /** A cut on its way to being known. */
 export interface Target {
@@ -55,6 +55,9 @@ export interface GroupCuts {
   /** Scores that equal each cut, by part; empty where no cut splits its ties. */
   readonly ties: ReadonlyMap<string, readonly number[]>;
 }
+
+const NEVER_SIGNED = NEVER_BITS | 0;
+const NOTHING_SCORED: Scored = { scores: new Float32Array(0), eligible: NO_FLAGS };
 
 /** What the method ranks: one entry a ranking, or the one of whole units. */
 const boundsIn = (plan: Plan): readonly Ranking['bounds'][] =>
@@ -148,19 +151,19 @@ async function countCoarse(part: PartSource, plan: Plan, method: string): Promis
   let eligible = 0;
   for await (const elements of elementsOf(part, plan, method, 'rankings')) {
     eligible += countOnes(elements[0]?.eligible ?? NO_FLAGS);
-    elements.forEach((chunk, ranking) => {
-      const own = bins[ranking];
-      if (own === undefined) return;
-      const bits = bitsOf(chunk.scores);
-      for (let i = 0; i < bits.length; i++) {
-        const pattern = bits[i] ?? 0;
-        if (chunk.eligible[i] === 0 || pattern === NEVER_BITS) continue;
-        const bin = keyOfBits(pattern) >>> 16;
-        own[bin] = (own[bin] ?? 0) + 1;
-      }
-    });
+    for (const [ranking, own] of bins.entries()) addCoarse(elements[ranking] ?? NOTHING_SCORED, own);
   }
   return { kind: 'coarse', eligible, bins };
+}
+
+function addCoarse({ scores, eligible }: Scored, bins: Uint32Array): void {
+  const bits = signedBitsOf(scores);
+  for (let i = 0; i < bits.length; i++) {
+    const pattern = bits[i] as number;
+    if (eligible[i] === 0 || pattern === NEVER_SIGNED) continue;
+    const bin = keyOfSigned(pattern) >>> 16;
+    bins[bin] = (bins[bin] as number) + 1;
+  }
 }
 
 function locateTargets(
@@ -189,22 +192,23 @@ async function countFine(
 ): Promise<Counts> {
   const bins = targets.map(() => new Uint32Array(COARSE_BINS));
   for await (const elements of elementsOf(part, plan, method, 'rankings')) {
-    targets.forEach(({ ranking, bin }, t) => {
-      const chunk = elements[ranking];
-      const own = bins[t];
-      if (chunk === undefined || own === undefined) return;
-      const bits = bitsOf(chunk.scores);
-      for (let i = 0; i < bits.length; i++) {
-        const pattern = bits[i] ?? 0;
-        if (chunk.eligible[i] === 0 || pattern === NEVER_BITS) continue;
-        const key = keyOfBits(pattern);
-        if (key >>> 16 !== bin) continue;
-        const low = key & 0xffff;
-        own[low] = (own[low] ?? 0) + 1;
-      }
-    });
+    for (const [t, own] of bins.entries()) {
+      const target = targets[t];
+      if (target !== undefined) addFine(elements[target.ranking] ?? NOTHING_SCORED, target.bin, own);
+    }
   }
   return { kind: 'fine', bins };
+}
+
+function addFine({ scores, eligible }: Scored, bin: number, bins: Uint32Array): void {
+  const bits = signedBitsOf(scores);
+  for (let i = 0; i < bits.length; i++) {
+    const pattern = bits[i] as number;
+    const key = keyOfSigned(pattern);
+    if (key >>> 16 !== bin || eligible[i] === 0 || pattern === NEVER_SIGNED) continue;
+    const low = key & 0xffff;
+    bins[low] = (bins[low] as number) + 1;
+  }
 }
 
 async function countTies(
@@ -215,18 +219,17 @@ async function countTies(
 ): Promise<Counts> {
   const counts = cuts.map(() => 0);
   for await (const elements of elementsOf(part, plan, method, 'rankings')) {
-    cuts.forEach(({ ranking, key }, c) => {
-      const chunk = elements[ranking];
-      const score = scoreOfKey(key);
-      if (chunk === undefined) return;
-      let equal = 0;
-      for (let i = 0; i < chunk.scores.length; i++) {
-        if (chunk.scores[i] === score && chunk.eligible[i] === 1) equal++;
-      }
-      counts[c] = (counts[c] ?? 0) + equal;
-    });
+    for (const [c, { ranking, key }] of cuts.entries()) {
+      counts[c] = (counts[c] ?? 0) + countEqual(elements[ranking] ?? NOTHING_SCORED, scoreOfKey(key));
+    }
   }
   return { kind: 'ties', parts: new Map([[partKey(part), counts]]) };
+}
+
+function countEqual({ scores, eligible }: Scored, score: number): number {
+  let equal = 0;
+  for (let i = 0; i < scores.length; i++) if (scores[i] === score && eligible[i] === 1) equal++;
+  return equal;
 }
 
 /** The ties of a part from its counts of the fine pass: the part need not be read again. Null where they are of another pass. */

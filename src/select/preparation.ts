@@ -22,10 +22,11 @@ import {
   type GroupCuts,
   type Pass,
   passAfter,
+  tiesFromFine,
   tiesUsedUp,
 } from './passes.js';
 import type { RankingCuts } from './ranking.js';
-import type { Scope } from './scope.js';
+import { isWide, type Scope } from './scope.js';
 import { readTokens } from './tokens.js';
 
 /**
@@ -140,6 +141,19 @@ export async function readPart(ranked: Ranked, part: PartSource, step: Step): Pr
   return { counts, observed };
 }
 
+/**
+ * The reading of a part that its reading of the step before already tells; null where the part must be read. Ties at a cut
+ * are among the fine counts.
+ */
+export function readingFrom(ranked: Ranked, part: PartName, step: Step, before: Reading): Reading | null {
+  const group = groupOf(ranked, part);
+  const pass = group === null ? undefined : step.passes.get(group);
+  const fine = group === null ? undefined : before.counts.get(group);
+  if (step.fits || group === null || pass === undefined || fine === undefined) return null;
+  const counts = tiesFromFine(part, pass, fine);
+  return counts === null ? null : { counts: new Map([[group, counts]]), observed: new Map() };
+}
+
 /** Both together: commutative and associative. @throws fatal `counts-differ` when they are not of one step */
 export function mergeReadings(a: Reading, b: Reading): Reading {
   const counts = new Map(a.counts);
@@ -202,7 +216,7 @@ function cutsByPart(
   parts: readonly PartName[],
   known: ReadonlyMap<string, GroupCuts>,
 ): Prepared['cuts'] {
-  if (ranked.scope.kind !== 'shard' && ranked.scope.kind !== 'dataset') return null;
+  if (!isWide(ranked.scope)) return null;
   const cuts = new Map<string, readonly RankingCuts[]>();
   for (const [group, found] of known) {
     const members = parts.filter((part) => groupOf(ranked, part) === group);

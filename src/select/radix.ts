@@ -26,11 +26,22 @@ const bits = new Uint32Array(floats.buffer);
 export const keyOfBits = (pattern: number): number =>
   pattern === SIGN ? SIGN : (pattern & SIGN) !== 0 ? ~pattern >>> 0 : (pattern | SIGN) >>> 0;
 
+/**
+ * The same of a pattern read as a signed number, for hot loops: 32-bit integers alone, and no branch on the sign, which
+ * nothing can predict. The key is a signed number too.
+ */
+export const keyOfSigned = (pattern: number): number =>
+  pattern === -SIGN ? -SIGN : pattern ^ ((pattern >> 31) | -SIGN);
+
 /** The fp32 number of a key. */
 export function scoreOfKey(key: number): number {
   bits[0] = (key & SIGN) !== 0 ? key & 0x7fff_ffff : ~key;
   return floats[0] ?? Number.NaN;
 }
+
+/** The bits of fp32 numbers as signed numbers (a view). */
+export const signedBitsOf = (scores: Float32Array): Int32Array =>
+  new Int32Array(scores.buffer, scores.byteOffset, scores.length);
 
 /** The bits of fp32 numbers (a view). */
 export const bitsOf = (scores: Float32Array): Uint32Array =>

@@ -87,10 +87,14 @@ export function markKept(chunk: Scored, running: RunningCuts, kept: Uint8Array):
   const from = running.cuts.from.score;
   const to = running.cuts.to.score;
   let { fromTies, toTies } = running;
+  if (from === Number.POSITIVE_INFINITY && fromTies <= 0) {
+    running.toTies = markAbove(chunk, to, toTies, kept);
+    return;
+  }
   for (let i = 0; i < scores.length; i++) {
     kept[i] = 0;
     if (eligible[i] === 0) continue;
-    const score = scores[i] ?? Number.NaN;
+    const score = scores[i] as number;
     if (score < to) continue;
     let within = score > to || toTies > 0;
     if (score === to) toTies--;
@@ -102,6 +106,21 @@ export function markKept(chunk: Scored, running: RunningCuts, kept: Uint8Array):
   }
   running.fromTies = fromTies;
   running.toTies = toTies;
+}
+
+/** The common case, nothing cut off above. Returns the ties that are left. */
+function markAbove({ scores, eligible }: Scored, to: number, ties: number, kept: Uint8Array): number {
+  let left = ties;
+  for (let i = 0; i < scores.length; i++) {
+    const score = scores[i] as number;
+    // A number, not a branch: which side of the cut a token is on cannot be predicted.
+    kept[i] = (eligible[i] as number) & +(score > to);
+    if (score === to && eligible[i] === 1) {
+      if (left > 0) kept[i] = 1;
+      left--;
+    }
+  }
+  return left;
 }
 
 /** The rank of element `index`, 1 for the one that is kept first: of equal scores the earlier one, as `markKept` has it. */
@@ -118,7 +137,7 @@ export function rankOf({ scores, eligible }: Scored, index: number): number {
 
 export function countOnes(flags: Uint8Array): number {
   let ones = 0;
-  for (let i = 0; i < flags.length; i++) ones += flags[i] ?? 0;
+  for (let i = 0; i < flags.length; i++) ones += flags[i] as number;
   return ones;
 }
 

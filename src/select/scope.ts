@@ -36,3 +36,6 @@ export function parseScope(text: string): Scope {
 
 export const formatScope = (scope: Scope): string =>
   scope.kind === 'window' ? `window:${scope.tokens}` : scope.kind;
+
+/** Whether the tokens of a scope lie in several parts: then their cuts must be known before any part is weighed. */
+export const isWide = ({ kind }: Scope): boolean => kind === 'shard' || kind === 'dataset';

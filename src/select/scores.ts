@@ -20,7 +20,7 @@ const negated = (column: LossColumn): NamedScore => ({
   columns: [column],
   kernel: (tokens, out) => {
     const values = columnOf(tokens, column);
-    for (let i = 0; i < out.length; i++) out[i] = -(values[i] ?? Number.NaN);
+    for (let i = 0; i < out.length; i++) out[i] = -(values[i] as number);
   },
   formula: `-${column}`,
 });
@@ -31,7 +31,7 @@ export const excess: NamedScore = {
   kernel: (tokens, out) => {
     const current = columnOf(tokens, 'current_loss');
     const reference = columnOf(tokens, 'reference_loss');
-    for (let i = 0; i < out.length; i++) out[i] = (current[i] ?? Number.NaN) - (reference[i] ?? Number.NaN);
+    for (let i = 0; i < out.length; i++) out[i] = (current[i] as number) - (reference[i] as number);
   },
   formula: 'fp32(current_loss) - fp32(reference_loss)',
 };

@@ -1,4 +1,3 @@
-import pLimit from 'p-limit';
 import { type DataSetPart, openDataSet } from '../dataset/data-set.js';
 import type { FinishedPart } from '../dataset/finished-parts.js';
 import type { Manifest } from '../dataset/manifest.js';
@@ -10,7 +9,7 @@ import { usageError } from '../errors.js';
 import { hashJson } from '../json/canonical-json.js';
 import { derivedParts } from '../parts/derived-job.js';
 import type { ExpectedPart } from '../parts/manifests.js';
-import type { Lane, OpenOptions, PartsJob, PartsOptions } from '../parts/parts-job.js';
+import type { OpenOptions, PartsJob, PartsOptions } from '../parts/parts-job.js';
 import { runParts } from '../parts/run-parts.js';
 import { tasksOfShare } from '../parts/share.js';
 import { type Totals, totalsOf } from '../parts/totals.js';
@@ -20,13 +19,14 @@ import { absolutePath, folderOf, joinPath, pathBelow } from '../storage/path.js'
 import type { Storage } from '../storage/storage.js';
 import type { Finding } from './diagnosis/finding.js';
 import { loadMethod } from './load.js';
+import { openWeighers, type WeighingLane } from './open-weighers.js';
 import type { Prepared } from './preparation.js';
+import type { ReadingOptions } from './read-all.js';
 import { createSelection, type Selection } from './selection.js';
 import { selectionDoctor } from './selection-doctor.js';
 import { selectionRecipe, weightedPart } from './selection-recipe.js';
 import type { SelectionSettings } from './settings.js';
 import { addStatistics, type SelectionStatistics } from './statistics.js';
-import { weighPart } from './weigh-part.js';
 
 /**
  * Folder below the weighted files where processes that select together put what they count. No manifest lies in it, so that
@@ -80,11 +80,7 @@ export async function selectRun(
   };
 }
 
-interface SelectLane extends Lane {
-  readonly prepared: Prepared;
-}
-
-export type SelectJob = PartsJob<FinishedPart, SelectLane, Manifest, Manifest>;
+export type SelectJob = PartsJob<FinishedPart, WeighingLane, Manifest, Manifest>;
 
 /**
  * A selection, opened: its scored parts are known, nothing is read of their losses.
@@ -127,7 +123,6 @@ export async function openSelecting(
     );
   }
   const recipe = selectionRecipe(scored, settings, loaded, selection);
-  const compression = compressionOf(scored.recipe.rows);
   const expected = (part: FinishedPart): ExpectedPart => weightedPart(part, recipe);
   const { conventions } = selection;
   const doctor = selectionDoctor({
@@ -138,23 +133,22 @@ export async function openSelecting(
     means: means !== undefined,
   });
   const domainColumn = loaded.method.name === 'domain-weights' ? settings.domains : null;
+  const rules = { folder, recipe, compression: compressionOf(scored.recipe.rows), domainColumn };
   // Once for all parts of this process, with the first of them.
-  let prepared: Promise<Prepared> | null = null;
-  // The doctor looks at one part at a time.
-  const oneAtATime = pLimit(1);
+  let opened: Promise<() => WeighingLane> | null = null;
   const statistics = new Map<FinishedPart, SelectionStatistics>();
   let findings: readonly Finding[] = [];
   const derived = derivedParts(parts, { folder, kind: 'weighted', expected, what: 'weighted files' });
   const identity = hashJson(recipe);
   const counts = joinPath(folder, COUNTS);
-  const prepare = async (signal: AbortSignal): Promise<Prepared> => {
+  const prepare = async (signal: AbortSignal, options: ReadingOptions): Promise<Prepared> => {
     const sources = parts.map((part) => partSource(storage, part, domainColumn, signal));
-    if (!queued && (share === undefined || share.count === 1)) return selection.prepare(sources);
+    if (!queued && (share === undefined || share.count === 1)) return selection.prepare(sources, options);
     const current = joinPath(counts, identity.slice(0, 16));
     await removeBelow(storage, counts, current);
     const own = new Set(share === undefined ? [] : tasksOfShare(parts, share, derived.textBytes));
     const order = orderOf(sources, (index) => own.has(parts[index] as DataSetPart));
-    return selection.prepare(sources, { together: { storage, folder: current, order, signal } });
+    return selection.prepare(sources, { ...options, together: { storage, folder: current, order, signal } });
   };
   const job: SelectJob = {
     kind: 'weighted',
@@ -164,13 +158,23 @@ export async function openSelecting(
     identity,
     workers,
     ...derived,
-    async open(_, signal) {
-      prepared ??= prepare(signal);
-      // What failed is tried afresh by whoever opens the next lane.
-      prepared.catch(() => {
-        prepared = null;
+    async open(lanes, signal) {
+      // What failed, or ended with its last lane, is opened afresh by whoever opens the next one.
+      const afresh = (): void => {
+        opened = null;
+      };
+      opened ??= openWeighers(lanes, parts, {
+        selection,
+        settings,
+        rules,
+        storage,
+        signal,
+        prepare: (options) => prepare(signal, options),
+        closed: afresh,
       });
-      return { prepared: await prepared, close: async () => undefined };
+      const lane = opened;
+      lane.catch(afresh);
+      return (await lane)();
     },
     async *parts(part, lane, context) {
       const { shard, part: number } = part.manifest;
@@ -178,14 +182,15 @@ export async function openSelecting(
         place: { shard, part: number },
         expected: expected(part),
         async make(staging) {
-          const weighing = selection.weigh(
-            partSource(storage, part, domainColumn, context.signal),
-            lane.prepared,
-          );
-          const own = { weighing, compression, recipe, folder, conventions, doctor, staging };
-          const made = await oneAtATime(() => weighPart(part, { ...own, ...context }));
-          statistics.set(part, weighing.statistics());
-          return made;
+          const tell = (tokens: number): void => context.sink({ event: 'progress', tokens, text_bytes: 0 });
+          const { signal } = context;
+          const weighed = await lane.weigh(part, expected(part).fingerprint, { signal, tell });
+          const { manifest, file } = weighed;
+          staging(file);
+          await doctor.add(part, weighed.sums);
+          statistics.set(part, weighed.statistics);
+          context.sink({ event: 'progress', tokens: 0, text_bytes: manifest.counts.text_bytes });
+          return { manifest, files: [file] };
         },
       };
     },

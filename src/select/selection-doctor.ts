@@ -1,15 +1,15 @@
+import pLimit from 'p-limit';
 import { readDocuments } from '../dataset/documents.js';
 import { type DomainAxis, domainAxes } from '../dataset/domains.js';
 import type { FinishedPart } from '../dataset/finished-parts.js';
 import { mergeHistograms } from '../dataset/histogram.js';
 import { digestOf, type Manifest } from '../dataset/manifest.js';
 import { partFiles } from '../dataset/part-files.js';
-import type { SequenceBatch } from '../dataset/sequence-batch.js';
 import { firstLine, TokensieveError } from '../errors.js';
 import type { EventSink } from '../parts/events.js';
 import type { Storage } from '../storage/storage.js';
 import type { Conventions } from './conventions.js';
-import { type BatchTally, createBatchTally } from './diagnosis/batch-tally.js';
+import { type BatchTally, createBatchTally, type PartSums } from './diagnosis/batch-tally.js';
 import { diagnose } from './diagnosis/diagnose.js';
 import type { ExcessFigures } from './diagnosis/excess-figures.js';
 import type { Finding } from './diagnosis/finding.js';
@@ -19,9 +19,8 @@ import { findingLine } from './diagnosis/words.js';
 
 /** Watches a selection while it weighs, and says at its end what speaks against it. */
 export interface SelectionDoctor {
-  begin(part: FinishedPart): Promise<void>;
-  add(batch: SequenceBatch, weights: Float32Array): void;
-  end(): void;
+  /** What a part came to (`createPartTally`). */
+  add(part: FinishedPart, sums: PartSums): Promise<void>;
   /**
    * What was found, told to the sink too. What concerns the pair of models is of all parts, by their manifests; what was
    * kept is of those weighed by this call.
@@ -52,6 +51,8 @@ export function selectionDoctor({
   let tally: BatchTally | null = null;
   let weighed = 0;
   let unread = false;
+  // Parts may be done at once.
+  const oneAtATime = pLimit(1);
 
   /** Names of a part's documents; empty where nothing says them. A damaged file costs the diagnosis its groups alone. */
   const readFacts = async ({ folder, manifest }: FinishedPart): Promise<Map<number, DocumentFacts>> => {
@@ -78,14 +79,15 @@ export function selectionDoctor({
   };
 
   return {
-    async begin(part) {
-      const facts = await readFacts(part);
-      tally ??= createBatchTally(axes?.map(({ by }) => by) ?? []);
-      tally.begin(part.manifest.shard, (document) => facts.get(document) ?? null);
-      weighed++;
-    },
-    add: (batch, weights) => tally?.add(batch, weights),
-    end: () => tally?.end(),
+    add: (part, sums) =>
+      oneAtATime(async () => {
+        const facts = await readFacts(part);
+        tally ??= createBatchTally(axes?.map(({ by }) => by) ?? []);
+        tally.begin(part.manifest.shard, (document) => facts.get(document) ?? null);
+        tally.addPart(sums);
+        tally.end();
+        weighed++;
+      }),
     conclude(all) {
       const seen = tally?.evidence() ?? { excess: null, groups: [] };
       const findings = diagnose({

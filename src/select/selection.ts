@@ -4,9 +4,9 @@ import type { Method, Plan } from './method.js';
 import { methodNamed } from './methods.js';
 import { type PartSource, partKey } from './part-source.js';
 import type { Prepared } from './preparation.js';
-import { readAll } from './read-all.js';
+import { type ReadingOptions, readAll } from './read-all.js';
 import { readTogether, type Together } from './read-together.js';
-import type { Scope } from './scope.js';
+import { isWide, type Scope } from './scope.js';
 import type { SelectionSettings } from './settings.js';
 import { findConstantScore } from './spread.js';
 import { newTally, type SelectionStatistics } from './statistics.js';
@@ -20,9 +20,7 @@ export interface Weighing {
   statistics(): SelectionStatistics;
 }
 
-export interface PrepareOptions {
-  /** Parts read at a time in this process. */
-  readonly concurrency?: number;
+export interface PrepareOptions extends ReadingOptions {
   /** Shares the reading with other processes; parts are then read one at a time in each. */
   readonly together?: Together | undefined;
 }
@@ -33,6 +31,8 @@ export interface Selection {
   readonly plan: Plan;
   readonly scope: Scope;
   readonly conventions: Conventions;
+  /** Whether weighing a data set reads its parts more than once. */
+  readonly rereads: boolean;
   /**
    * Reads what the method needs to know beforehand: the cuts of `shard` and `dataset` scope (two or three
    * passes), what the method fits, and that there is something to select by (one batch, as a rule).
@@ -56,14 +56,15 @@ export function createSelection(
     plan,
     scope,
     conventions: conventionsOf(settings, method, plan),
+    rereads: isWide(scope) || plan.unit !== 'token' || plan.fit !== undefined,
 
-    async prepare(parts, { concurrency = 1, together } = {}) {
+    async prepare(parts, { together, ...options } = {}) {
       checkDistinct(parts);
       if (!settings.allow_constant) await refuseConstant(parts, plan, method);
       const ranked = { method, plan, scope };
       return together === undefined
-        ? readAll(ranked, parts, concurrency)
-        : readTogether(ranked, parts, together);
+        ? readAll(ranked, parts, options)
+        : readTogether(ranked, parts, { ...together, read: options.read });
     },
 
     weigh(source, prepared) {

@@ -94,5 +94,13 @@ export const selectionSettings = z
   })
   .describe('How the weights of the tokens are chosen.');
 
+/** How a selection is carried out. Nothing here ever changes a byte. */
+export const selectionRun = z.strictObject({
+  workers: z.int().min(1).max(256).default(1).meta({
+    flag: 'workers',
+    description: 'Parts counted and weighed at once, each in a thread of its own',
+  }),
+});
+
 export type SelectionSettings = Readonly<z.output<typeof selectionSettings>>;
 export type SelectionInput = z.input<typeof selectionSettings>;

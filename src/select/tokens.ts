@@ -7,6 +7,7 @@ import {
 } from '../dataset/sequence-batch.js';
 import { inputError, usageError } from '../errors.js';
 import type { PartSource } from './part-source.js';
+import { NO_SCRATCH, type Scratch } from './scratch.js';
 
 /**
  * Consecutive whole rows of a part, as methods see them. Position i here is token `start + i` of `batch`.
@@ -81,12 +82,14 @@ export function sliceTokens(tokens: Tokens, rowStart: number, rowEnd: number): T
 /**
  * The part's batches with the columns that a method needs and one eligibility: a token is eligible where
  * those columns are not NaN. With no column named, eligibility comes from every loss column that is there.
+ * @param scratch where eligibility is written, until the next batch; memory of each batch's own when absent
  * @throws usage `missing-column`; input `eligibility-differs`, `infinite-loss`, `broken-batch`
  */
 export async function* readTokens(
   source: PartSource,
   needed: readonly LossColumn[],
   method: string,
+  scratch: Scratch = NO_SCRATCH,
 ): AsyncGenerator<Tokens> {
   for await (const batch of source.batches()) {
     const names =
@@ -109,7 +112,7 @@ export async function* readTokens(
       );
     }
     checkShape(source, batch, columns);
-    const eligible = eligibilityOf(source, batch, columns);
+    const eligible = eligibilityOf(source, batch, columns, scratch);
     yield {
       source,
       batch,
@@ -140,30 +143,54 @@ function checkShape(source: PartSource, batch: SequenceBatch, columns: Tokens['c
 }
 
 /** [tokens] 1 where every column has a loss, 0 where none has. */
-function eligibilityOf(source: PartSource, batch: SequenceBatch, columns: Tokens['columns']): Uint8Array {
-  const eligible = new Uint8Array(tokensOf(batch));
+function eligibilityOf(
+  source: PartSource,
+  batch: SequenceBatch,
+  columns: Tokens['columns'],
+  scratch: Scratch,
+): Uint8Array {
+  const eligible = scratch.flags('eligible', tokensOf(batch));
   const entries = Object.entries(columns);
-  entries.forEach(([name, column], index) => {
-    for (let i = 0; i < column.length; i++) {
-      const loss = column[i] ?? Number.NaN;
-      const has = Number.isNaN(loss) ? 0 : 1;
-      if (has === 1 && !(Math.abs(loss) <= LARGEST_LOSS)) {
-        throw inputError(
-          'infinite-loss',
-          `${tokenPlace(source, batch, i)}: ${name} is ${loss}, expected a finite number of nats; the scores overflowed, score this part again`,
-        );
-      }
-      if (index === 0) eligible[i] = has;
-      else if (eligible[i] !== has) {
-        const other = entries[0]?.[0];
-        throw inputError(
-          'eligibility-differs',
-          `${tokenPlace(source, batch, i)}: ${name} is ${loss} but ${other} is ${has === 1 ? 'NaN' : 'a number'}; both must have a loss or neither, score this part again`,
-        );
-      }
+  for (const [index, [name, column]] of entries.entries()) {
+    const wrong = index === 0 ? markEligible(column, eligible) : compareEligible(column, eligible);
+    if (wrong < 0) continue;
+    const loss = column[wrong] as number;
+    if (!Number.isNaN(loss) && !isLoss(loss)) {
+      throw inputError(
+        'infinite-loss',
+        `${tokenPlace(source, batch, wrong)}: ${name} is ${loss}, expected a finite number of nats; the scores overflowed, score this part again`,
+      );
     }
-  });
+    const other = entries[0]?.[0];
+    throw inputError(
+      'eligibility-differs',
+      `${tokenPlace(source, batch, wrong)}: ${name} is ${loss} but ${other} is ${Number.isNaN(loss) ? 'a number' : 'NaN'}; both must have a loss or neither, score this part again`,
+    );
+  }
   return eligible;
+}
+
+const isLoss = (value: number): boolean => value <= LARGEST_LOSS && value >= -LARGEST_LOSS;
+
+/** Writes 1 where the column has a loss, 0 where NaN. Returns the first token whose loss is none, −1 if all are. */
+function markEligible(column: Float32Array, eligible: Uint8Array): number {
+  for (let i = 0; i < column.length; i++) {
+    const loss = column[i] as number;
+    if (isLoss(loss)) eligible[i] = 1;
+    else if (Number.isNaN(loss)) eligible[i] = 0;
+    else return i;
+  }
+  return -1;
+}
+
+/** The first token whose loss is none, or that has one where `eligible` has none or the other way round; −1 if none. */
+function compareEligible(column: Float32Array, eligible: Uint8Array): number {
+  for (let i = 0; i < column.length; i++) {
+    const loss = column[i] as number;
+    if (isLoss(loss) ? eligible[i] === 1 : Number.isNaN(loss) && eligible[i] === 0) continue;
+    return i;
+  }
+  return -1;
 }
 
 /** The documents of the tokens, in order, one run a segment. @throws input `broken-segments` */

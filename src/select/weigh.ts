@@ -1,9 +1,11 @@
 import type { SequenceBatch } from '../dataset/sequence-batch.js';
 import { usageError } from '../errors.js';
+import { countPositive, sumFrom } from '../numbers/sums.js';
 import { newUnitCounter, scoreTokens, scoreUnits, unitRuns } from './elements.js';
 import type { Ranked, TokenPlan, UnitPlan } from './method.js';
 import type { PartSource } from './part-source.js';
 import {
+  countOnes,
   markKept,
   type RankingCuts,
   type RunningCuts,
@@ -12,6 +14,7 @@ import {
   type Scored,
 } from './ranking.js';
 import type { Scope } from './scope.js';
+import { createScratch, NO_SCRATCH } from './scratch.js';
 import { noteCutoff, type Tally } from './statistics.js';
 import { readTokens, sliceTokens, type Tokens, tokenPlace } from './tokens.js';
 import { windowCutter } from './windows.js';
@@ -76,11 +79,16 @@ export async function* weighTokens(job: WeighJob<TokenPlan>): AsyncGenerator<Wei
     window = [];
   };
 
-  for await (const tokens of readTokens(source, plan.columns, method)) {
+  // Without a window no batch waits for another.
+  const reused = known !== null || plan.rankings.length === 0 ? createScratch() : NO_SCRATCH;
+  for await (const tokens of readTokens(source, plan.columns, method, reused)) {
+    const { length } = tokens;
     const scored: Pending = {
       tokens,
-      scores: plan.rankings.map((ranking) => scoreTokens(ranking.score, tokens, method)),
-      kept: plan.rankings.map(() => new Uint8Array(tokens.length)),
+      scores: plan.rankings.map((ranking, r) =>
+        scoreTokens(ranking.score, tokens, method, reused.floats(`scores ${r}`, length)),
+      ),
+      kept: plan.rankings.map((_, r) => reused.flags(`kept ${r}`, length)),
       weights: new Float32Array(tokens.length),
     };
     // Without a ranking no token depends on another: the scope does not matter.
@@ -143,29 +151,27 @@ function weighPiece(job: WeighJob<TokenPlan>, piece: Piece, running: readonly Ru
 /** Zeroes what is not eligible, refuses what is no weight, counts. */
 function settle(job: WeighJob<unknown>, tokens: Tokens, weights: Float32Array): void {
   const { tally } = job;
-  let eligible = 0;
-  let kept = 0;
-  let sum = 0;
-  for (let i = 0; i < weights.length; i++) {
-    if (tokens.eligible[i] === 0) {
-      weights[i] = 0;
-      continue;
-    }
-    const weight = weights[i] ?? Number.NaN;
-    if (!(weight >= 0 && weight < Number.POSITIVE_INFINITY)) {
-      throw usageError(
-        'bad-weight',
-        `${tokenPlace(tokens.source, tokens.batch, tokens.start + i)}: method ${job.method} gave weight ${weight}; expected a finite number of at least 0`,
-      );
-    }
-    eligible++;
-    sum += weight;
-    if (weight > 0) kept++;
+  const bad = settleWeights(weights, tokens.eligible);
+  if (bad >= 0) {
+    throw usageError(
+      'bad-weight',
+      `${tokenPlace(tokens.source, tokens.batch, tokens.start + bad)}: method ${job.method} gave weight ${weights[bad]}; expected a finite number of at least 0`,
+    );
   }
   tally.tokens += weights.length;
-  tally.eligible += eligible;
-  tally.kept += kept;
-  tally.weightSum += sum;
+  tally.eligible += countOnes(tokens.eligible);
+  tally.kept += countPositive(weights);
+  tally.weightSum += sumFrom(0, weights);
+}
+
+/** Writes 0 where a token is not eligible. Returns the first one whose weight is none, −1 if there is none. */
+function settleWeights(weights: Float32Array, eligible: Uint8Array): number {
+  for (let i = 0; i < weights.length; i++) {
+    const weight = weights[i] as number;
+    if (eligible[i] === 0) weights[i] = 0;
+    else if (!(weight >= 0 && weight < Number.POSITIVE_INFINITY)) return i;
+  }
+  return -1;
 }
 
 /**

@@ -34,7 +34,7 @@ export function routedStorage({ patience }: RoutedOptions = {}): Storage {
     if (scheme === 'hf') return hf();
     throw usageError('unknown-scheme', `${path}: no store is known by ${scheme}://; expected ${KNOWN}`);
   };
-  return {
+  const storage: Storage = {
     stat: async (path) => (await storeOf(path)).stat(path),
     readRange: async (path, start, end, version) =>
       (await storeOf(path)).readRange(path, start, end, version),
@@ -44,7 +44,14 @@ export function routedStorage({ patience }: RoutedOptions = {}): Storage {
     remove: async (path) => (await storeOf(path)).remove(path),
     sweep: async (folder) => (await (await storeOf(folder)).sweep?.(folder)) ?? [],
   };
+  made.set(storage, patience === undefined ? {} : { patience });
+  return storage;
 }
+
+const made = new WeakMap<Storage, RoutedOptions>();
+
+/** What a storage was made with, so that another thread can open one like it; null where it is not of `routedStorage`. */
+export const routedOptions = (storage: Storage): RoutedOptions | null => made.get(storage) ?? null;
 
 /** Opens a store when it is first asked for: a run on local files loads no client. */
 function once(open: () => Promise<Storage>): () => Promise<Storage> {

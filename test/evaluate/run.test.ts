@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { parseSettings } from '#tokensieve/config/load.js';
+import { parseSettings } from '#tokensieve/config/parse-settings.js';
 import { evaluate } from '#tokensieve/evaluate/evaluate.js';
 import type { EvaluationReport } from '#tokensieve/evaluate/report.js';
 import { type EvaluateInput, evaluateSettings } from '#tokensieve/evaluate/settings.js';

@@ -5,7 +5,7 @@
 import { cpSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { parseSettings } from '#tokensieve/config/load.js';
+import { parseSettings } from '#tokensieve/config/parse-settings.js';
 import { parseManifest } from '#tokensieve/dataset/manifest.js';
 import { packedFolder, scoredFolder, weightedFolder } from '#tokensieve/dataset/part-files.js';
 import { verifyFolder } from '#tokensieve/dataset/verify.js';

@@ -16,7 +16,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { parseSettings } from '#tokensieve/config/load.js';
+import { parseSettings } from '#tokensieve/config/parse-settings.js';
 import { TokensieveError } from '#tokensieve/errors.js';
 import { packCorpus } from '#tokensieve/pack/pack-run.js';
 import { packSchema } from '#tokensieve/pack/settings.js';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { parseSettings } from '#tokensieve/config/load.js';
+import { parseSettings } from '#tokensieve/config/parse-settings.js';
 import { openSource } from '#tokensieve/dataset/source.js';
 import { verifyFolder } from '#tokensieve/dataset/verify.js';
 import { TokensieveError } from '#tokensieve/errors.js';

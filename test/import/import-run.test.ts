@@ -12,7 +12,7 @@ import {
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { parseSettings } from '#tokensieve/config/load.js';
+import { parseSettings } from '#tokensieve/config/parse-settings.js';
 import { readManifest } from '#tokensieve/dataset/manifest.js';
 import { verifyFolder } from '#tokensieve/dataset/verify.js';
 import { type ImportOptions, importScores } from '#tokensieve/import/import-run.js';

@@ -8,7 +8,7 @@ import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, truncateSync, writ
 import { dirname, join, relative } from 'node:path';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { parseSettings } from '#tokensieve/config/load.js';
+import { parseSettings } from '#tokensieve/config/parse-settings.js';
 import { type Manifest, parseManifest } from '#tokensieve/dataset/manifest.js';
 import { partFiles } from '#tokensieve/dataset/part-files.js';
 import { openPacking } from '#tokensieve/pack/pack-run.js';

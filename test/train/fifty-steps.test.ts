@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
-import { parseSettings } from '#tokensieve/config/load.js';
+import { parseSettings } from '#tokensieve/config/parse-settings.js';
 import { localStorage } from '#tokensieve/storage/local.js';
 import { trainSchema } from '#tokensieve/train/settings.js';
 import { trainRun } from '#tokensieve/train/train-run.js';

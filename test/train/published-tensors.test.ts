@@ -1,7 +1,7 @@
 import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { parseSettings } from '#tokensieve/config/load.js';
+import { parseSettings } from '#tokensieve/config/parse-settings.js';
 import { openCheckpoint } from '#tokensieve/model/checkpoint.js';
 import { readSafetensorsHeader } from '#tokensieve/model/safetensors.js';
 import { localStorage } from '#tokensieve/storage/local.js';

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { parseSettings } from '#tokensieve/config/load.js';
+import { parseSettings } from '#tokensieve/config/parse-settings.js';
 import { localStorage } from '#tokensieve/storage/local.js';
 import type { TrainEvent } from '#tokensieve/train/events.js';
 import { checkMemory } from '#tokensieve/train/memory.js';

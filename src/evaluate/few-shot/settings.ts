@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { parseSettings, type Settings } from '../../config/load.js';
+import type { Settings } from '../../config/load.js';
+import { parseSettings } from '../../config/parse-settings.js';
 import { FEW_SHOT_TASK_NAMES } from './questions.js';
 
 const required = (message: string) => z.string({ error: message }).min(1);

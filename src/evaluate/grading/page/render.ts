@@ -127,7 +127,7 @@ const style = `
 :root { --good: #1b7a3d; --bad: #b3261e; --shade: #f4f5f7; }
 @media (prefers-color-scheme: dark) { :root { --good: #6fd08c; --bad: #ff8a80; --shade: #1f2229; } }
 @media print { :root { --good: #1b7a3d; --bad: #b3261e; --shade: #f4f5f7; } .tools { display: none; } }
-body { max-width: 76rem; }
+body { max-width: 76rem; } td:first-child { white-space: nowrap; }
 .tools { display: flex; flex-wrap: wrap; gap: .5rem 1.25rem; align-items: baseline; padding: .75rem 0; }
 .tools input, .tools select { font: inherit; color: inherit; background: var(--paper); border: 1px solid var(--rule); border-radius: 4px; padding: .25rem .5rem; }
 #items { padding-left: 3.5rem; } #items > li { padding: .3rem 0; border-bottom: 1px solid var(--rule); }
