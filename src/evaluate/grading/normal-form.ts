@@ -90,7 +90,7 @@ const digits: Rule = (text) => {
 /** Text in a formula: alone it is the answer, between two answers a comma, after one a unit. */
 const TEXT = String.raw`\\(?:text|textbf|textit|textrm|textnormal|mbox|mathrm|mathbf|mathit|operatorname|rm|bf)\s*\{([^{}]*)\}`;
 const onlyText = new RegExp(String.raw`^\s*${TEXT}\.?\s*$`);
-const lastText = /(\S)\s*\\(?:text|mbox|textrm|textnormal)\s*\{[^{}]*\}(?:\^\{?\d\}?)?\.?\s*$/;
+const lastText = /(\S)\s*\\(?:text|mbox|textrm|textnormal)\s*\{[^{}]*\}(?:\^(?:\d|\{\d\}))?\.?\s*$/;
 const someText = new RegExp(TEXT, 'g');
 
 const unwrapText: Rule = (text) => {
@@ -108,9 +108,20 @@ const braced: Rule = (text) =>
     .replace(/(\\frac\{[^{}]*\})\s*(\d|[a-zA-Z])/g, '$1{$2}')
     .replace(/\\sqrt\s*(\d|[a-zA-Z])/g, '\\sqrt{$1}');
 
+/** Whether the first sign opens a brace that the last one closes. */
+function closes(text: string): boolean {
+  if (!text.startsWith('{') || !text.endsWith('}') || text.endsWith('\\}')) return false;
+  let depth = 0;
+  for (let at = 0; at < text.length; at++) {
+    if (text[at] === '{') depth++;
+    else if (text[at] === '}' && --depth === 0) return at === text.length - 1;
+  }
+  return false;
+}
+
 /** Braces around everything, or around one sign: `{5}`, `x^{2}`, `2_{8}`. */
 const unbraced: Rule = (text) => {
-  const inner = /^\{([^{}\\]*)\}$/.exec(text)?.[1] ?? text;
+  const inner = closes(text) ? text.slice(1, -1) : text;
   return inner
     .replace(/([_^])\{([\da-zA-Z])\}(?![\da-zA-Z])/g, '$1$2')
     .replace(/(?<![a-zA-Z}\]_^])\{([\d.,]{1,64})\}/g, '$1');
@@ -148,10 +159,16 @@ const RULES: readonly Rule[] = [
   replace(/\\(?:lbrace|rbrace)(?![a-zA-Z])/g, ''),
   replace(/\\(?:dots|ldots|cdots|dotsc)(?![a-zA-Z])/g, '...'),
   unwrapText,
-  replace(/\s*(?:\^\s*\{?\s*\\(?:circ|degree)\s*\}?|\\degree(?![a-zA-Z]))\s*[CF]?/g, ''),
+  replace(
+    /\s*(?:\^\s*\{\s*\\(?:circ|degree)\s*\}|\^\s*\\(?:circ|degree)(?![a-zA-Z])|\\degree(?![a-zA-Z]))(?:\s*[CF](?![a-zA-Z]))?/g,
+    '',
+  ),
   withoutUnits,
   digits,
   replace(/(\d),?\s+(?:and|or)\s+(?=[-\d\\])/g, '$1,'),
+  replace(/,(?:\s*,)+/g, ','),
+  // A mixed number, before its space goes: 11 2/3.
+  replace(/(\d)\s+(\d+)\s*\/\s*(\d+)/g, '$1\\frac{$2}{$3}'),
   // What the answer is called: `x =`, `f(x) =`, `x \in`.
   replace(
     /^\s*(?:[a-zA-Z](?:_\{?\w\}?)?|[a-zA-Z]\s*\(\s*[a-z]\s*\))\s*(?:=|\\in(?![a-zA-Z]))\s*(?=[^=]+$)/,

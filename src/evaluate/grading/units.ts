@@ -20,14 +20,14 @@ const singular = `
  lion tiger bear elephant monkey zebra animal car truck bus bike bicycle train plane boat ship wheel tire ticket ride trip
  shirt shoe sock hat dress jacket pants skirt button bead ribbon ring necklace bracelet earring
  movie show song class lesson question problem test score goal run mistake step turn time shot puzzle item gift present
- share job task match vote bolt nail screw board
+ share job task match meal bite drink club team band vote bolt nail screw board
  `
   .trim()
   .split(/\s+/);
 
 const IRREGULAR = `
  feet inches halves centuries pennies leaves loaves geese mice vertices mph kph rpm mpg sqft
- in ft yd mi cm mm km nm dm kg mg lb lbs oz ml hr hrs min mins sec secs usd gal
+ in ft yd mi cm mm km nm dm kg mg gm gms lb lbs oz ml hr hrs min mins sec secs usd gal
  `
   .trim()
   .split(/\s+/);
@@ -69,7 +69,7 @@ const links: ReadonlySet<string> = new Set(LINKS);
 const MOST_WORDS = 12;
 
 /** The last word of a text, perhaps squared, with what parts it from the next. */
-const LAST_WORD = /([a-zA-Z]+)\.?(?:\^\{?[23]\}?)?[\s/]*$/;
+const LAST_WORD = /([a-zA-Z]+)\.?(?:\^(?:[23]|\{[23]\}))?[\s/]*$/;
 /** No word of a unit is longer, so that no step looks further back. */
 const MOST_LETTERS = 48;
 
@@ -84,10 +84,11 @@ export function withoutUnits(text: string): string {
     const [all, word] = last ?? [];
     if (all === undefined || word === undefined) break;
     const start = end - all.length;
-    const isCommand = text[start - 1] === '\\' || text[start - 1] === '{';
-    if (isCommand || !(units.has(word.toLowerCase()) || links.has(word.toLowerCase()))) return text;
+    if (text[start - 1] === '\\') break;
+    if (text[start - 1] === '{' || !(units.has(word.toLowerCase()) || links.has(word.toLowerCase())))
+      return text;
     end = start;
   }
   const before = text.slice(0, end).trimEnd();
-  return end < text.length && /[\d)}\]]\.?$/.test(before) ? before : text;
+  return end < text.length && /(?:[\d)}\]]|\\pi)\.?$/.test(before) ? before : text;
 }
