@@ -217,7 +217,12 @@ class Reader {
       Number(over) < Number(under);
     if (!isMixed) return null;
     this.at += 8;
-    return number(Number(whole) + Number(over) / Number(under));
+    const part: Expression = {
+      kind: 'quotient',
+      of: number(Number(over)),
+      by: number(Number(under)),
+    };
+    return { kind: 'sum', of: [number(Number(whole)), part] };
   }
 
   private signedFactor(): Expression {

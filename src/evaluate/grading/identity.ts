@@ -7,7 +7,7 @@ import { Complex } from 'complex.js';
 import { complexValue, type Point, variablesOf } from './evaluate.js';
 import type { Expression } from './expression.js';
 
-/** Relative difference up to which numbers are the same answer. */
+/** Relative difference up to which a number stands for another. */
 export const SAME_NUMBER = 1e-4;
 /** For functions: what rounding leaves of an identity. */
 const SAME_VALUE = 1e-9;
@@ -16,8 +16,11 @@ const NOUGHT = 1e-12;
 
 export function areIdentical(a: Expression, b: Expression): boolean {
   const names = [...new Set([...variablesOf(a), ...variablesOf(b)])].sort();
-  if (names.length === 0)
-    return areClose(complexValue(a, new Map()), complexValue(b, new Map()), SAME_NUMBER);
+  if (names.length === 0) {
+    // Two exact values are the same or not; a decimal fraction may stand for one that it is close to.
+    const within = isRounded(a) || isRounded(b) ? SAME_NUMBER : SAME_VALUE;
+    return areClose(complexValue(a, new Map()), complexValue(b, new Map()), within);
+  }
   let compared = 0;
   for (const draw of POINTS) {
     const at = draw(names);
@@ -28,6 +31,21 @@ export function areIdentical(a: Expression, b: Expression): boolean {
     compared++;
   }
   return compared >= 2;
+}
+
+/** Whether a decimal fraction is in it. */
+function isRounded(expression: Expression): boolean {
+  switch (expression.kind) {
+    case 'number':
+      return !Number.isInteger(expression.value);
+    case 'name':
+      return false;
+    case 'sum':
+    case 'product':
+      return expression.of.some(isRounded);
+    default:
+      return isRounded(expression.of) || ('by' in expression && isRounded(expression.by));
+  }
 }
 
 const hasValue = ({ re, im }: Complex): boolean => Number.isFinite(re) && Number.isFinite(im);
