@@ -9,6 +9,7 @@ import { exportSchema } from '../dist/export/settings.js';
 import { importSchema } from '../dist/import/settings.js';
 import { inputSchema } from '../dist/config/shorthand.js';
 import { datasetSchemas } from '../dist/dataset/schemas-json.js';
+import { gradeSettings } from '../dist/evaluate/grading/settings.js';
 import { loglikelihoodSettings } from '../dist/evaluate/loglikelihood-settings.js';
 import { exportIndexSchema, exportManifestSchema } from '../dist/export/manifest.js';
 import { openApiDocument } from '../dist/service/openapi-document.js';
@@ -23,6 +24,7 @@ export const schemas = () => ({
   'import.json': { title: 'tokensieve import', ...inputSchema(importSchema) },
   'export-manifest.schema.json': z.toJSONSchema(exportManifestSchema),
   'export-index.schema.json': z.toJSONSchema(exportIndexSchema),
+  'grade.json': { title: 'tokensieve grade', ...inputSchema(gradeSettings) },
   'loglikelihood.json': { title: 'tokensieve loglikelihood', ...inputSchema(loglikelihoodSettings) },
   'train.json': { title: 'tokensieve train', ...inputSchema(trainSchema) },
 });

@@ -96,6 +96,11 @@ export const commands: readonly CommandModule[] = [
     async () => (await import('./evaluate.js')).evaluateCommand,
   ),
   lazy(
+    'grade <outputs>',
+    'Grade answers that a model wrote: answer out of the output, right or wrong, a page of both',
+    async () => (await import('./grade.js')).gradeCommand,
+  ),
+  lazy(
     'loglikelihood <requests>',
     'Log-likelihoods of requests as lm-evaluation-harness makes them, JSON lines in and out',
     async () => (await import('./loglikelihood.js')).loglikelihoodCommand,

@@ -82,7 +82,7 @@ export async function* readParquet(
   }
   const text = textField(footer, options.columns.text);
   for (const { part, rowStart, rowGroups } of parts) {
-    const rows = readGroups(storage, footer, rowGroups, rowStart, text, options);
+    const rows = readGroups({ storage, footer, text, options }, rowGroups, rowStart);
     yield { part, rows: firstRows(rows, options.limit) };
   }
 }
@@ -104,29 +104,32 @@ async function footerOf(storage: Storage, { shard, identity }: ShardPlan): Promi
   return footer;
 }
 
+/** A shard that is read: its footer, its text column, and what is asked of it. */
+interface OpenShard {
+  readonly storage: Storage;
+  readonly footer: ParquetFooter;
+  readonly text: Field;
+  readonly options: ReadOptions;
+}
+
 async function* readGroups(
-  storage: Storage,
-  footer: ParquetFooter,
+  shard: OpenShard,
   [from, to]: readonly [number, number],
   rowStart: number,
-  text: Field,
-  options: ReadOptions,
 ): AsyncGenerator<CorpusRow, void, undefined> {
   let row = rowStart;
-  for (const group of footer.rowGroups.slice(from, to)) {
-    yield* readGroup(storage, footer, group, row, text, options);
+  for (const group of shard.footer.rowGroups.slice(from, to)) {
+    yield* readGroup(shard, group, row);
     row += group.rows;
   }
 }
 
 async function* readGroup(
-  storage: Storage,
-  footer: ParquetFooter,
+  { storage, footer, text, options }: OpenShard,
   group: RowGroup,
   rowStart: number,
-  text: Field,
-  { columns, maxTextBytes, maxPageBytes: setting }: ReadOptions,
 ): AsyncGenerator<CorpusRow, void, undefined> {
+  const { columns, maxTextBytes, maxPageBytes: setting } = options;
   const { leaf: type, definition, repetition } = text;
   if (!type) throw new Error('not a leaf');
   const maxPageBytes = pageLimit(footer.size, setting);

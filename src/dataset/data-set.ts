@@ -2,9 +2,10 @@
 import { usageError } from '../errors.js';
 import { absolutePath, folderOf, joinPath, nameOf } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
-import { type FinishedPart, openSequences, readParts } from './finished-parts.js';
+import { type FinishedPart, readParts } from './finished-parts.js';
 import { MANIFEST_SUFFIX, type Manifest, readManifest } from './manifest.js';
 import { partFiles, placeOfManifest } from './part-files.js';
+import { openPart } from './part-source.js';
 import { type Recipe, readRecipe } from './recipe.js';
 import type { TokenColumn } from './sequence-batch.js';
 
@@ -29,8 +30,10 @@ export interface DataSet {
   /** Whether losses were computed elsewhere and imported. */
   readonly isImported: boolean;
   readonly recipe: Recipe;
-  /** In global order: by shard name (code units), then by part; one at least. */
+  /** In global order: by shard name (code units), then by part. */
   readonly parts: readonly DataSetPart[];
+  /** Of the parts, which all have its recipe and its columns. */
+  readonly first: DataSetPart;
   /** Sequence files without a manifest: of parts that a run was stopped in, or is making now. */
   readonly unfinished: readonly string[];
 }
@@ -58,7 +61,7 @@ export interface OpenRules {
  */
 export async function openDataSet(storage: Storage, name: string, rules: OpenRules): Promise<DataSet> {
   const { folder, listed } = await findFolder(storage, name, rules);
-  const parts = await readParts(storage, folder, listed.filter(isManifest));
+  const parts = (await readParts(storage, folder, listed.filter(isManifest))).map(dataSetPart);
   const [first] = parts;
   if (first === undefined) throw nothingIn(name, rules);
   const { kind } = first.manifest;
@@ -71,7 +74,8 @@ export async function openDataSet(storage: Storage, name: string, rules: OpenRul
     kind,
     isImported: recipe.rows.import !== undefined,
     recipe,
-    parts: parts.map(dataSetPart),
+    parts,
+    first,
     unfinished: listed.filter((path) => SEQUENCES.test(path) && !finished.has(manifestBeside(path))),
   };
 }
@@ -86,11 +90,11 @@ export function recipeOf({ manifest, folder }: FinishedPart): Recipe {
   );
 }
 
-/** The token columns of the parts' files, by the first one's footer. @throws TokensieveError as `openSequences` throws */
-export async function columnsOf(storage: Storage, { parts }: DataSet): Promise<readonly TokenColumn[]> {
-  const [first] = parts;
-  return first === undefined ? [] : (await openSequences(storage, first)).columns;
-}
+/** The token columns of the parts' files, by the first one's footer. @throws TokensieveError as `openPart` throws */
+export const columnsOf = async (
+  storage: Storage,
+  { first }: Pick<DataSet, 'first'>,
+): Promise<readonly TokenColumn[]> => (await openPart(storage, first)).columns;
 
 const SEQUENCES = /\/\d{5,15}\.arrow$/;
 const isManifest = (path: string): boolean => path.endsWith(MANIFEST_SUFFIX);

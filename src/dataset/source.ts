@@ -3,7 +3,8 @@ import { z } from 'zod';
 import { TokensieveError, usageError } from '../errors.js';
 import { mapAhead } from '../flow/map-ahead.js';
 import type { Storage } from '../storage/storage.js';
-import { columnsOf, type DataSet, type DataSetKind, type DataSetPart, openDataSet } from './data-set.js';
+import { type DataSet, type DataSetKind, type DataSetPart, openDataSet } from './data-set.js';
+import { openSequences } from './finished-parts.js';
 import { neededFields, rowEdges, sequenceSection, tokenizerSection } from './recipe.js';
 import type { LossColumn, TokenColumn } from './sequence-batch.js';
 
@@ -55,19 +56,19 @@ export async function openSource(
 ): Promise<Source> {
   try {
     const set = await findSource(storage, path, prefer);
-    const name = prefer.length === 0 ? path : set.folder;
-    await checkSizes(storage, name, set.parts);
+    const { folder } = set;
+    await checkSizes(storage, set);
     const rows = sum(set.parts.map((part) => part.rows));
     if (rows === 0)
-      throw usageError('no-rows', `${name}: its parts have no rows; name a folder that has some`);
+      throw usageError('no-rows', `${folder}: its parts have no rows; name a folder that has some`);
     const targets = sum(set.parts.map(({ manifest }) => manifest.counts.eligible ?? 0));
     if (targets === 0) {
       throw usageError(
         'no-targets',
-        `${name}: none of its ${rows} rows has a target; there is nothing to learn from`,
+        `${folder}: none of its ${rows} rows has a target; there is nothing to learn from`,
       );
     }
-    const columns = await columnsOf(storage, set);
+    const { columns } = await openSequences(storage, set.first);
     return {
       ...set,
       columns,
@@ -75,7 +76,7 @@ export async function openSource(
       rows,
       tokens: sum(set.parts.map((part) => part.tokens)),
       targets,
-      rules: rulesOf(set, name),
+      rules: rulesOf(set),
       normaliser: set.recipe.conventions.normaliser ?? 'sum-of-weights',
     };
   } catch (error) {
@@ -97,25 +98,25 @@ export const findSource = (
     nothing: { code: 'no-parts', advice: 'name a folder that tokensieve score, select or pack wrote' },
   });
 
-async function checkSizes(storage: Storage, name: string, parts: readonly DataSetPart[]): Promise<void> {
+async function checkSizes(storage: Storage, { folder, parts }: DataSet): Promise<void> {
   const look = async ({ manifest, file }: DataSetPart): Promise<void> => {
     const expected = manifest.outputs.find(({ kind }) => kind === 'sequences')?.bytes;
     const { size } = await storage.stat(file);
     if (size === expected) return;
     throw usageError(
       'part-changed',
-      `${file}: has ${size} bytes, its manifest says ${expected}; run tokensieve verify ${name}, then make the part again`,
+      `${file}: has ${size} bytes, its manifest says ${expected}; run tokensieve verify ${folder}, then make the part again`,
     );
   };
   for await (const _ of mapAhead(parts, STATS_AHEAD, look));
 }
 
-function rulesOf({ recipe: { rows } }: DataSet, name: string): RowRules {
+function rulesOf({ folder, recipe: { rows } }: DataSet): RowRules {
   const found = neededFields(rows, rowFields);
   if ('problem' in found) {
     throw usageError(
       'not-trainable',
-      `${name}: its manifests do not tell how rows were made (recipe.scored.${found.problem}); score or pack the corpus again`,
+      `${folder}: its manifests do not tell how rows were made (recipe.scored.${found.problem}); score or pack the corpus again`,
     );
   }
   const { tokenizer, sequence } = found.fields;

@@ -66,9 +66,7 @@ export async function checkDocuments(
 /** Checks a sequence file against its manifest and, where they are known, its documents. */
 export async function checkSequences(
   storage: Storage,
-  path: string,
-  manifest: Manifest,
-  rows: number,
+  { path, manifest, rows }: { readonly path: string; readonly manifest: Manifest; readonly rows: number },
   documents: DocumentSizes | undefined,
   report: Wrong,
 ): Promise<{ sequences: number; tokens: number }> {

@@ -129,7 +129,12 @@ async function verifyPart(storage: Storage, base: string, manifest: Manifest, ad
       if (output.kind === 'documents') {
         documents = await checkDocuments(storage, path, manifest, output.rows, wrong);
       } else if (output.kind === 'sequences') {
-        const counted = await checkSequences(storage, path, manifest, output.rows, documents, wrong);
+        const counted = await checkSequences(
+          storage,
+          { path, manifest, rows: output.rows },
+          documents,
+          wrong,
+        );
         totals.sequences += counted.sequences;
         totals.tokens += counted.tokens;
       }

@@ -29,13 +29,9 @@ const packingFields = z.object({ sequence: sequenceSection.pick({ packing: true,
  */
 export async function openExportSource(storage: Storage, run: string): Promise<ExportSource> {
   const source = await openSource(storage, run, ['weighted', 'scored', 'packed']);
-  const {
-    folder,
-    parts: [first],
-    recipe: { rows },
-  } = source;
-  const found = neededFields(rows, packingFields);
-  if (first === undefined || 'problem' in found) {
+  const { folder, first, recipe } = source;
+  const found = neededFields(recipe.rows, packingFields);
+  if ('problem' in found) {
     throw usageError(
       'not-exportable',
       `${folder}: its manifests do not tell how rows were packed (recipe.sequence); score or pack the corpus again`,
@@ -45,7 +41,7 @@ export async function openExportSource(storage: Storage, run: string): Promise<E
   return {
     ...source,
     packing: found.fields.sequence.packing,
-    repeats: rowEdges(rows).repeats,
+    repeats: rowEdges(recipe.rows).repeats,
     conventions: isJsonObject(conventions) ? conventions : {},
   };
 }

@@ -126,14 +126,12 @@ async function measure(
           frozenSwitch(opened),
       };
     } catch (error) {
-      throw await explain(
-        error,
-        opened,
-        runner,
-        () => load(encodeModel(opened.modelOf(graphs.logits)), device),
-        row,
-        device,
-      );
+      const rawTokens = async (): Promise<number> => {
+        await load(encodeModel(opened.modelOf(graphs.logits)), device);
+        const [logits] = await runner.run([row(lengths.short, 0)], [rawLogits]);
+        return logits?.dims[1] ?? 0;
+      };
+      throw await explain(error, opened, device, rawTokens);
     }
   } finally {
     runner.close();
@@ -199,14 +197,15 @@ function frozenSwitch({ file: { config }, info }: OpenedExport): ExportVerdict['
   return { length, value: frozenLongrope, gap: null };
 }
 
-/** Why the runtime could not run the graph: in the terms of the export where that can be told. */
+/**
+ * Why the runtime could not run the graph: in the terms of the export where that can be told.
+ * @param rawTokens tokens that the export's own logits are given of, for a row of `lengths.short`
+ */
 async function explain(
   error: unknown,
   { file, graphs }: OpenedExport,
-  runner: GraphRunner,
-  loadLogits: () => Promise<void>,
-  row: Row,
   device: Device,
+  rawTokens: () => Promise<number>,
 ): Promise<Error> {
   const failed = fatalError(
     'onnx-run-failed',
@@ -214,14 +213,11 @@ async function explain(
     { cause: error },
   );
   try {
-    await loadLogits();
-    const ids = row(lengths.short, 0);
-    const [logits] = await runner.run([ids], [rawLogits]);
-    const [, given = 0] = logits?.dims ?? [];
-    if (given === ids.length) return failed;
+    const given = await rawTokens();
+    if (given === lengths.short) return failed;
     return fatalError(
       'onnx-last-logits',
-      `${file.path}: gives logits of ${given} tokens for a row of ${ids.length} (of ${graphs.vocabularySize} columns); expected those of every token: export it without keeping the last alone (num_logits_to_keep, logits_to_keep)`,
+      `${file.path}: gives logits of ${given} tokens for a row of ${lengths.short} (of ${graphs.vocabularySize} columns); expected those of every token: export it without keeping the last alone (num_logits_to_keep, logits_to_keep)`,
     );
   } catch {
     return failed;

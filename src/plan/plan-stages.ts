@@ -54,7 +54,7 @@ const PLANNERS: { readonly [K in StageKind]: Planner<K> } = {
   pack: ({ shards, out, sequence }, facts, made) => {
     const tokens = facts.shardTokens(shards);
     made.rows.set(out, { tokens, length: sequence.length });
-    return cost(tokens, shards, [], 0, facts, made);
+    return cost({ tokens, inputs: shards, models: [], factor: 0 }, facts, made);
   },
   train: trainCost,
   score: (settings, facts, made) => {
@@ -62,7 +62,7 @@ const PLANNERS: { readonly [K in StageKind]: Planner<K> } = {
     const tokens = facts.shardTokens(shards);
     made.rows.set(out, { tokens, length: sequence.length });
     const models = [reference, current].filter((path) => path !== undefined);
-    return cost(tokens, shards, models, 2, facts, made);
+    return cost({ tokens, inputs: shards, models, factor: 2 }, facts, made);
   },
   select: ({ run, out }, facts, made) => {
     const rows = rowsAt(run, facts, made);
@@ -109,7 +109,8 @@ function trainCost(settings: TrainSettings, facts: StageFacts, made: Made): Cost
     (loss.selection === 'refresh' ||
       (loss.selection === 'live' && loss.scope === 'step' && batch.accumulate > 1));
   const rows = data.sources.map(({ path, ratio }) => ({ ratio, rows: rowsAt(path, facts, made) }));
-  return cost(trainingTokens(batch, rows), paths, [start], ranksFirst ? 8 : 6, facts, made);
+  const passes = { inputs: paths, models: [start], factor: ranksFirst ? 8 : 6 };
+  return cost({ tokens: trainingTokens(batch, rows), ...passes }, facts, made);
 }
 
 /** Tokens of a training run; null where it follows from data that is not known. */
@@ -131,15 +132,17 @@ function trainingTokens(
   return wholes.length < sources.length ? null : epochs * Math.max(...wholes);
 }
 
+/** Tokens of the inputs that go through models. */
+interface Passes {
+  readonly tokens: number | null;
+  readonly inputs: readonly string[];
+  readonly models: readonly string[];
+  /** Floating-point operations a parameter and token. */
+  readonly factor: number;
+}
+
 /** `factor` · parameters · tokens, summed over models. */
-function cost(
-  tokens: number | null,
-  inputs: readonly string[],
-  models: readonly string[],
-  factor: number,
-  facts: StageFacts,
-  made: Made,
-): Cost {
+function cost({ tokens, inputs, models, factor }: Passes, facts: StageFacts, made: Made): Cost {
   const sizes = models.map((path) => parametersAt(path, facts, made));
   const unknown = [
     ...(tokens === null ? [`tokens of ${inputs.join(', ')}`] : []),

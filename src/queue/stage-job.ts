@@ -42,7 +42,7 @@ export async function doStageJob(
   const stage = queuedStage(job.id ?? '', job.data);
   const result = await finalIfUsage(() =>
     isOfParts(stage.stage)
-      ? doPartsStage(queue, job, token, stage, performer, signal)
+      ? doPartsStage(queue, { job, token }, stage, performer, signal)
       : performer.single(stage, signal),
   );
   await refuseRemoved(queue, stage.data.run);
@@ -53,8 +53,7 @@ export async function doStageJob(
 
 async function doPartsStage(
   queue: Queue,
-  job: Job,
-  token: string,
+  { job, token }: { readonly job: Job; readonly token: string },
   { id, stage }: QueuedStage,
   performer: Performer,
   signal: AbortSignal,

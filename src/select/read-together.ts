@@ -24,6 +24,7 @@ import {
   type Prepared,
   type Ranked,
   type Reading,
+  readingFrom,
   readPart,
   readsIn,
   type Step,
@@ -49,8 +50,12 @@ export interface Together {
   /** All parts, in the order in which this process had best take them: where another is least likely to be. */
   readonly order: readonly PartSource[];
   readonly signal: AbortSignal;
+  /** Reads a part in another thread, say; `readPart` unless it is given. */
+  readonly read?: ((part: PartSource, step: Step) => Promise<Reading>) | undefined;
   readonly patience?: Patience;
 }
+
+const NOTHING: Reading = { counts: new Map(), observed: new Map() };
 
 /**
  * What `readAll` gives, to the last bit.
@@ -73,14 +78,14 @@ async function readStep(
   ranked: Ranked,
   parts: readonly PartSource[],
   step: Step,
-  { storage, folder, order, signal, patience = PATIENCE }: Together,
+  { storage, folder, order, signal, read, patience = PATIENCE }: Together,
 ): Promise<Reading> {
   const place = joinPath(folder, String(step.number));
   const files = new Map(parts.map((part, index) => [part, fileNames(place, index)] as const));
   const pending = parts.filter((part) => readsIn(ranked, step, part));
   const left = new Set(order.filter((part) => readsIn(ranked, step, part)));
   const watch = createWatch(storage, patience.silentMs);
-  let total: Reading = { counts: new Map(), observed: new Map() };
+  let total = NOTHING;
   let pause = FIRST_LOOK_MS;
   while (left.size > 0) {
     signal.throwIfAborted();
@@ -103,7 +108,13 @@ async function readStep(
         // Since the look somebody may have taken it and put it down.
         const before = await readCounts(storage, names.counts);
         if (before !== null) return before;
-        const found = await readPart(ranked, next, step);
+        // What the step before counted of it may tell already.
+        const last = await readCounts(
+          storage,
+          fileNames(joinPath(folder, String(step.number - 1)), parts.indexOf(next)).counts,
+        );
+        const known = readingFrom(ranked, next, step, last ?? NOTHING);
+        const found = known ?? (await (read?.(next, step) ?? readPart(ranked, next, step)));
         await commitBytes(storage, names.counts, packPlain(found), { onConflict: 'replace' });
         return found;
       });

@@ -148,7 +148,7 @@ export async function openSelecting(
     await removeBelow(storage, counts, current);
     const own = new Set(share === undefined ? [] : tasksOfShare(parts, share, derived.textBytes));
     const order = orderOf(sources, (index) => own.has(parts[index] as DataSetPart));
-    return selection.prepare(sources, { together: { storage, folder: current, order, signal } });
+    return selection.prepare(sources, { ...options, together: { storage, folder: current, order, signal } });
   };
   const job: SelectJob = {
     kind: 'weighted',

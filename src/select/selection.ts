@@ -58,13 +58,13 @@ export function createSelection(
     conventions: conventionsOf(settings, method, plan),
     rereads: isWide(scope) || plan.unit !== 'token' || plan.fit !== undefined,
 
-    async prepare(parts, { together, concurrency = 1, ...options } = {}) {
+    async prepare(parts, { together, ...options } = {}) {
       checkDistinct(parts);
       if (!settings.allow_constant) await refuseConstant(parts, plan, method);
       const ranked = { method, plan, scope };
       return together === undefined
-        ? readAll(ranked, parts, concurrency, options)
-        : readTogether(ranked, parts, together);
+        ? readAll(ranked, parts, options)
+        : readTogether(ranked, parts, { ...together, read: options.read });
     },
 
     weigh(source, prepared) {

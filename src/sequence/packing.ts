@@ -62,15 +62,15 @@ export function wrappedLength(document: Pick<TokenizedDocument, 'ids'>, rules: P
   return document.ids.length + (rules.bosId === null ? 0 : 1) + (rules.eosId === null ? 0 : 1);
 }
 
-/** Writes positions [from, from + count) of the wrapped document into the row at `at`. */
-function copyIds(
-  wrapped: Wrapped,
-  rules: PackingRules,
-  from: number,
-  count: number,
-  row: Int32Array,
-  at: number,
-): void {
+/** Positions [from, from + count) of a wrapped document. */
+interface Piece {
+  readonly wrapped: Wrapped;
+  readonly from: number;
+  readonly count: number;
+}
+
+/** Writes a piece into the row at `at`. */
+function copyIds({ wrapped, from, count }: Piece, rules: PackingRules, row: Int32Array, at: number): void {
   const { document, lead } = wrapped;
   const end = from + count;
   const textFrom = Math.max(from - lead, 0);
@@ -80,7 +80,7 @@ function copyIds(
   if (end > lead + document.ids.length) row[at + count - 1] = rules.eosId ?? 0;
 }
 
-function segmentOf(wrapped: Wrapped, from: number, count: number, tokenStart: number): Segment {
+function segmentOf({ wrapped, from, count }: Piece, tokenStart: number): Segment {
   const { document, lead } = wrapped;
   const first = Math.min(Math.max(from - lead, 0), document.ids.length);
   const last = Math.min(Math.max(from + count - lead, 0), document.ids.length);
@@ -118,12 +118,9 @@ function byteAfter(document: TokenizedDocument, end: number): number {
 
 /** Marks the targets among row positions [at, at + count), which hold document positions from `from` on. */
 function markTargets(
-  wrapped: Wrapped,
+  { wrapped, from, count }: Piece,
   rules: PackingRules,
-  from: number,
-  count: number,
-  ids: Int32Array,
-  eligible: Uint8Array,
+  { ids, eligible }: Pick<Sequence, 'ids' | 'eligible'>,
   at: number,
 ): void {
   for (let i = 0; i < count; i++) {
@@ -166,17 +163,19 @@ function packAcrossDocuments(rules: PackingRules): Packer {
       let from = 0;
       while (from < wrapped.count) {
         const count = Math.min(rules.length - filled, wrapped.count - from);
-        copyIds(wrapped, rules, from, count, ids, filled);
-        markTargets(wrapped, rules, from, count, ids, eligible, filled);
-        segments.push(segmentOf(wrapped, from, count, filled));
+        const piece = { wrapped, from, count };
+        copyIds(piece, rules, ids, filled);
+        markTargets(piece, rules, { ids, eligible }, filled);
+        segments.push(segmentOf(piece, filled));
         filled += count;
         fresh += count;
         from += count;
         if (filled < rules.length) break;
         done.push(close());
         // The last id opens the next row as context.
-        copyIds(wrapped, rules, from - 1, 1, ids, 0);
-        segments.push(segmentOf(wrapped, from - 1, 1, 0));
+        const last = { wrapped, from: from - 1, count: 1 };
+        copyIds(last, rules, ids, 0);
+        segments.push(segmentOf(last, 0));
         filled = 1;
         if (from < wrapped.count) {
           // One document's context and continuation are one segment.
@@ -204,10 +203,11 @@ function packByDocument(rules: PackingRules): Packer {
         const count = Math.min(rules.length, wrapped.count - start);
         const ids = new Int32Array(count);
         const eligible = new Uint8Array(count);
-        copyIds(wrapped, rules, start, count, ids, 0);
-        markTargets(wrapped, rules, start, count, ids, eligible, 0);
+        const piece = { wrapped, from: start, count };
+        copyIds(piece, rules, ids, 0);
+        markTargets(piece, rules, { ids, eligible }, 0);
         eligible.fill(0, 0, counted - start);
-        rows.push({ id: nextId++, ids, eligible, segments: [segmentOf(wrapped, start, count, 0)] });
+        rows.push({ id: nextId++, ids, eligible, segments: [segmentOf(piece, 0)] });
         counted = start + count;
         start = counted - rules.overlap;
       }

@@ -1,4 +1,4 @@
-import { cpSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { columnsOf, type DataSetKind, type OpenRules, openDataSet } from '#tokensieve/dataset/data-set.js';
@@ -160,6 +160,18 @@ describe('a folder that is refused', () => {
       message: expect.stringContaining(' here or in scored/; '),
     });
     await refused([]).toMatchObject({ message: expect.stringContaining('(*.manifest.json); name') });
+  });
+
+  it('has a first file that is not what its manifest says, once columns are asked for', async () => {
+    const folder = fresh();
+    const { sequences } = await writePart(folder);
+    truncateSync(sequences, 100);
+    const set = await open(folder);
+    await expect(columnsOf(storage, set)).rejects.toMatchObject({
+      code: 'part-damaged',
+      reach: 'fatal',
+      message: expect.stringMatching(/00000\.arrow.*tokensieve verify .* --repair/),
+    });
   });
 
   it('mixes recipes, has a damaged manifest, or parts that lie elsewhere', async () => {

@@ -126,7 +126,7 @@ describe('norms', () => {
         inputs: [x, residual, weight],
         unused,
         build: (g, [a = '', r = '', w = '']) => {
-          const { normed, sum } = skipRmsNorm(g, a, r, w, 1e-5);
+          const { normed, sum } = skipRmsNorm(g, { x: a, residual: r }, w, 1e-5);
           return [normed, sum];
         },
       };
@@ -142,13 +142,13 @@ describe('norms', () => {
     await expectGradients({
       forward: forwards.layerNorm(1e-5),
       inputs: [x, ...parameters],
-      build: (g, [a = '', w = '', b = '']) => [layerNorm(g, a, w, b, 1e-5)],
+      build: (g, [a = '', w = '', b = '']) => [layerNorm(g, a, { weight: w, bias: b }, 1e-5)],
     });
     await expectGradients({
       forward: forwards.skip(forwards.layerNorm(1e-5)),
       inputs: [x, residual, ...parameters],
       build: (g, [a = '', r = '', w = '', b = '']) => {
-        const { normed, sum } = skipLayerNorm(g, a, r, w, b, 1e-5);
+        const { normed, sum } = skipLayerNorm(g, { x: a, residual: r }, { weight: w, bias: b }, 1e-5);
         return [normed, sum];
       },
     });

@@ -85,8 +85,11 @@ describe.skipIf(redisServerPath === null)('a queue of parts', { timeout: 900_000
     for (const text of all) expect(text).not.toContain(PASSWORD);
 
     // Again: everything is done, and nothing is made.
-    const again = follow(file);
+    const put = await queueCommand(redis, 'enqueue', file);
+    expect(put.code, put.stderr).toBe(0);
+    // Only now, as it ends where there is nothing to do.
     const last = worker('--until-empty');
+    const again = follow(file);
     expect((await again.outcome).code).toBe(3);
     expect((await last.outcome).code).toBe(0);
     expect(timesMade([last]).size).toBe(0);

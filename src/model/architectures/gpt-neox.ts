@@ -7,7 +7,7 @@ import type { GraphBuilder, Value } from '../../onnx/graph.js';
 import { type AttentionContext, attentionContext, causalAttention } from '../../onnx/ops/attention.js';
 import { cudaAttention } from '../../onnx/ops/attention-cuda.js';
 import { add, linear } from '../../onnx/ops/dense.js';
-import { layerNorm, skipLayerNorm } from '../../onnx/ops/norm.js';
+import { layerNorm, type NormParameters, skipLayerNorm } from '../../onnx/ops/norm.js';
 import { type RotaryTables, rotaryTables, rotate } from '../../onnx/ops/rotary.js';
 import { reshape, slice, transpose, withBatch } from '../../onnx/ops/shape.js';
 import { activations } from '../activations.js';
@@ -65,28 +65,19 @@ interface Shared {
   readonly ids: Value;
 }
 
-const vectorOf = (weights: Weights, name: string, width: number): Value => weights.tensor(name, [width]);
-
-function projection(
-  g: GraphBuilder,
-  weights: Weights,
-  name: string,
-  x: Value,
-  from: number,
-  to: number,
-): Value {
-  return linear(g, x, weights.tensor(`${name}.weight`, [to, from]), vectorOf(weights, `${name}.bias`, to));
+/** What every layer is built of. */
+interface Body {
+  readonly g: GraphBuilder;
+  readonly weights: Weights;
+  readonly shape: Shape;
+  readonly shared: Shared;
 }
 
+const vectorOf = (weights: Weights, name: string, width: number): Value => weights.tensor(name, [width]);
+
 /** The fused weight is [heads, 3, headSize, hidden]; cutting it here is folded when the session is made. */
-function attention(
-  g: GraphBuilder,
-  weights: Weights,
-  { config, headSize, rope }: Shape,
-  shared: Shared,
-  layer: number,
-  x: Value,
-): Value {
+function attention({ g, weights, shape: form, shared }: Body, layer: number, x: Value): Value {
+  const { config, headSize, rope } = form;
   const { hidden_size: hidden, num_attention_heads: heads, attention_bias: withBias } = config;
   const prefix = `gpt_neox.layers.${layer}.attention`;
   const fused = `${prefix}.query_key_value`;
@@ -131,41 +122,46 @@ function attention(
   return output(mixed);
 }
 
-function mlp(g: GraphBuilder, weights: Weights, { config }: Shape, layer: number, x: Value): Value {
+function mlp({ g, weights, shape: { config } }: Body, layer: number, x: Value): Value {
   const { hidden_size: hidden, intermediate_size: inner } = config;
   const prefix = `gpt_neox.layers.${layer}.mlp`;
-  const up = projection(g, weights, `${prefix}.dense_h_to_4h`, x, hidden, inner);
+  const projection = (name: string, input: Value, from: number, to: number): Value => {
+    const weight = weights.tensor(`${prefix}.${name}.weight`, [to, from]);
+    return linear(g, input, weight, vectorOf(weights, `${prefix}.${name}.bias`, to));
+  };
+  const up = projection('dense_h_to_4h', x, hidden, inner);
   const active = activations.apply(g, config.hidden_act, up);
-  return projection(g, weights, `${prefix}.dense_4h_to_h`, active, inner, hidden);
+  return projection('dense_4h_to_h', active, inner, hidden);
 }
 
 function body(g: GraphBuilder, weights: Weights, shape: Shape, inputs: BodyInputs): Value {
   const { config, rope } = shape;
   const { hidden_size: hidden, layer_norm_eps: eps, num_hidden_layers: layers } = config;
-  const vectors = (name: string): readonly [Value, Value] => [
-    vectorOf(weights, `${name}.weight`, hidden),
-    vectorOf(weights, `${name}.bias`, hidden),
-  ];
+  const vectors = (name: string): NormParameters => ({
+    weight: vectorOf(weights, `${name}.weight`, hidden),
+    bias: vectorOf(weights, `${name}.bias`, hidden),
+  });
   const shared: Shared = {
     attention: attentionContext(g, inputs.ids, inputs.documentIds, inputs.attention, inputs.length),
     rotary: rotaryTables(g, inputs, rope),
     ids: inputs.ids,
   };
+  const built: Body = { g, weights, shape, shared };
   const flatIds = reshape(g, inputs.ids, [-1]);
   let sum = weights.embed(names.embedding, [config.vocab_size, hidden], flatIds);
-  let normed = layerNorm(g, sum, ...vectors('gpt_neox.layers.0.input_layernorm'), eps);
+  let normed = layerNorm(g, sum, vectors('gpt_neox.layers.0.input_layernorm'), eps);
   for (let layer = 0; layer < layers; layer++) {
-    const attended = attention(g, weights, shape, shared, layer, normed);
+    const attended = attention(built, layer, normed);
     const mlpNorm = vectors(`gpt_neox.layers.${layer}.post_attention_layernorm`);
     const next =
       layer + 1 < layers ? `gpt_neox.layers.${layer + 1}.input_layernorm` : 'gpt_neox.final_layer_norm';
     if (config.use_parallel_residual) {
-      const made = mlp(g, weights, shape, layer, layerNorm(g, sum, ...mlpNorm, eps));
-      ({ normed, sum } = skipLayerNorm(g, add(g, made, attended), sum, ...vectors(next), eps));
+      const made = mlp(built, layer, layerNorm(g, sum, mlpNorm, eps));
+      ({ normed, sum } = skipLayerNorm(g, { x: add(g, made, attended), residual: sum }, vectors(next), eps));
     } else {
-      const middle = skipLayerNorm(g, attended, sum, ...mlpNorm, eps);
-      const made = mlp(g, weights, shape, layer, middle.normed);
-      ({ normed, sum } = skipLayerNorm(g, made, middle.sum, ...vectors(next), eps));
+      const middle = skipLayerNorm(g, { x: attended, residual: sum }, mlpNorm, eps);
+      const made = mlp(built, layer, middle.normed);
+      ({ normed, sum } = skipLayerNorm(g, { x: made, residual: middle.sum }, vectors(next), eps));
     }
   }
   return withBatch(g, normed, inputs.ids, hidden);

@@ -4,7 +4,7 @@ import type { GraphBuilder, Value } from '../../onnx/graph.js';
 import { attentionContext, packedCausalAttention } from '../../onnx/ops/attention.js';
 import { cudaAttention } from '../../onnx/ops/attention-cuda.js';
 import { add, addToEach, linear } from '../../onnx/ops/dense.js';
-import { layerNorm, skipLayerNorm } from '../../onnx/ops/norm.js';
+import { layerNorm, type NormParameters, skipLayerNorm } from '../../onnx/ops/norm.js';
 import { reshape, withBatch } from '../../onnx/ops/shape.js';
 import { activations } from '../activations.js';
 import {
@@ -68,17 +68,14 @@ function body(g: GraphBuilder, weights: Weights, config: Config, inputs: BodyInp
     return linear(g, x, weight, vector(`${name}.bias`, to), 'in-out');
   };
   const context = attentionContext(g, inputs.ids, inputs.documentIds, inputs.attention, inputs.length);
+  const parametersOf = (name: string): NormParameters => ({
+    weight: vector(`${name}.weight`),
+    bias: vector(`${name}.bias`),
+  });
   const normed1 = (name: string, x: Value): Value =>
-    layerNorm(g, x, vector(`${name}.weight`), vector(`${name}.bias`), config.layer_norm_epsilon);
+    layerNorm(g, x, parametersOf(name), config.layer_norm_epsilon);
   const skipNormed = (name: string, x: Value, residual: Value) =>
-    skipLayerNorm(
-      g,
-      x,
-      residual,
-      vector(`${name}.weight`),
-      vector(`${name}.bias`),
-      config.layer_norm_epsilon,
-    );
+    skipLayerNorm(g, { x, residual }, parametersOf(name), config.layer_norm_epsilon);
 
   let sum = reshape(g, embed(g, weights, config, inputs), [-1, hidden]);
   let normed = normed1('h.0.ln_1', sum);

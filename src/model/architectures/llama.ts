@@ -20,18 +20,20 @@ const names: DecoderNames = { base: 'model', embedding: 'model.embed_tokens.weig
 interface Shared {
   readonly attention: AttentionContext;
   readonly rotary: RotaryTables;
+  /** [B, T]. */
+  readonly ids: Value;
+}
+
+/** What every layer is built of. */
+interface Body {
+  readonly g: GraphBuilder;
+  readonly weights: Weights;
+  readonly shape: LlamaShape;
+  readonly shared: Shared;
 }
 
 /** x [n, hidden] → attention's output projection [n, hidden]. */
-function attention(
-  g: GraphBuilder,
-  weights: Weights,
-  shape: LlamaShape,
-  shared: Shared,
-  layer: number,
-  x: Value,
-  ids: Value,
-): Value {
+function attention({ g, weights, shape, shared }: Body, layer: number, x: Value): Value {
   const { hiddenSize, heads, kvHeads, headSize } = shape;
   const prefix = `model.layers.${layer}.self_attn.`;
   const project = (name: string, count: number): Value => {
@@ -40,7 +42,7 @@ function attention(
     const bias = weights.optional(shape.qkvBias, `${prefix}${name}.bias`, [width]);
     return linear(g, x, weight, bias);
   };
-  const rows = (value: Value, width: number): Value => withBatch(g, value, ids, width);
+  const rows = (value: Value, width: number): Value => withBatch(g, value, shared.ids, width);
   const window = shape.windows[layer] ?? null;
   const form = { heads, kvHeads, headSize, window, scale: 1 / Math.sqrt(headSize) };
   const headNorm = (value: Value, name: string): Value =>
@@ -67,7 +69,9 @@ function attention(
           key: normed('k_proj', 'k_norm', kvHeads),
           value: rows(project('v_proj', kvHeads), kvHeads * headSize),
         }
-      : { packed: rows(packedProjection(g, weights, shape, prefix, x), (heads + 2 * kvHeads) * headSize) };
+      : {
+          packed: rows(packedProjection({ g, weights, shape }, prefix, x), (heads + 2 * kvHeads) * headSize),
+        };
     return output(cudaAttention(g, source, form, shared.attention, rotation));
   }
   const turned = (value: Value, norm: string, count: number): Value =>
@@ -85,13 +89,8 @@ function attention(
 }
 
 /** x [n, hidden] → query, key and value side by side: one product; the weights are joined when the session is made. */
-function packedProjection(
-  g: GraphBuilder,
-  weights: Weights,
-  { hiddenSize, heads, kvHeads, headSize, qkvBias }: LlamaShape,
-  prefix: string,
-  x: Value,
-): Value {
+function packedProjection({ g, weights, shape }: Omit<Body, 'shared'>, prefix: string, x: Value): Value {
+  const { hiddenSize, heads, kvHeads, headSize, qkvBias } = shape;
   const parts = [
     ['q_proj', heads],
     ['k_proj', kvHeads],
@@ -107,7 +106,7 @@ function packedProjection(
 }
 
 /** x [n, hidden] → down(act(gate(x)) · up(x)) [n, hidden]. */
-function gatedMlp(g: GraphBuilder, weights: Weights, shape: LlamaShape, layer: number, x: Value): Value {
+function gatedMlp({ g, weights, shape }: Body, layer: number, x: Value): Value {
   const { hiddenSize, intermediateSize, activation } = shape;
   const project = (name: string, input: Value, from: number, to: number): Value =>
     linear(
@@ -131,16 +130,17 @@ function body(g: GraphBuilder, weights: Weights, shape: LlamaShape, inputs: Body
   const shared: Shared = {
     attention: attentionContext(g, inputs.ids, inputs.documentIds, inputs.attention, inputs.length),
     rotary: rotaryTables(g, inputs, shape.rope),
+    ids: inputs.ids,
   };
+  const built: Body = { g, weights, shape, shared };
   const flatIds = reshape(g, inputs.ids, [-1]);
   let sum = weights.embed(names.embedding, [shape.vocabularySize, hiddenSize], flatIds);
   let normed = rmsNorm(g, sum, norm('model.layers.0.input_layernorm.weight'), shape.epsilon);
   for (const layer of shape.windows.keys()) {
-    const attended = attention(g, weights, shape, shared, layer, normed, inputs.ids);
+    const attended = attention(built, layer, normed);
     const middle = skipRmsNorm(
       g,
-      attended,
-      sum,
+      { x: attended, residual: sum },
       norm(`model.layers.${layer}.post_attention_layernorm.weight`),
       shape.epsilon,
     );
@@ -150,8 +150,7 @@ function body(g: GraphBuilder, weights: Weights, shape: LlamaShape, inputs: Body
         : 'model.norm.weight';
     ({ normed, sum } = skipRmsNorm(
       g,
-      gatedMlp(g, weights, shape, layer, middle.normed),
-      middle.sum,
+      { x: gatedMlp(built, layer, middle.normed), residual: middle.sum },
       norm(next),
       shape.epsilon,
     ));

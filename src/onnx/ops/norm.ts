@@ -33,6 +33,18 @@ function weightedMeans(g: GraphBuilder, x: Value, weight: Value): Value {
   return g.node('MatMul', [x, column]);
 }
 
+/** Of a layer norm, [width] each. */
+export interface NormParameters {
+  readonly weight: Value;
+  readonly bias: Value;
+}
+
+/** What a layer made, and the stream that it is added to; both [n, hidden]. */
+export interface Residual {
+  readonly x: Value;
+  readonly residual: Value;
+}
+
 export interface SkipNorm {
   /** The normalised sum. */
   readonly normed: Value;
@@ -43,8 +55,7 @@ export interface SkipNorm {
 /** RMS norm of x + residual in one pass; both [n, hidden]. */
 export function skipRmsNorm(
   g: GraphBuilder,
-  x: Value,
-  residual: Value,
+  { x, residual }: Residual,
   weight: Value,
   epsilon: number,
 ): SkipNorm {
@@ -62,7 +73,12 @@ export function skipRmsNorm(
 }
 
 /** (x − mean) / √(variance + ε) · weight + bias. x [n, width]. */
-export function layerNorm(g: GraphBuilder, x: Value, weight: Value, bias: Value, epsilon: number): Value {
+export function layerNorm(
+  g: GraphBuilder,
+  x: Value,
+  { weight, bias }: NormParameters,
+  epsilon: number,
+): Value {
   const recording = g.tape !== null;
   const [y, means, inverse] = g.nodes('LayerNormalization', [x, weight, bias], [true, recording, recording], {
     attributes: { axis: int(-1), epsilon: float(epsilon) },
@@ -85,15 +101,14 @@ export function layerNorm(g: GraphBuilder, x: Value, weight: Value, bias: Value,
 /** Layer norm of x + residual in one pass; both [n, hidden]. */
 export function skipLayerNorm(
   g: GraphBuilder,
-  x: Value,
-  residual: Value,
-  weight: Value,
-  bias: Value,
+  { x, residual }: Residual,
+  parameters: NormParameters,
   epsilon: number,
 ): SkipNorm {
+  const { weight, bias } = parameters;
   if (g.tape !== null) {
     const sum = add(g, x, residual);
-    return { normed: layerNorm(g, sum, weight, bias, epsilon), sum };
+    return { normed: layerNorm(g, sum, parameters, epsilon), sum };
   }
   const [normed, , , sum] = g.nodes(
     'SkipLayerNormalization',

@@ -89,7 +89,7 @@ const domainFit = (settings: SelectionSettings): Fit => ({
           if (startsWindow(rowTokens, tokens.batch.sequenceIds[row] ?? row) || steps.length === 0)
             steps.push(new Map());
         }
-        addRun(steps[steps.length - 1], domainOf(tokens, document), tokens, scores, start, end);
+        addRun(steps[steps.length - 1], { domain: domainOf(tokens, document), tokens, scores }, start, end);
       }
     }
     return steps.filter((step) => step.size > 0);
@@ -126,11 +126,16 @@ const domainFit = (settings: SelectionSettings): Fit => ({
   },
 });
 
+/** Tokens of one document, and their scores. */
+interface Run {
+  readonly domain: Domain;
+  readonly tokens: Tokens;
+  readonly scores: Float32Array;
+}
+
 function addRun(
   step: Map<Domain, { excess: number; tokens: number }> | undefined,
-  domain: Domain,
-  tokens: Tokens,
-  scores: Float32Array,
+  { domain, tokens, scores }: Run,
   start: number,
   end: number,
 ): void {

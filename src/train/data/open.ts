@@ -53,7 +53,11 @@ export async function openTrainingData(
     const stop = new AbortController();
     const streams = sources.map((source, index) => {
       const rules = { seed: settings.seed, source: index, windowTokens };
-      return rowsFrom(storage, source, description, rules, counts[index] ?? 0, stop.signal);
+      return rowsFrom(
+        { storage, source, wanted: description, signal: stop.signal },
+        rules,
+        counts[index] ?? 0,
+      );
     });
     try {
       while (true) {

@@ -11,18 +11,23 @@ const WINDOWS = 2;
 /** Parts read at once. */
 const PARTS_AHEAD = 4;
 
+/** Where rows are read, and what of them. */
+export interface RowSource {
+  readonly storage: Storage;
+  readonly source: Source;
+  readonly wanted: Wanted;
+  readonly signal: AbortSignal;
+}
+
 /**
  * A source's rows from row `drawn` of its endless stream on, epoch after epoch. Reads the windows that these rows
  * lie in and no others. A part that two neighbouring windows hold, as all do where one window holds everything, is
  * read once for both.
  */
 export async function* rowsFrom(
-  storage: Storage,
-  source: Source,
-  wanted: Wanted,
+  { storage, source, wanted, signal }: RowSource,
   rules: OrderRules,
   drawn: number,
-  signal: AbortSignal,
 ): AsyncGenerator<Row> {
   const limit = pLimit(PARTS_AHEAD);
   const readPart = (index: number): Promise<readonly Chunk[]> =>
