@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { parseSettings, type Settings } from '../../config/load.js';
+import type { Settings } from '../../config/load.js';
+import { parseSettings } from '../../config/parse-settings.js';
 import { GRADED_TASK_NAMES } from './tasks.js';
 
 /** The one definition of `tokensieve grade`. */
