@@ -2,8 +2,9 @@
 import type { EventSink, ItemReason } from '../../parts/events.js';
 import type { StagedFile, Storage } from '../../storage/storage.js';
 import { type Estimate, shareOf } from '../estimate.js';
+import { readRecords } from '../read-records.js';
 import { openGrader } from './grader.js';
-import { readOutputs } from './read-outputs.js';
+import { recordOf } from './records.js';
 import { type GradedTaskName, gradedTask } from './tasks.js';
 
 /** One graded item. */
@@ -61,7 +62,7 @@ export async function gradeFile(
     sink({ event: 'quarantined', shard: path, row: line, rows: 1, reason, detail });
   };
   try {
-    for await (const read of readOutputs(storage, path, gradedTask(task))) {
+    for await (const read of readRecords(storage, path, (value) => recordOf(value, gradedTask(task)))) {
       signal.throwIfAborted();
       sink({ event: 'progress', tokens: 0, text_bytes: read.bytes });
       if ('reason' in read) {

@@ -1,41 +1,40 @@
-/** A file of outputs, line by line. */
-import { BrokenStream } from '../../corpus/broken-stream.js';
-import { decompressed } from '../../corpus/byte-stream.js';
-import { formatOf } from '../../corpus/expand.js';
-import { readLines } from '../../corpus/lines.js';
-import { firstLine } from '../../errors.js';
-import { parseJson } from '../../json/parse-json.js';
-import type { ItemReason } from '../../parts/events.js';
-import type { Storage } from '../../storage/storage.js';
-import { type OutputRecord, recordOf } from './records.js';
-import type { GradedTask } from './tasks.js';
+/** A file of JSON lines, each a record of some kind or set aside with its reason. */
+import { BrokenStream } from '../corpus/broken-stream.js';
+import { decompressed } from '../corpus/byte-stream.js';
+import { formatOf } from '../corpus/expand.js';
+import { readLines } from '../corpus/lines.js';
+import { firstLine } from '../errors.js';
+import { parseJson } from '../json/parse-json.js';
+import type { ItemReason } from '../parts/events.js';
+import type { Storage } from '../storage/storage.js';
 
 /** Longest line, in bytes. */
 const MAX_LINE_BYTES = 1 << 24;
 
 /** A line that is no record, and why. `line` counts from 0. */
-export interface BadOutput {
+export interface BadRecord {
   readonly line: number;
   readonly bytes: number;
   readonly reason: 'bad-json' | 'not-unicode' | 'broken-shard' | ItemReason;
   readonly detail: string;
 }
 
-export interface ReadOutput {
+export interface ReadRecord<T> {
   readonly line: number;
   readonly bytes: number;
-  readonly record: OutputRecord;
+  readonly record: T;
 }
 
 /**
  * Every line that is not blank, in order.
+ * @param recordOf makes a record of a line's value, or says in words why there is none
  * @throws errors of the disk, `not-found` among them
  */
-export async function* readOutputs(
+export async function* readRecords<T extends object>(
   storage: Storage,
   path: string,
-  task: GradedTask,
-): AsyncGenerator<ReadOutput | BadOutput> {
+  recordOf: (value: unknown) => T | string,
+): AsyncGenerator<ReadRecord<T> | BadRecord> {
   const version = await storage.stat(path);
   const format = formatOf(path);
   let last = -1;
@@ -49,7 +48,7 @@ export async function* readOutputs(
     for await (const line of readLines(stream, MAX_LINE_BYTES)) {
       last = line.number;
       const bytes = (typeof line.bytes === 'number' ? line.bytes : line.bytes.length) + 1;
-      const bad = (reason: BadOutput['reason'], detail: string): BadOutput => ({
+      const bad = (reason: BadRecord['reason'], detail: string): BadRecord => ({
         line: last,
         bytes,
         reason,
@@ -74,7 +73,7 @@ export async function* readOutputs(
         yield bad('bad-json', firstLine(error));
         continue;
       }
-      const record = recordOf(value, task);
+      const record = recordOf(value);
       yield typeof record === 'string' ? bad('bad-item', record) : { line: last, bytes, record };
     }
   } catch (error) {
