@@ -25,12 +25,11 @@ export interface ReadingOptions {
 
 const NOTHING: Reading = { counts: new Map(), observed: new Map() };
 
-/** Every step over the parts in one process, `concurrency` of them read at a time. `parts` stand in global order. */
+/** Every step over the parts in one process. `parts` stand in global order. */
 export async function readAll(
   ranked: Ranked,
   parts: readonly PartSource[],
-  concurrency: number,
-  { keptBytes = 0, read: readIt }: Omit<ReadingOptions, 'concurrency'> = {},
+  { concurrency = 1, keptBytes = 0, read: readIt }: ReadingOptions,
 ): Promise<Prepared> {
   const limit = pLimit(concurrency);
   let before = new Map<PartSource, Reading>();
