@@ -51,9 +51,7 @@ export async function runParts<Task, L extends Lane, M extends AnyManifest, Kept
       await storage.sweep?.(job.manifests.folder);
       const { work, plan } = await planParts(job, options);
       const made = await runTasks(work, job, options);
-      const keptOf = new Map<Task, readonly Kept[]>();
-      for (const { task, kept } of work.done) keptOf.set(task, [...(keptOf.get(task) ?? []), kept]);
-      for (const [task, kept] of made) keptOf.set(task, [...(keptOf.get(task) ?? []), ...kept]);
+      const keptOf = byTask(work.done, made);
       await job.finish?.(options, () => keptOfAll(job, plan.tasks, keptOf, storage));
       // Before it is told as done: what a removed folder held went with it.
       await claim.check?.();
@@ -73,6 +71,22 @@ export async function runParts<Task, L extends Lane, M extends AnyManifest, Kept
   } finally {
     await claim.release();
   }
+}
+
+/** What is kept of the parts of each task, those that were done before first. */
+function byTask<Task, Kept>(
+  done: readonly { readonly task: Task; readonly kept: Kept }[],
+  made: ReadonlyMap<Task, readonly Kept[]>,
+): ReadonlyMap<Task, readonly Kept[]> {
+  const all = new Map<Task, Kept[]>();
+  const add = (task: Task, kept: Kept): void => {
+    const known = all.get(task);
+    if (known === undefined) all.set(task, [kept]);
+    else known.push(kept);
+  };
+  for (const { task, kept } of done) add(task, kept);
+  for (const [task, some] of made) for (const kept of some) add(task, kept);
+  return all;
 }
 
 /**

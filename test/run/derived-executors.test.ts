@@ -5,7 +5,11 @@
 import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { BOS, type CorpusSpec, EOS, writeCorpus } from '../export/support.js';
+import { exportRun } from '#tokensieve/export/export-run.js';
+import { parseExport } from '#tokensieve/export/settings.js';
+import { importScores } from '#tokensieve/import/import-run.js';
+import { parseImport } from '#tokensieve/import/settings.js';
+import { BOS, type CorpusSpec, EOS, storage, writeCorpus } from '../export/support.js';
 import { rowsOf } from '../import/support.js';
 import { startInQueue, startWorker, timesMade, type Worker } from '../queue/run-in-queue.js';
 import { digestFolder, filesBelow, runCli, startCli } from '../support/cli.js';
@@ -59,6 +63,22 @@ beforeAll(async () => {
   }
   // An export is handed on: nothing that tells of the processes stays in it.
   expect(readdirSync(join(out, 'exported', '.workers'))).toEqual([]);
+});
+
+it('three parts at a time in one process, to the bytes of one at a time', async () => {
+  const out = join(folder, 'lanes');
+  const options = { storage, sink: () => undefined, signal: new AbortController().signal, replace: false };
+  const target = { run: packed, losses: [losses], out: join(out, 'imported') };
+  const imports = parseImport({ ...target, model_name: 'elsewhere', per: 'document' }, 'test');
+  const imported = await importScores(imports, { ...options, workers: 3 });
+  expect(imported).toMatchObject({ parts: spec.parts.length, resumed: 0, leftOver: 0 });
+  const exports = parseExport(
+    { run: scored, to: 'hf', out: join(out, 'exported'), shard_bytes: 1500 },
+    'test',
+  );
+  await exportRun(exports, { ...options, workers: 3 });
+  const made = Object.fromEntries(Object.entries(expected).filter(([path]) => !path.startsWith('weighted/')));
+  expect(digestFolder(out)).toEqual(made);
 });
 
 describe('an array of three', () => {
