@@ -509,8 +509,9 @@ describe('memory', () => {
         const settings = parseImport({ run: '${at(name)}', losses: ['${source}'], out: '${at(`${name}-out`)}', model_name: 'm', per: 'document' }, 'test');
         const report = await importScores(settings, { storage: localStorage(), sink: () => {}, signal: new AbortController().signal, replace: false });
         console.log(JSON.stringify({ mb: process.resourceUsage().maxRSS / 1024, eligible: report.eligible }));`;
-      // A young generation of fixed size: how far V8 lets it grow says nothing of the import.
-      const flags = ['--max-semi-space-size=1', '--input-type=module', '-e', script];
+      // Generations of fixed sizes: how far V8 lets them grow before it collects says nothing of the import.
+      const sizes = ['--max-semi-space-size=1', '--max-old-space-size=48'];
+      const flags = [...sizes, '--input-type=module', '-e', script];
       const printed = execFileSync(process.execPath, flags, {
         encoding: 'utf8',
       });
