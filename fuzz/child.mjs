@@ -124,7 +124,16 @@ process.on('message', async (task) => {
     rmSync(workFolder(), { recursive: true, force: true });
     process.exit(0);
   }
-  const result = await handle(task);
+  // A target that does not load is told of: the parent waits for an answer to each input.
+  const result = await handle(task).catch((error) => ({
+    index: task.index,
+    outcomes: [],
+    find: { kind: 'harness', message: String(error?.stack ?? error) },
+    ms: 0,
+    cpu_ms: 0,
+    mb: 0,
+    bytes: 0,
+  }));
   process.send?.({ kind: 'done', ...result });
 });
 process.send?.({ kind: 'ready', scratch, folder: workFolder() });
