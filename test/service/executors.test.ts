@@ -24,18 +24,20 @@ const config = join(root, 'serve.yaml');
 /** Scores alone: there is no audit after it. */
 const scoring = smallJob({ select: undefined });
 let expected: Record<string, string>;
+/** Scored by the command alone: what any executor must come to. */
+async function scoredByOne(name: string, settings: Record<string, unknown>): Promise<Record<string, string>> {
+  writeFileSync(join(root, `${name}.yaml`), stringify({ ...settings, out: name }));
+  const { code, stderr } = await runCli(['run', `${name}.yaml`, '--log', 'none'], root);
+  expect(code, stderr).toBe(3);
+  return digestFolder(join(root, name, 'scored'));
+}
 
 beforeAll(async () => {
   delete process.env['TOKENSIEVE_REDIS_URL'];
   await quickstartInputs(join(root, 'inputs'));
   await manySmallParts(join(root, 'corpus'));
-  // Long ones: the first of two processes is still at work when the second begins, on however busy a machine.
-  await shardsOfManyParts(join(root, 'corpus/long'), 2);
   writeFileSync(config, stringify({ array: { count: 2 } }));
-  writeFileSync(join(root, 'pipeline.yaml'), stringify({ ...scoring, out: 'local' }));
-  const { code, stderr } = await runCli(['run', 'pipeline.yaml', '--log', 'none'], root);
-  expect(code, stderr).toBe(3);
-  expected = digestFolder(join(root, 'local/scored'));
+  expected = await scoredByOne('local', scoring);
   expect(Object.keys(expected).length).toBeGreaterThan(20);
 });
 afterEach(killServices);
@@ -100,9 +102,14 @@ describe('a service', () => {
 
 describe('a job of an array of two processes', { timeout: 600_000 }, () => {
   it('outlives its service: both are found, stopped, and the same bytes come of it', async () => {
+    // Of long documents: the first of two processes is still at work when the second begins, on however busy a machine.
+    await shardsOfManyParts(join(root, 'long'), 2);
+    const shards = ['corpus/**/*.{parquet,jsonl.gz}', 'long/*.parquet'];
+    const longer = smallJob({ select: undefined, shards });
+    const wanted = await scoredByOne('longer', longer);
     const first = await serve();
     const ask = asking(first.url);
-    const { body } = await ask('POST', '/v1/jobs', { settings: scoring, executor: 'array' });
+    const { body } = await ask('POST', '/v1/jobs', { settings: longer, executor: 'array' });
     const { id } = body;
     expect(body).toMatchObject({ executor: 'array' });
     const started = (index: number) => (line: { event: string; array_index?: number }) =>
@@ -119,13 +126,13 @@ describe('a job of an array of two processes', { timeout: 600_000 }, () => {
     const askAgain = asking(second.url);
     const done = await until(askAgain, id, 'quarantined', 'failed', 'done');
     expect(done, second.output()).toMatchObject({ state: 'quarantined', attempts: 2, executor: 'array' });
-    expect(outputsOf(id)).toEqual(expected);
+    expect(outputsOf(id)).toEqual(wanted);
     expect(done.progress.parts_done).toBe(done.progress.parts);
     expect(done.progress.parts).toBeGreaterThan(8);
     expect(readdirSync(folderOf(id)).filter((name) => name.startsWith('.'))).toEqual([]);
 
     // Cancelled, both end; the finished parts stay.
-    const { body: other } = await askAgain('POST', '/v1/jobs', { settings: scoring, executor: 'array' });
+    const { body: other } = await askAgain('POST', '/v1/jobs', { settings: longer, executor: 'array' });
     await logged(second.url, other.id, partsDone(1));
     await askAgain('POST', `/v1/jobs/${other.id}/cancel`);
     expect((await until(askAgain, other.id, 'cancelled', 'quarantined')).state).toBe('cancelled');
