@@ -58,6 +58,17 @@ function writeInput(files) {
   return bytes;
 }
 
+/** An input that the harness itself came to grief with. */
+const notTried = (index, error) => ({
+  index,
+  outcomes: [],
+  find: { kind: 'harness', message: String(error?.stack ?? error) },
+  ms: 0,
+  cpu_ms: 0,
+  mb: 0,
+  bytes: 0,
+});
+
 export async function handle({ target, seed, index }) {
   const { make, run } = await load(target);
   const draw = drawsOf(target, seed, index);
@@ -76,15 +87,7 @@ export async function handle({ target, seed, index }) {
   try {
     made = await make(draw);
   } catch (error) {
-    return {
-      index,
-      outcomes: [],
-      find: { kind: 'harness', message: String(error?.stack ?? error) },
-      ms: 0,
-      cpu_ms: 0,
-      mb: 0,
-      bytes: 0,
-    };
+    return notTried(index, error);
   }
   const bytes = writeInput(made.files);
   stray = null;
@@ -125,15 +128,7 @@ process.on('message', async (task) => {
     process.exit(0);
   }
   // A target that does not load is told of: the parent waits for an answer to each input.
-  const result = await handle(task).catch((error) => ({
-    index: task.index,
-    outcomes: [],
-    find: { kind: 'harness', message: String(error?.stack ?? error) },
-    ms: 0,
-    cpu_ms: 0,
-    mb: 0,
-    bytes: 0,
-  }));
+  const result = await handle(task).catch((error) => notTried(task.index, error));
   process.send?.({ kind: 'done', ...result });
 });
 process.send?.({ kind: 'ready', scratch, folder: workFolder() });

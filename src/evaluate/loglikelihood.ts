@@ -1,11 +1,6 @@
 /** Requests in, log-likelihoods out: what lm-evaluation-harness asks of a model, over files. */
-import { BrokenStream } from '../corpus/broken-stream.js';
-import { decompressed } from '../corpus/byte-stream.js';
-import { formatOf } from '../corpus/expand.js';
-import { readLines } from '../corpus/lines.js';
-import { firstLine, TokensieveError, usageError } from '../errors.js';
+import { TokensieveError, usageError } from '../errors.js';
 import type { JsonObject } from '../json/canonical-json.js';
-import { parseJson } from '../json/parse-json.js';
 import type { EventSink } from '../parts/events.js';
 import type { TokenLosses } from '../score/scorer.js';
 import { scoreSequences } from '../score/stage.js';
@@ -17,13 +12,12 @@ import { continuationRow, sequenceOf } from './continuations.js';
 import { groupsOf } from './groups.js';
 import type { LoglikelihoodSettings } from './loglikelihood-settings.js';
 import { type Examinee, openExaminee } from './open.js';
+import { readRecords } from './read-records.js';
 import { asEncoded, type ContinuationRow, rollingRows, unconditionedRow } from './request-rows.js';
 import { type Request, requestsOf } from './requests.js';
 import { evaluateSequence } from './settings.js';
 import { strippedContext } from './stripped-context.js';
 
-/** Longest line, in bytes. */
-const MAX_LINE_BYTES = 1 << 24;
 /** Requests tokenized in one call. */
 const REQUESTS_A_CALL = 64;
 
@@ -155,60 +149,17 @@ interface SetAside {
 }
 
 async function* requestLines(storage: Storage, path: string): AsyncGenerator<Asked | SetAside> {
-  let last = -1;
-  const format = formatOf(path);
-  try {
-    const version = await storage.stat(path);
-    const bytes = decompressed(
-      storage,
-      path,
-      version,
-      format === null || format === 'parquet' ? 'jsonl' : format,
-    );
-    for await (const line of readLines(bytes, MAX_LINE_BYTES)) {
-      last = line.number;
-      const aside = (reason: SetAside['reason'], detail: string): SetAside => ({
-        ...{ line: line.number, request: 0, names: {}, reason, detail },
-      });
-      if (line.kind === 'too-long') {
-        yield aside(
-          'oversized-item',
-          `the line has ${line.bytes} bytes, at most ${MAX_LINE_BYTES} are taken`,
-        );
-        continue;
-      }
-      let text: string;
-      try {
-        text = strict.decode(line.bytes);
-      } catch {
-        yield aside('not-unicode', 'the line is not well-formed UTF-8');
-        continue;
-      }
-      if (text.trim() === '') continue;
-      let value: unknown;
-      try {
-        value = parseJson(text);
-      } catch (error) {
-        yield aside('bad-json', firstLine(error));
-        continue;
-      }
-      const found = requestsOf(value);
-      if (typeof found === 'string') {
-        yield aside('bad-item', found);
-        continue;
-      }
-      const { requests, names } = found;
-      for (const [request, asked] of requests.entries()) {
-        yield { line: line.number, request, names, bytes: request === 0 ? line.bytes.length + 1 : 0, asked };
-      }
+  for await (const line of readRecords(storage, path, requestsOf)) {
+    if (!('record' in line)) {
+      yield { line: line.line, request: 0, names: {}, reason: line.reason, detail: line.detail };
+      continue;
     }
-  } catch (error) {
-    if (!(error instanceof BrokenStream)) throw error;
-    yield { line: last + 1, request: 0, names: {}, reason: 'broken-shard', detail: firstLine(error) };
+    const { requests, names } = line.record;
+    for (const [request, asked] of requests.entries()) {
+      yield { line: line.line, request, names, bytes: request === 0 ? line.bytes : 0, asked };
+    }
   }
 }
-
-const strict = new TextDecoder('utf-8', { fatal: true });
 
 /** Answers in the order of the requests. Rows wait in windows of bounded size and share batches with rows of like length. */
 async function* answersOf(
