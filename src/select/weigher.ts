@@ -118,8 +118,6 @@ async function weighPart(
     columns: [...scoredFile.columns, 'weight'],
     lossPrecision: scoredFile.lossPrecision,
     compression,
-    // The rows are those of the scored file.
-    histograms: scored.manifest.histograms,
     metadata: { fingerprint, recipe, conventions: { ...selection.conventions } },
   });
   try {
