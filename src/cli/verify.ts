@@ -1,6 +1,7 @@
 import { verifyFolder } from '../dataset/verify.js';
 import { withdrawParts } from '../dataset/withdraw.js';
 import { isExport, verifyExport } from '../export/verify.js';
+import { unfinishedBelow } from '../parts/unfinished.js';
 import { rulesOfFolder, rulesText } from '../rules/run-rules.js';
 import { routedStorage } from '../storage/routed.js';
 import type { Command } from './command.js';
@@ -35,13 +36,19 @@ export const verifyCommand: Command = {
       });
       if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
       const rules = await rulesOfFolder(storage, folder);
-      const report = { ...checked, ...(rules !== null && { rules }) };
+      const unfinished = await unfinishedBelow(storage, folder);
+      const report = {
+        ...checked,
+        ...(rules !== null && { rules }),
+        ...(unfinished.length > 0 && { unfinished }),
+      };
       const { manifests, files, sequences, tokens, findings, damaged } = report;
       if (args['json'] === true) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
       else {
         for (const { file, reason } of findings) process.stdout.write(`${file}: ${reason}\n`);
         for (const line of rules === null ? [] : rulesText(rules))
           process.stdout.write(`${folder}: ${line}\n`);
+        for (const line of unfinished) process.stdout.write(`${line}\n`);
         const verdict = findings.length === 0 ? 'sound' : `${findings.length} finding(s)`;
         process.stdout.write(
           `${folder}: ${verdict}: ${manifests} parts, ${files} files (${bytes(report.bytes)}), ${count(sequences)} sequences, ${count(tokens)} tokens\n`,

@@ -4,6 +4,7 @@ import { usageError } from '../errors.js';
 import { hashJson } from '../json/canonical-json.js';
 import type { Lane, OpenOptions, PartsJob, PartsOptions } from '../parts/parts-job.js';
 import { runParts } from '../parts/run-parts.js';
+import { unfinishedRun } from '../parts/unfinished.js';
 import { removeNotes } from '../parts/worker-notes.js';
 import { rulesOfParts, rulesWarning } from '../rules/run-rules.js';
 import { absolutePath } from '../storage/path.js';
@@ -82,7 +83,8 @@ export async function openExporting(
     throw usageError('out-is-input', `${out}: holds the files that are exported; choose another --out`);
   }
   const old = rulesWarning(settings.run, await rulesOfParts(storage, source.parts));
-  if (old !== null) sink({ event: 'warning', message: old });
+  const unfinished = await unfinishedRun(storage, source, { weights: true });
+  for (const message of [old, unfinished]) if (message !== null) sink({ event: 'warning', message });
   const rules = { threshold: settings.threshold ?? null, bitsOnly: format.bitsOnly(settings) };
   refuseFractions(source, rules);
   const shards = planShards(

@@ -13,7 +13,8 @@ import type { Device } from '../model/prepared-model.js';
 import { emulated } from '../onnx/emulate.js';
 import type { Graph } from '../onnx/graph.js';
 import { encodeModel, toModelProto } from '../onnx/proto.js';
-import { rulesOfFolder, rulesWarning } from '../rules/run-rules.js';
+import { unfinishedRun } from '../parts/unfinished.js';
+import { rulesOfParts, rulesWarning } from '../rules/run-rules.js';
 import { claimFolder } from '../storage/folder-claim.js';
 import type { DataDescription } from './batch.js';
 import { loadTrainerState, type StoredCheckpoint } from './checkpoint.js';
@@ -70,9 +71,10 @@ export async function trainRun(settings: TrainSettings, options: TrainOptions): 
   for (const message of model.warnings) sink({ event: 'warning', message });
   const data = await openTrainingData(storage, settings.data, settings.batch);
   checkFit(settings, model, data.description);
-  for (const { path } of settings.data.sources) {
-    const old = rulesWarning(path, await rulesOfFolder(storage, path));
-    if (old !== null) sink({ event: 'warning', message: old });
+  for (const source of data.sources) {
+    const old = rulesWarning(source.name, await rulesOfParts(storage, source.parts));
+    const unfinished = await unfinishedRun(storage, source);
+    for (const message of [old, unfinished]) if (message !== null) sink({ event: 'warning', message });
   }
   const { device, why } = chooseDevice(settings.run.device);
   sink({ event: 'note', message: why });
@@ -150,7 +152,9 @@ async function train(settings: TrainSettings, options: TrainOptions, opened: Ope
   const { out } = settings;
   const { model, graph, found, profile } = opened;
   const { decoder, parameters } = model;
-  const heldOut = await openHeldOut(options.storage, settings, opened.data.description);
+  const heldOut = await openHeldOut(options.storage, settings, opened.data.description, (message) =>
+    options.sink({ event: 'warning', message }),
+  );
   const refresh = settings.loss.kind === 'slm' && settings.loss.selection === 'refresh';
   const emulates = profile.provider === 'cpu' && profile.precision !== 'fp32';
   const bytes = (built: Graph): Uint8Array => encodeModel(toModelProto(emulates ? emulated(built) : built));
