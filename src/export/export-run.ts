@@ -8,7 +8,7 @@ import { unfinishedRun } from '../parts/unfinished.js';
 import { removeNotes } from '../parts/worker-notes.js';
 import { rulesOfParts, rulesWarning } from '../rules/run-rules.js';
 import { absolutePath } from '../storage/path.js';
-import { describeExport } from './describe-export.js';
+import { describeExport, withdrawDescription } from './describe-export.js';
 import { exportRecipe, identityOf } from './export-recipe.js';
 import type { ExportCounts, ExportFormat } from './format.js';
 import { formatNamed } from './formats.js';
@@ -106,6 +106,7 @@ export async function openExporting(
     shard: slices[0]?.part.manifest.shard ?? '',
     part: index,
   });
+  let withdrawn: Promise<void> | null = null;
   const job: ExportJob = {
     kind: 'export',
     out,
@@ -128,6 +129,8 @@ export async function openExporting(
       return { format: prepared ?? format, close: async () => prepared?.close() };
     },
     async *parts(shard, lane, making) {
+      withdrawn ??= withdrawDescription(storage, out);
+      await withdrawn;
       const writing = { format: lane.format, context, rules, sound };
       yield {
         place: placeOf(shard),
