@@ -7,7 +7,7 @@ import { type TrainReport, trainRun } from '../train/train-run.js';
 import type { Command } from './command.js';
 import { EXIT, withInterrupt } from './exit.js';
 import { count, duration } from './format.js';
-import { logOption, yargsOptions } from './options.js';
+import { logOption, replaceOption, yargsOptions } from './options.js';
 import type { LogKind } from './progress.js';
 import { openTrainProgress } from './train-progress.js';
 
@@ -25,6 +25,10 @@ export const trainCommand: Command = {
           requiresArg: true,
           description: 'Override any setting: --set optimizer.clip=0.5 (repeatable)',
           group: 'Settings:',
+        },
+        replace: {
+          ...replaceOption.replace,
+          description: 'Remove a run of other settings or data from the same folder, and begin',
         },
         ...logOption,
       })
@@ -45,6 +49,7 @@ export const trainCommand: Command = {
           storage: routedStorage(),
           sink: progress.sink,
           signal,
+          replace: args['replace'] === true,
         });
         progress.stop();
         process.stdout.write(`${describeTraining(report)}\n`);

@@ -4,9 +4,8 @@ import { usageError } from '../errors.js';
 import { hashJson } from '../json/canonical-json.js';
 import type { Lane, OpenOptions, PartsJob, PartsOptions } from '../parts/parts-job.js';
 import { runParts } from '../parts/run-parts.js';
-import { unfinishedRun } from '../parts/unfinished.js';
+import { tellOf } from '../parts/tell-of.js';
 import { removeNotes } from '../parts/worker-notes.js';
-import { rulesOfParts, rulesWarning } from '../rules/run-rules.js';
 import { absolutePath } from '../storage/path.js';
 import { describeExport, withdrawDescription } from './describe-export.js';
 import { exportRecipe, identityOf } from './export-recipe.js';
@@ -82,9 +81,7 @@ export async function openExporting(
   if ([source.folder, settings.run].some((path) => absolutePath(path) === absolutePath(out))) {
     throw usageError('out-is-input', `${out}: holds the files that are exported; choose another --out`);
   }
-  const old = rulesWarning(settings.run, await rulesOfParts(storage, source.parts));
-  const unfinished = await unfinishedRun(storage, source, { weights: true });
-  for (const message of [old, unfinished]) if (message !== null) sink({ event: 'warning', message });
+  await tellOf(storage, source, sink);
   const rules = { threshold: settings.threshold ?? null, bitsOnly: format.bitsOnly(settings) };
   refuseFractions(source, rules);
   const shards = planShards(

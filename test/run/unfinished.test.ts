@@ -50,6 +50,14 @@ describe('a selection without all of its parts', () => {
     for (const args of Object.values(readers)) expect(await done(args())).not.toMatch(LEFT_OUT);
   });
 
+  it('is what a run is read by, and that is said', async () => {
+    expect(await done(readers.export())).toContain(`its weighted parts are taken (${join(run, 'weighted')})`);
+    const compared = await done(['diff', run, run]);
+    expect(compared).toContain('its weighted parts are compared');
+    expect(compared).toMatch(/flip/);
+    expect(await done(['diff', run, join(run, 'scored')])).toContain(`${run}: its scored parts are compared`);
+  });
+
   it('is told of by every reader, with how many are left out and what to do', async () => {
     removeWeights('b.jsonl');
     for (const [name, args] of Object.entries(readers)) {
