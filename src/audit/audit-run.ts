@@ -52,7 +52,13 @@ export async function auditRun(settings: AuditSettings, options: AuditOptions): 
   const run = await openAuditedRun(storage, settings.run, settings.weighted ?? null);
   const old = rulesWarning(settings.run, await rulesOfParts(storage, run.parts));
   if (old !== null) options.sink({ event: 'warning', message: old });
-  const inputs = await findRunInputs(storage, settings.run, run.recipe.rows, settings.tokenizer);
+  const inputs = await findRunInputs(
+    storage,
+    settings.run,
+    run.recipe.rows,
+    settings.tokenizer,
+    settings.remembered,
+  );
   const scan = await scanRun(run, { ...options, seed: settings.seed, by: settings.by ?? null });
   const texts = inputs.tokenizer?.texts ?? null;
   const places = createPlaceReader(storage, run.parts, texts);

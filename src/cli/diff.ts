@@ -3,6 +3,7 @@ import { rulesOfFolder, rulesWarning } from '../rules/run-rules.js';
 import { routedStorage } from '../storage/routed.js';
 import type { Command } from './command.js';
 import { EXIT, untilInterrupted } from './exit.js';
+import { print } from './output.js';
 
 export const diffCommand: Command = {
   builder: (yargs) =>
@@ -31,7 +32,7 @@ export const diffCommand: Command = {
         args['json'] === true
           ? JSON.stringify({ ...report, rules }, null, 2)
           : [...told.filter((line) => line !== null), ...formatDiff(report)].join('\n');
-      process.stdout.write(`${text}\n`);
+      await print(text);
       return EXIT.done;
     }),
 };
