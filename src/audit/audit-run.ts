@@ -51,7 +51,13 @@ export async function auditRun(settings: AuditSettings, options: AuditOptions): 
   const { storage } = options;
   const run = await openAuditedRun(storage, settings.run, settings.weighted ?? null);
   await tellOf(storage, run, options.sink);
-  const inputs = await findRunInputs(storage, settings.run, run.recipe.rows, settings.tokenizer);
+  const inputs = await findRunInputs(
+    storage,
+    settings.run,
+    run.recipe.rows,
+    settings.tokenizer,
+    settings.remembered,
+  );
   const scan = await scanRun(run, { ...options, seed: settings.seed, by: settings.by ?? null });
   const texts = inputs.tokenizer?.texts ?? null;
   const places = createPlaceReader(storage, run.parts, texts);

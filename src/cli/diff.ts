@@ -4,6 +4,7 @@ import { rulesOfParts, rulesWarning } from '../rules/run-rules.js';
 import { routedStorage } from '../storage/routed.js';
 import type { Command } from './command.js';
 import { EXIT, untilInterrupted } from './exit.js';
+import { print } from './output.js';
 
 export const diffCommand: Command = {
   builder: (yargs) =>
@@ -34,7 +35,7 @@ export const diffCommand: Command = {
         args['json'] === true
           ? JSON.stringify({ ...report, rules }, null, 2)
           : [...told.filter((line) => line !== null), ...formatDiff(report)].join('\n');
-      process.stdout.write(`${text}\n`);
+      await print(text);
       return EXIT.done;
     }),
 };

@@ -8,6 +8,7 @@ import type { Command } from './command.js';
 import { EXIT, withInterrupt } from './exit.js';
 import { count, duration } from './format.js';
 import { logOption, replaceOption, yargsOptions } from './options.js';
+import { say } from './output.js';
 import type { LogKind } from './progress.js';
 import { openTrainProgress } from './train-progress.js';
 
@@ -52,12 +53,17 @@ export const trainCommand: Command = {
           replace: args['replace'] === true,
         });
         progress.stop();
-        process.stdout.write(`${describeTraining(report)}\n`);
+        say(describeTraining(report));
         return EXIT.done;
       } finally {
         progress.stop();
       }
-    }),
+    }, STOPPING),
+};
+
+const STOPPING = {
+  first: 'a checkpoint of this step is kept; the same command goes on from it',
+  again: ', which loses the steps since the checkpoint before',
 };
 
 async function settingsOf(args: Readonly<Record<string, unknown>>): Promise<Settings> {

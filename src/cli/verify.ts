@@ -7,6 +7,7 @@ import { routedStorage } from '../storage/routed.js';
 import type { Command } from './command.js';
 import { EXIT, untilInterrupted } from './exit.js';
 import { bytes, count } from './format.js';
+import { print } from './output.js';
 
 export const verifyCommand: Command = {
   builder: (yargs) =>
@@ -43,17 +44,17 @@ export const verifyCommand: Command = {
         ...(unfinished.length > 0 && { unfinished }),
       };
       const { manifests, files, sequences, tokens, findings, damaged } = report;
-      if (args['json'] === true) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
-      else {
-        for (const { file, reason } of findings) process.stdout.write(`${file}: ${reason}\n`);
-        for (const line of rules === null ? [] : rulesText(rules))
-          process.stdout.write(`${folder}: ${line}\n`);
-        for (const line of unfinished) process.stdout.write(`${line}\n`);
-        const verdict = findings.length === 0 ? 'sound' : `${findings.length} finding(s)`;
-        process.stdout.write(
-          `${folder}: ${verdict}: ${manifests} parts, ${files} files (${bytes(report.bytes)}), ${count(sequences)} sequences, ${count(tokens)} tokens\n`,
-        );
-      }
+      const sound = manifests === 0 ? 'nothing was checked' : 'sound';
+      const verdict = findings.length === 0 ? sound : `${findings.length} finding(s)`;
+      const text =
+        args['json'] === true
+          ? JSON.stringify(report, null, 2)
+          : [
+              ...findings.map(({ file, reason }) => `${file}: ${reason}`),
+              ...(rules === null ? [] : rulesText(rules)).map((line) => `${folder}: ${line}`),
+              ...unfinished,
+              `${folder}: ${verdict}: ${manifests} parts, ${files} files (${bytes(report.bytes)}), ${count(sequences)} sequences, ${count(tokens)} tokens`,
+            ].join('\n');
       if (args['repair'] === true && damaged.length > 0) {
         await withdrawParts(storage, folder, damaged);
         process.stderr.write(
@@ -61,7 +62,8 @@ export const verifyCommand: Command = {
         );
       }
       if (manifests === 0)
-        process.stderr.write(`tokensieve: ${folder}: no manifests found; nothing was checked\n`);
+        process.stderr.write(`tokensieve: ${folder}: no such folder, or none that a run or an export wrote: no manifests found\n`);
+      await print(text);
       return findings.length > 0 || manifests === 0 ? EXIT.failed : EXIT.done;
     }),
 };

@@ -10,7 +10,16 @@ export type WorkerReply =
 /** A worker thread that answers requests by id. */
 export interface WorkerCalls<Request, Reply> {
   ask(request: Request): Promise<Reply>;
+  /** Takes no more requests and ends the thread; one inside ONNX Runtime once it has come back. */
   close(): Promise<void>;
+}
+
+export interface WorkerRules extends WorkerOptions {
+  /**
+   * The thread runs native code that must come back to it: ended in the middle of it, ONNX Runtime aborts the whole
+   * process, since the JavaScript that it would throw into is gone.
+   */
+  readonly native?: boolean;
 }
 
 /**
@@ -19,13 +28,20 @@ export interface WorkerCalls<Request, Reply> {
  */
 export async function openWorkerCalls<Request extends object, Reply extends WorkerReply>(
   script: URL,
-  options: WorkerOptions,
+  { native = false, ...options }: WorkerRules,
   fail: (reason: string) => Error,
   note: (message: object) => void = () => undefined,
 ): Promise<WorkerCalls<Request, Reply>> {
   // Flags of the process (a script read from standard input, say) are not the worker's.
   const worker = new Worker(script, { execArgv: [], ...options });
   const waiting = new Map<number, { resolve(reply: Reply): void; reject(error: Error): void }>();
+  // Requests that the thread has and did not answer, whether or not somebody still waits for them.
+  const inThread = new Set<number>();
+  let whenIdle = (): void => undefined;
+  const answered = (id: number | null): void => {
+    if (id !== null) inThread.delete(id);
+    if (inThread.size === 0) whenIdle();
+  };
   let nextId = 0;
   let ended: Error | null = null;
   await new Promise<void>((resolve, reject) => {
@@ -43,9 +59,14 @@ export async function openWorkerCalls<Request extends object, Reply extends Work
         waiting.get(reply.id)?.resolve(reply);
         waiting.delete(reply.id);
       }
+      if (reply.kind !== 'note') answered(reply.id);
     });
     worker.on('error', (error) => end(fail(error instanceof Error ? error.message : String(error))));
-    worker.on('exit', (code) => end(fail(`its thread ended with code ${code}`)));
+    worker.on('exit', (code) => {
+      end(fail(`its thread ended with code ${code}`));
+      inThread.clear();
+      answered(null);
+    });
   });
   return {
     ask(request) {
@@ -53,11 +74,17 @@ export async function openWorkerCalls<Request extends object, Reply extends Work
       const id = nextId++;
       return new Promise((resolve, reject) => {
         waiting.set(id, { resolve, reject });
+        inThread.add(id);
         worker.postMessage({ ...request, id });
       });
     },
     async close() {
       ended ??= fail('closed');
+      if (native && inThread.size > 0) {
+        await new Promise<void>((resolve) => {
+          whenIdle = resolve;
+        });
+      }
       await worker.terminate();
     },
   };

@@ -98,7 +98,7 @@ export async function openSession(model: PreparedModel, settings: SessionSetting
   };
   const opening = openWorkerCalls<Omit<SessionRequest, 'id'>, SessionReply>(
     new URL('./session.worker.js', import.meta.url),
-    { workerData: start },
+    { workerData: start, native: true },
     fail,
   );
   const calls = await opening.catch(async (error: unknown) => {

@@ -15,6 +15,7 @@ import type { Graph } from '../onnx/graph.js';
 import { encodeModel, toModelProto } from '../onnx/proto.js';
 import { tellOf } from '../parts/tell-of.js';
 import { claimFolder } from '../storage/folder-claim.js';
+import { localPath } from '../storage/path.js';
 import type { DataDescription } from './batch.js';
 import { loadTrainerState, type StoredCheckpoint } from './checkpoint.js';
 import { latestCheckpoint, pruneCheckpoints, sweepCheckpoints } from './checkpoints.js';
@@ -66,7 +67,7 @@ export interface TrainReport {
 export async function trainRun(settings: TrainSettings, options: TrainOptions): Promise<TrainReport> {
   const began = performance.now();
   const { sink, storage } = options;
-  const { out } = settings;
+  const out = localPath(settings.out, 'out');
   const model = await openTrainingModel(settings.model);
   for (const message of model.warnings) sink({ event: 'warning', message });
   const data = await openTrainingData(storage, settings.data, settings.batch);
@@ -167,9 +168,13 @@ async function train(settings: TrainSettings, options: TrainOptions, opened: Ope
     shape: graph,
     inputs: dataInputs(graph),
   });
-  const metrics = await openMetrics(join(out, METRICS_FILE), found?.state.metrics_bytes ?? 0);
-  const events = await openEvents(join(out, TENSORBOARD_FOLDER), (found?.state.step ?? 0) + 1);
+  // What is open is closed, whatever comes next: a thread that is left open keeps the process for ever.
+  const open: { close(): Promise<void> }[] = [session];
   try {
+    const metrics = await openMetrics(join(out, METRICS_FILE), found?.state.metrics_bytes ?? 0);
+    open.push(metrics);
+    const events = await openEvents(join(out, TENSORBOARD_FOLDER), (found?.state.step ?? 0) + 1);
+    open.push(events);
     return await takeSteps({
       ...opened,
       settings,
@@ -181,7 +186,7 @@ async function train(settings: TrainSettings, options: TrainOptions, opened: Ope
       refreshEvery: refresh ? stepsPerRefresh(settings.loss.refresh_tokens, graph) : null,
     });
   } finally {
-    await Promise.allSettled([session.close(), metrics.close(), events.close()]);
+    await Promise.allSettled(open.map((one) => one.close()));
   }
 }
 

@@ -18,7 +18,7 @@ import { type Curve, type Curves, gatherCurves } from './curves.js';
 export async function writeTrainingReport(out: string, settings: JsonObject): Promise<string> {
   const path = join(out, REPORT_FILE);
   const curves = await gatherCurves(readMetrics(join(out, METRICS_FILE)));
-  const file = await localStorage().stage(path);
+  const file = await localStorage().stage(path, { alone: true });
   try {
     await file.write(Buffer.from(trainingReport(curves, settings)));
     await file.commit();
