@@ -59,7 +59,7 @@ describe('a text column that no shard has', () => {
   });
 
   it('is not what ails rows that are null, damaged, nested or no objects', async () => {
-    for (const row of ['{"text":null}', '{"te', '[1]', '\xff', '{"page":{"text":"x"}}', '']) {
+    for (const row of ['{"text":null}', '{"te', '[1]', '\xff', '']) {
       expect(await planned({ 'a.jsonl': Buffer.from(`${row}\n`, 'latin1') }), row).toMatchObject({
         plans: 1,
       });
