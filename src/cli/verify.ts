@@ -62,7 +62,9 @@ export const verifyCommand: Command = {
         );
       }
       if (manifests === 0)
-        process.stderr.write(`tokensieve: ${folder}: no such folder, or none that a run or an export wrote: no manifests found\n`);
+        process.stderr.write(
+          `tokensieve: ${folder}: no such folder, or none that a run or an export wrote: no manifests found\n`,
+        );
       await print(text);
       return findings.length > 0 || manifests === 0 ? EXIT.failed : EXIT.done;
     }),
