@@ -48,10 +48,10 @@ export function comparePart(
 }
 
 /** The part of a manifest's input that is known before the part is read. */
-export type PartInput = Omit<Manifest['input'], 'row_start' | 'row_end' | 'text_sha256'>;
+export type PartInput = Omit<Manifest['input'], 'row_start' | 'row_end' | 'text_sha256' | 'columns_sha256'>;
 
 export function knownInput({ input }: Manifest): PartInput {
-  const { row_start: _, row_end: __, text_sha256: ___, ...known } = input;
+  const { row_start: _, row_end: __, text_sha256: ___, columns_sha256: ____, ...known } = input;
   return known;
 }
 

@@ -66,6 +66,10 @@ export const manifestSchema = z
         row_start: count,
         row_end: count.meta({ description: 'Rows [row_start, row_end) of the shard' }),
         text_sha256: sha256.meta({ description: 'Digest of the text that was read' }),
+        columns_sha256: sha256.optional().meta({
+          description:
+            'Digest of the kept columns that were read; absent where none are kept, and in manifests of early versions',
+        }),
       })
       .meta({ description: 'What was read' }),
     fingerprint: sha256.meta({ description: "Digest of the recipe and of the input's identity" }),

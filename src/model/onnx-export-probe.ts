@@ -224,10 +224,16 @@ async function explain(
   }
 }
 
+/** Between a remembered verdict and its digest. */
+const MEMO_END = '\nsha256 ';
+
+const digestOf = (text: string): string => createHash('sha256').update(text).digest('hex');
+
 async function recall(path: string | null): Promise<ExportVerdict | null> {
   if (path === null) return null;
   try {
-    return parseVerdict(await readFile(path, 'utf8'));
+    const [text = '', digest = ''] = (await readFile(path, 'utf8')).split(MEMO_END);
+    return digest === digestOf(text) ? parseVerdict(text) : null;
   } catch {
     return null; // Absent or damaged: it is probed again.
   }
@@ -239,7 +245,8 @@ async function remember(path: string | null, verdict: ExportVerdict): Promise<vo
   const staging = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`;
   try {
     await mkdir(join(path, '..'), { recursive: true });
-    await writeFile(staging, verdictText(verdict));
+    const text = verdictText(verdict);
+    await writeFile(staging, `${text}${MEMO_END}${digestOf(text)}`);
     await rename(staging, path);
   } catch {
     await rm(staging, { force: true }).catch(() => undefined);

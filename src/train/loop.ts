@@ -181,6 +181,7 @@ async function keep(
   const { settings, options, model, identity, profile, session, metrics } = context;
   const { config, tokenizerFiles, parameters } = model;
   const state = await session.state();
+  await model.look();
   const folder = await writeCheckpoint(settings.out, {
     config,
     tokenizerFiles,
