@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import { canonicalJson, type JsonObject } from '../json/canonical-json.js';
+import type { JsonObject } from '../json/canonical-json.js';
 import { commitBytes } from '../storage/commit-bytes.js';
 import { joinPath } from '../storage/path.js';
 import type { ExportContext, ExportFormat } from './format.js';
-import { EXPORT_INDEX, type ExportIndex, type ExportManifest, exportIndexSchema } from './manifest.js';
+import { EXPORT_INDEX, type ExportIndex, type ExportManifest, exportIndexBytes } from './manifest.js';
 import { sumCounts } from './verify.js';
 
 /** The files beside the shards and the index, once every shard is there. */
@@ -49,9 +49,5 @@ export async function describeExport(
     })),
   };
   for (const { name, content } of files) await commitBytes(storage, joinPath(settings.out, name), content);
-  await commitBytes(
-    storage,
-    joinPath(settings.out, EXPORT_INDEX),
-    Buffer.from(`${canonicalJson(exportIndexSchema.parse(index))}\n`),
-  );
+  await commitBytes(storage, joinPath(settings.out, EXPORT_INDEX), exportIndexBytes(index));
 }

@@ -40,17 +40,17 @@ export function watchModel(folder: string, hashed: readonly HashedFile[]): Model
 
 /** A link made to the file, other rights or times: its bytes are the same. */
 async function again(folder: string, { path, sha256 }: HashedFile): Promise<HashedFile> {
-  const changed = (found: string) =>
+  const changed = (found: string, options?: ErrorOptions) =>
     fatalError(
       'model-changed',
       `${path}: ${found} since ${folder} was opened; what was computed since is not kept: run the command again once the model no longer changes, or give it a copy`,
+      options,
     );
-  const pin = await pinFile(path).catch(() => {
-    throw changed('was removed or cannot be read');
-  });
-  const found = await hashBytes(path).catch(() => {
-    throw changed('was removed or cannot be read');
-  });
+  const gone = (cause: unknown): never => {
+    throw changed('was removed or cannot be read', { cause });
+  };
+  const pin = await pinFile(path).catch(gone);
+  const found = await hashBytes(path).catch(gone);
   if (found === sha256 && !(await hasMoved(pin))) return { ...pin, sha256 };
   throw changed('was changed');
 }

@@ -8,6 +8,7 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { GraphProto } from 'onnx-buf';
 import { fatalError, firstLine } from '../errors.js';
+import { isBroken, sealed } from '../json/sealed.js';
 import { encodeModel } from '../onnx/proto.js';
 import * as ort from '../onnx/runtime.js';
 import { type OpenedExport, rawLogits } from './onnx-export-build.js';
@@ -224,16 +225,11 @@ async function explain(
   }
 }
 
-/** Between a remembered verdict and its digest. */
-const MEMO_END = '\nsha256 ';
-
-const digestOf = (text: string): string => createHash('sha256').update(text).digest('hex');
-
 async function recall(path: string | null): Promise<ExportVerdict | null> {
   if (path === null) return null;
   try {
-    const [text = '', digest = ''] = (await readFile(path, 'utf8')).split(MEMO_END);
-    return digest === digestOf(text) ? parseVerdict(text) : null;
+    const text = await readFile(path, 'utf8');
+    return isBroken(JSON.parse(text)) ? null : parseVerdict(text);
   } catch {
     return null; // Absent or damaged: it is probed again.
   }
@@ -245,8 +241,7 @@ async function remember(path: string | null, verdict: ExportVerdict): Promise<vo
   const staging = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`;
   try {
     await mkdir(join(path, '..'), { recursive: true });
-    const text = verdictText(verdict);
-    await writeFile(staging, `${text}${MEMO_END}${digestOf(text)}`);
+    await writeFile(staging, JSON.stringify(sealed(JSON.parse(verdictText(verdict)))));
     await rename(staging, path);
   } catch {
     await rm(staging, { force: true }).catch(() => undefined);

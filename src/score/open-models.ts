@@ -60,11 +60,11 @@ export async function openModels(request: ModelRequest, device: Device): Promise
     async openScorer({ lanes = 1, threads, card = 0, inTurns = false }) {
       if (device === 'cuda') settleTf32(usesTf32(compute.precision));
       const share = Math.max(1, Math.floor(availableParallelism() / (lanes * roles.length)));
-      // What cannot be opened may be what somebody else is writing just now.
       const scorer = await openScorer({ models, device, threads: threads || share, card, inTurns }).catch(
         async (error: unknown) => {
-          await look();
-          throw error;
+          // What cannot be opened may be what somebody else is writing just now. A file that is gone is what the error says.
+          const changed: unknown = await look().catch((found: unknown) => found);
+          throw changed instanceof Error && changed.cause === undefined ? changed : error;
         },
       );
       try {

@@ -11,6 +11,7 @@ import {
   openSync,
   readFileSync,
   renameSync,
+  truncateSync,
   utimesSync,
   writeFileSync,
   writeSync,
@@ -245,6 +246,23 @@ describe('inputs that change under a run', () => {
       }
     }
   }
+
+  it('says so where weights are emptied under a session, which ends the process that maps them', async () => {
+    const kind = kinds['weights of a model'];
+    if (kind === undefined) throw new Error('no weights');
+    const folder = prepare(kind, kind.before());
+    const outcome = await changed(kind, folder, 'between two parts', () =>
+      truncateSync(join(folder, kind.file), 0),
+    );
+    expect(outcome).toMatchObject({ code: 'model-changed', message: expect.stringContaining(kind.file) });
+    const whole = await alone('weights of a model', kind, 'before');
+    for (const [file, digest] of Object.entries(digestFolder(join(folder, kind.parts))))
+      expect(whole[file]).toBe(digest);
+    // The next session has a process again.
+    writeFileSync(join(folder, kind.file), kind.before());
+    await kind.run(folder, { sink: () => undefined, signal: nobody() });
+    expect(digestFolder(join(folder, kind.parts))).toEqual(whole);
+  });
 
   it('goes on where only times, rights or links of its inputs moved', async () => {
     for (const name of [
