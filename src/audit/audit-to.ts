@@ -125,7 +125,8 @@ async function readDocuments(
       storage,
       parts: run.parts,
       documentsFolder: run.documentsFolder,
-      shards: await findShards(storage, settings.shards, inputs.notes?.shards),
+      shards: await findShards(storage, settings.shards, inputs.remembered.shards),
+      ...(settings.shards === undefined && { notOpened: inputs.remembered.notOpened }),
       tokenizer,
       tokenBytes: texts === null ? null : (id) => texts.bytes(id),
       seed: settings.seed,
@@ -143,10 +144,10 @@ async function readDocuments(
 async function findShards(
   storage: Storage,
   named: readonly string[] | undefined,
-  remembered: readonly string[] | undefined,
+  remembered: readonly string[] | null,
 ): Promise<readonly Shard[] | null> {
   if (named !== undefined) return expandShards(storage, named);
-  if (remembered === undefined) return null;
+  if (remembered === null) return null;
   try {
     return await expandShards(storage, remembered);
   } catch (error) {
@@ -163,7 +164,7 @@ async function writeFiles(
   const staged: Awaited<ReturnType<Storage['stage']>>[] = [];
   try {
     for (const [path, text] of files) {
-      const file = await storage.stage(path);
+      const file = await storage.stage(path, { alone: true });
       staged.push(file);
       await file.write(Buffer.from(text, 'utf8'));
     }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { rememberedSettings } from '../texts/remembered.js';
 import { evaluationSets } from './compare/evaluation-sets.js';
 
 const path = z.string().min(1);
@@ -22,6 +23,7 @@ export const auditSettings = z.strictObject({
     flag: 'tokenizer',
     description: 'tokenizer.json or its folder (the one that the run remembers)',
   }),
+  remembered: rememberedSettings,
   by: z.array(path).max(20).optional().meta({
     flag: 'by',
     repeats: true,

@@ -6,6 +6,7 @@ import { routedStorage } from '../storage/routed.js';
 import type { Command } from './command.js';
 import { EXIT, withInterrupt } from './exit.js';
 import { logOption, yargsOptions } from './options.js';
+import { print, say } from './output.js';
 import { type LogKind, openProgress } from './progress.js';
 import { auditText } from './views/audit.js';
 
@@ -30,22 +31,25 @@ export const auditCommand: Command = {
         'The same, by topic, and against another run',
       ),
   handler: (args) =>
-    withInterrupt(async (signal) => {
-      const given = { run: String(args['run']), ...settingsFromFlags(flags, args) };
-      const settings = parseSettings(auditSettings, given, 'command line');
-      const progress = openProgress(args['log'] as LogKind);
-      try {
-        const written = await auditTo(settings, {
-          storage: routedStorage(),
-          sink: progress.sink,
-          signal,
-        });
-        progress.stop();
-        const text = args['json'] === true ? JSON.stringify(written.audit, null, 2) : auditText(written);
-        process.stdout.write(`${text}\n`);
-        return EXIT.done;
-      } finally {
-        progress.stop();
-      }
-    }, 'stopping; nothing was written'),
+    withInterrupt(
+      async (signal) => {
+        const given = { run: String(args['run']), ...settingsFromFlags(flags, args) };
+        const settings = parseSettings(auditSettings, given, 'command line');
+        const progress = openProgress(args['log'] as LogKind);
+        try {
+          const written = await auditTo(settings, {
+            storage: routedStorage(),
+            sink: progress.sink,
+            signal,
+          });
+          progress.stop();
+          if (args['json'] === true) await print(JSON.stringify(written.audit, null, 2));
+          else say(auditText(written));
+          return EXIT.done;
+        } finally {
+          progress.stop();
+        }
+      },
+      { first: 'nothing was written' },
+    ),
 };

@@ -5,6 +5,7 @@ import { findCuda } from '../inspect/providers.js';
 import { defaultCacheFolder } from '../score/open-inputs.js';
 import type { Command } from './command.js';
 import { EXIT, untilInterrupted } from './exit.js';
+import { print } from './output.js';
 import { diagnosisText } from './views/diagnosis.js';
 
 export const doctorCommand: Command = {
@@ -26,9 +27,7 @@ export const doctorCommand: Command = {
     untilInterrupted(async () => {
       if (args['fix'] === true) await fix(args['provider'] as string | undefined);
       const diagnosis = await diagnose(defaultCacheFolder(), process.cwd());
-      process.stdout.write(
-        `${args['json'] === true ? JSON.stringify(diagnosis, null, 2) : diagnosisText(diagnosis)}\n`,
-      );
+      await print(args['json'] === true ? JSON.stringify(diagnosis, null, 2) : diagnosisText(diagnosis));
       return diagnosis.cpuWorks ? EXIT.done : EXIT.failed;
     }),
 };

@@ -7,6 +7,7 @@ import { stageSettings, stagesOfRun } from '../queue/pipeline-stages.js';
 import type { Command } from './command.js';
 import { EXIT, withInterrupt } from './exit.js';
 import { logOption, replaceOption } from './options.js';
+import { say } from './output.js';
 import { type Job, jobFrom, scoringOptions, stageOptions } from './pipeline-options.js';
 import { LOG_EVERY, type LogKind, logEveryOption, openProgress } from './progress.js';
 import { placeFrom, queueOptions } from './queue-options.js';
@@ -58,35 +59,38 @@ export const enqueueCommand: Command = {
       )
       .example('$0 enqueue job.yaml --priority 1', 'Before runs that are in the queue already'),
   handler: (args) =>
-    withInterrupt(async (signal) => {
-      const place = placeFrom(args);
-      const stages = stageSettings(
-        stagesOf(await jobFrom(args, String(args['pipeline'])), args as StageChoice),
-      );
-      const rules = rulesFrom(args);
-      const queue = await openQueue(place);
-      try {
-        const { run, state } = await enqueueRun(queue, stages, rules, signal);
-        const did = state === 'added' ? 'enqueued' : 'in the queue already';
-        process.stdout.write(`run ${run}: ${did}: ${place.queue} at ${place.name}\n`);
-        if (args['follow'] !== true) return EXIT.done;
-        const progress = openProgress(
-          args['log'] as LogKind,
-          Math.max(0.1, Number(args['log-every']) || LOG_EVERY),
+    withInterrupt(
+      async (signal) => {
+        const place = placeFrom(args);
+        const stages = stageSettings(
+          stagesOf(await jobFrom(args, String(args['pipeline'])), args as StageChoice),
         );
+        const rules = rulesFrom(args);
+        const queue = await openQueue(place);
         try {
-          const { sink } = progress;
-          const { quarantined } = await followRun({ place, queue, stages, rules, sink, signal });
-          progress.stop();
-          process.stdout.write(`run ${run}: done${quarantined ? ', with rows or shards set aside' : ''}\n`);
-          return quarantined ? EXIT.quarantined : EXIT.done;
+          const { run, state } = await enqueueRun(queue, stages, rules, signal);
+          const did = state === 'added' ? 'enqueued' : 'in the queue already';
+          say(`run ${run}: ${did}: ${place.queue} at ${place.name}`);
+          if (args['follow'] !== true) return EXIT.done;
+          const progress = openProgress(
+            args['log'] as LogKind,
+            Math.max(0.1, Number(args['log-every']) || LOG_EVERY),
+          );
+          try {
+            const { sink } = progress;
+            const { quarantined } = await followRun({ place, queue, stages, rules, sink, signal });
+            progress.stop();
+            say(`run ${run}: done${quarantined ? ', with rows or shards set aside' : ''}`);
+            return quarantined ? EXIT.quarantined : EXIT.done;
+          } finally {
+            progress.stop();
+          }
         } finally {
-          progress.stop();
+          await closeQueue(queue);
         }
-      } finally {
-        await closeQueue(queue);
-      }
-    }, 'no longer following; the run goes on in the queue'),
+      },
+      { first: 'no longer following; the run goes on in the queue' },
+    ),
 };
 
 function rulesFrom(args: Readonly<Record<string, unknown>>): QueueRules {

@@ -14,6 +14,7 @@ import type { Command } from './command.js';
 import { EXIT, withInterrupt } from './exit.js';
 import { count } from './format.js';
 import { logOption, yargsOptions } from './options.js';
+import { print, say } from './output.js';
 import { type LogKind, openProgress } from './progress.js';
 import { evaluationText } from './views/evaluation.js';
 
@@ -74,22 +75,28 @@ export const evaluateCommand: Command = {
         'Nothing is kept between runs: an evaluation that was stopped starts anew. Figures and prompts: docs/evaluation.md',
       ),
   handler: (args) =>
-    withInterrupt(async (signal) => {
-      if (args['dump-prompts'] !== undefined) return dump(args, signal);
-      const storage = routedStorage();
-      const settings = parseSettings(evaluateSettings, settingsOf(args), 'command line');
-      const progress = openProgress(args['log'] as LogKind);
-      try {
-        const report = await evaluate(settings, { storage, sink: progress.sink, signal });
-        progress.stop();
-        const json = `${JSON.stringify(report, null, 2)}\n`;
-        if (args['out'] !== undefined) await writeEvaluation(storage, String(args['out']), report);
-        process.stdout.write(args['json'] === true ? json : `${screenOf(report, args['out'])}\n`);
-        return hasQuarantined(report) ? EXIT.quarantined : EXIT.done;
-      } finally {
-        progress.stop();
-      }
-    }, 'stopping; nothing of this evaluation is kept'),
+    withInterrupt(
+      async (signal) => {
+        if (args['dump-prompts'] !== undefined) return dump(args, signal);
+        const storage = routedStorage();
+        const settings = parseSettings(evaluateSettings, settingsOf(args), 'command line');
+        const progress = openProgress(args['log'] as LogKind);
+        try {
+          const report = await evaluate(settings, { storage, sink: progress.sink, signal });
+          progress.stop();
+          if (args['out'] !== undefined) await writeEvaluation(storage, String(args['out']), report);
+          const text =
+            args['json'] === true ? JSON.stringify(report, null, 2) : screenOf(report, args['out']);
+          // With a file for the report, what is on the screen is a copy of it.
+          if (args['out'] === undefined || args['json'] === true) await print(text);
+          else say(text);
+          return hasQuarantined(report) ? EXIT.quarantined : EXIT.done;
+        } finally {
+          progress.stop();
+        }
+      },
+      { first: 'nothing of this evaluation is kept' },
+    ),
 };
 
 /** Flags as settings; of worked examples a number. @throws TokensieveError (usage) `bad-settings` */
@@ -121,7 +128,7 @@ async function dump(args: Readonly<Record<string, unknown>>, signal: AbortSignal
       signal,
     });
     progress.stop();
-    process.stdout.write(`${dumpText(report)}\n`);
+    say(dumpText(report));
     return Object.keys(report.quarantined).length > 0 ? EXIT.quarantined : EXIT.done;
   } finally {
     progress.stop();

@@ -7,6 +7,7 @@ import type { Command } from './command.js';
 import { EXIT, withInterrupt } from './exit.js';
 import { bytes, count, duration, percent } from './format.js';
 import { logOption, replaceOption, yargsOptions } from './options.js';
+import { say } from './output.js';
 import { type LogKind, openProgress } from './progress.js';
 
 const flags = flagsOf(exportSchema);
@@ -41,7 +42,7 @@ export const exportCommand: Command = {
           replace: args['replace'] === true,
         });
         progress.stop();
-        process.stdout.write(`${exportText(report)}\n`);
+        say(exportText(report));
         return EXIT.done;
       } finally {
         progress.stop();

@@ -6,6 +6,7 @@ import { routedStorage } from '../storage/routed.js';
 import type { Command } from './command.js';
 import { EXIT, withInterrupt } from './exit.js';
 import { logOption, yargsOptions } from './options.js';
+import { print, say } from './output.js';
 import { type LogKind, openProgress } from './progress.js';
 import { gradesText } from './views/grades.js';
 
@@ -33,19 +34,25 @@ export const gradeCommand: Command = {
         'Only what the model wrote and the right answer are read, never a verdict that a file holds. Forms of lines and rules: docs/evaluation.md',
       ),
   handler: (args) =>
-    withInterrupt(async (signal) => {
-      const given = { outputs: String(args['outputs']), ...settingsFromFlags(flags, args) };
-      const settings = parseGrade(given, 'command line');
-      const progress = openProgress(args['log'] as LogKind);
-      try {
-        const report = await grade(settings, { storage: routedStorage(), sink: progress.sink, signal });
-        progress.stop();
-        process.stdout.write(`${gradesText(report, settings)}\n`);
-        return hasQuarantined(report) ? EXIT.quarantined : EXIT.done;
-      } finally {
-        progress.stop();
-      }
-    }, 'stopping; nothing of this is kept'),
+    withInterrupt(
+      async (signal) => {
+        const given = { outputs: String(args['outputs']), ...settingsFromFlags(flags, args) };
+        const settings = parseGrade(given, 'command line');
+        const progress = openProgress(args['log'] as LogKind);
+        try {
+          const report = await grade(settings, { storage: routedStorage(), sink: progress.sink, signal });
+          progress.stop();
+          const text = gradesText(report, settings);
+          // Without files the figures on the screen are all that there is.
+          if (settings.out === undefined && settings.page === undefined) await print(text);
+          else say(text);
+          return hasQuarantined(report) ? EXIT.quarantined : EXIT.done;
+        } finally {
+          progress.stop();
+        }
+      },
+      { first: 'nothing of this is kept' },
+    ),
 };
 
 const hasQuarantined = ({ grades, against }: GradeReport): boolean =>

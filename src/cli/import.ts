@@ -6,6 +6,7 @@ import type { Command } from './command.js';
 import { EXIT, withInterrupt } from './exit.js';
 import { count, duration, percent } from './format.js';
 import { logOption, replaceOption, yargsOptions } from './options.js';
+import { say } from './output.js';
 import { type LogKind, openProgress } from './progress.js';
 
 const flags = flagsOf(importSchema);
@@ -42,7 +43,7 @@ export const importCommand: Command = {
           replace: args['replace'] === true,
         });
         progress.stop();
-        process.stdout.write(`${importText(report)}\n`);
+        say(importText(report));
         return importExit(report);
       } finally {
         progress.stop();

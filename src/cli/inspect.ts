@@ -3,6 +3,7 @@ import { defaultCacheFolder } from '../score/open-inputs.js';
 import { routedStorage } from '../storage/routed.js';
 import type { Command } from './command.js';
 import { EXIT, untilInterrupted } from './exit.js';
+import { print } from './output.js';
 import { inspectionText } from './views/inspection.js';
 
 export const inspectCommand: Command = {
@@ -28,7 +29,7 @@ export const inspectCommand: Command = {
         cacheFolder: defaultCacheFolder(),
       });
       const text = args['json'] === true ? JSON.stringify(found, null, 2) : inspectionText(found);
-      process.stdout.write(`${text}\n`);
+      await print(text);
       return EXIT.done;
     }),
 };

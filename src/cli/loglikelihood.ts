@@ -6,6 +6,7 @@ import type { Command } from './command.js';
 import { EXIT, withInterrupt } from './exit.js';
 import { count, duration } from './format.js';
 import { logOption, yargsOptions } from './options.js';
+import { say } from './output.js';
 import { type LogKind, openProgress } from './progress.js';
 
 const flags = flagsOf(loglikelihoodSettings);
@@ -28,23 +29,26 @@ export const loglikelihoodCommand: Command = {
         'Nothing is kept between runs: what was stopped starts anew. Forms of lines: docs/imports.md',
       ),
   handler: (args) =>
-    withInterrupt(async (signal) => {
-      const given = { requests: String(args['requests']), ...settingsFromFlags(flags, args) };
-      const settings = parseLoglikelihood(given, 'command line');
-      const progress = openProgress(args['log'] as LogKind);
-      try {
-        const report = await answerRequests(settings, {
-          storage: routedStorage(),
-          sink: progress.sink,
-          signal,
-        });
-        progress.stop();
-        process.stdout.write(`${loglikelihoodText(report)}\n`);
-        return Object.keys(report.quarantined).length > 0 ? EXIT.quarantined : EXIT.done;
-      } finally {
-        progress.stop();
-      }
-    }, 'stopping; nothing of this is kept'),
+    withInterrupt(
+      async (signal) => {
+        const given = { requests: String(args['requests']), ...settingsFromFlags(flags, args) };
+        const settings = parseLoglikelihood(given, 'command line');
+        const progress = openProgress(args['log'] as LogKind);
+        try {
+          const report = await answerRequests(settings, {
+            storage: routedStorage(),
+            sink: progress.sink,
+            signal,
+          });
+          progress.stop();
+          say(loglikelihoodText(report));
+          return Object.keys(report.quarantined).length > 0 ? EXIT.quarantined : EXIT.done;
+        } finally {
+          progress.stop();
+        }
+      },
+      { first: 'nothing of this is kept' },
+    ),
 };
 
 /** The end of it in a few lines. */

@@ -1,19 +1,18 @@
 #!/usr/bin/env node
 import '../no-telemetry.js';
-import { readFileSync } from 'node:fs';
+import { readFileSync, realpathSync } from 'node:fs';
+import { pathToFileURL } from 'node:url';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { commands } from './commands.js';
-import { EXIT, reportError } from './exit.js';
+import { endSoon, reportError } from './exit.js';
+import { checkPrinted, hearStreams } from './output.js';
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
   version: string;
 };
 
-// A reader that goes away (`tokensieve inspect … | head`) is not an error.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(EXIT.done);
-});
+hearStreams();
 
 const program = yargs(hideBin(process.argv))
   .scriptName('tokensieve')
@@ -29,6 +28,8 @@ const program = yargs(hideBin(process.argv))
   .alias({ h: 'help', v: 'version' })
   .epilogue('Exit codes: 0 done, 1 failed, 2 usage, 3 done with quarantined input, 130 interrupted.')
   .wrap(Math.min(110, process.stdout.columns ?? 110))
+  // Help and versions are printed by yargs, which would leave before it is known whether they could be.
+  .exitProcess(false)
   .fail((message, error) => {
     // yargs throws some usage errors (a flag without its value) and reports the others.
     throw error ?? Object.assign(new Error(message), { name: 'YError' });
@@ -36,7 +37,11 @@ const program = yargs(hideBin(process.argv))
 
 try {
   await program.parseAsync();
+  // A command has set its code; without one, yargs has printed something.
+  if (process.exitCode === undefined) await checkPrinted();
 } catch (error) {
   const isUsage = error instanceof Error && error.name === 'YError';
   process.exitCode = isUsage ? (await import('./usage.js')).reportUsage(error.message) : reportError(error);
 }
+// Unless it was imported: its process is then another's.
+if (import.meta.url === pathToFileURL(realpathSync(process.argv[1] ?? '')).href) endSoon();

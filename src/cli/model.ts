@@ -3,6 +3,7 @@ import { inspectModel } from '../inspect/model-folder.js';
 import { defaultCacheFolder } from '../score/open-inputs.js';
 import type { Command } from './command.js';
 import { EXIT, untilInterrupted } from './exit.js';
+import { print } from './output.js';
 import { inspectionText } from './views/inspection.js';
 
 const infoCommand: CommandModule = {
@@ -24,9 +25,7 @@ const infoCommand: CommandModule = {
   handler: (args) =>
     untilInterrupted(async () => {
       const model = await inspectModel(String(args['folder']), defaultCacheFolder());
-      process.stdout.write(
-        `${args['json'] === true ? JSON.stringify(model, null, 2) : inspectionText(model)}\n`,
-      );
+      await print(args['json'] === true ? JSON.stringify(model, null, 2) : inspectionText(model));
       return EXIT.done;
     }),
 };

@@ -5,6 +5,7 @@ import { routedStorage } from '../storage/routed.js';
 import type { Command } from './command.js';
 import { withInterrupt } from './exit.js';
 import { arrayOptions, logOption, replaceOption, shareFrom, shareText, yargsOptions } from './options.js';
+import { say } from './output.js';
 import { setOption, settingsFrom } from './pipeline-options.js';
 import { type LogKind, openProgress } from './progress.js';
 import { describeParts, partsExit } from './score.js';
@@ -39,7 +40,7 @@ export const packCommand: Command = {
           share,
         });
         progress.stop();
-        process.stdout.write(`${shareText(share)}${describeParts(report, 'packed')}\n`);
+        say(`${shareText(share)}${describeParts(report, 'packed')}`);
         return partsExit(report);
       } finally {
         progress.stop();

@@ -10,6 +10,7 @@ import type { Command } from './command.js';
 import { EXIT, untilInterrupted } from './exit.js';
 import { asksForFleet, fleetDevices, fleetOptions, fleetRates, paperCorpus } from './fleet-options.js';
 import { bytes, count, duration, percent, significant, table } from './format.js';
+import { print } from './output.js';
 import { jobFrom, pipelineFrom, scoringOptions } from './pipeline-options.js';
 import { fleetPlanText } from './views/fleet-plan.js';
 import { stagedPlanText } from './views/staged-plan.js';
@@ -63,13 +64,13 @@ export const planCommand: Command = {
         const plan = await planStaged(job.staged, options);
         const fleets = fleet === null ? [] : stagesOnFleet(plan, job.staged.stages, fleet, args);
         const text = [stagedPlanText(plan), ...fleets.map((one) => `\nstage ${one.name}\n${one.text}`)];
-        print({ ...plan, ...(fleet && { fleets }) }, text.join('\n'), args['json'] === true);
+        await printPlan({ ...plan, ...(fleet && { fleets }) }, text.join('\n'), args['json'] === true);
         return EXIT.done;
       }
       const plan = await planRun(job.pipeline, options);
       const onFleet = fleet === null ? null : fleetOf(corpusWork(plan), fleet);
       const text = onFleet === null ? describePlan(plan) : `${describePlan(plan)}\n\n${onFleet.text}`;
-      print({ ...plan, ...(onFleet && { fleet: onFleet }) }, text, args['json'] === true);
+      await printPlan({ ...plan, ...(onFleet && { fleet: onFleet }) }, text, args['json'] === true);
       return plan.broken.length > 0 ? EXIT.quarantined : EXIT.done;
     }),
 };
@@ -97,7 +98,7 @@ async function planOnPaper(
         `model ${path}: ${count(parameters)} parameters, ${significant(flopsPerToken / 1e9)} GFLOP a token in rows of ${pipeline.sequence.length}`,
     ),
   ]);
-  print({ ...plan, models }, plan.text, args['json'] === true);
+  await printPlan({ ...plan, models }, plan.text, args['json'] === true);
   return EXIT.done;
 }
 
@@ -139,9 +140,8 @@ function stagesOnFleet(
 }
 
 /** A plan for people, or for programs, which get the text too. */
-function print(plan: object, text: string, asJson: boolean): void {
-  process.stdout.write(`${asJson ? JSON.stringify({ ...plan, text }, null, 2) : text}\n`);
-}
+const printPlan = (plan: object, text: string, asJson: boolean): Promise<void> =>
+  print(asJson ? JSON.stringify({ ...plan, text }, null, 2) : text);
 
 function describePlan({ cost, broken, deviceWhy, rate, rules }: RunPlan): string {
   const rows = [

@@ -6,6 +6,7 @@ import { queueStatus } from '../queue/queue-status.js';
 import { type RemovedRun, removeRun } from '../queue/remove-run.js';
 import type { Command } from './command.js';
 import { EXIT, untilInterrupted } from './exit.js';
+import { print } from './output.js';
 import { placeFrom, queueOptions } from './queue-options.js';
 import { queueStatusText } from './views/queue-status.js';
 
@@ -43,16 +44,14 @@ export const queueCommand: Command = {
         if (run !== null) {
           const patience = Math.max(0, Number(args['wait']) || 0) * 1000;
           const removed = await removeRun(queue, run, patience);
-          process.stdout.write(
-            args['json'] === true ? `${JSON.stringify(removed, null, 2)}\n` : `${removedText(removed)}\n`,
-          );
+          await print(args['json'] === true ? JSON.stringify(removed, null, 2) : removedText(removed));
           return EXIT.done;
         }
         if (args['action'] === 'pause') await queue.pause();
         if (args['action'] === 'resume') await queue.resume();
         const status = await queueStatus(queue);
         const text = args['json'] === true ? JSON.stringify(status, null, 2) : queueStatusText(status);
-        process.stdout.write(`${text}\n`);
+        await print(text);
         return EXIT.done;
       } finally {
         await closeQueue(queue);

@@ -6,6 +6,7 @@ import { routedStorage } from '../storage/routed.js';
 import type { Command } from './command.js';
 import { withInterrupt } from './exit.js';
 import { arrayOptions, logOption, replaceOption, shareFrom, shareText } from './options.js';
+import { say } from './output.js';
 import { jobFrom, scoringOptions, stageOptions } from './pipeline-options.js';
 import { LOG_EVERY, type LogKind, logEveryOption, openProgress } from './progress.js';
 import { describeParts, partsExit } from './score.js';
@@ -54,8 +55,8 @@ export const runCommand: Command = {
         progress.sink({ event: 'stage', name: 'score', kind: 'score' });
         const scored = await scoreCorpus(pipeline, { ...options, share });
         progress.stop();
-        process.stdout.write(`${shareText(share)}${describeParts(scored, 'scored')}\n`);
-        if (pipeline.select !== undefined && share !== undefined) process.stdout.write(`${AFTERWARDS}\n`);
+        say(`${shareText(share)}${describeParts(scored, 'scored')}`);
+        if (pipeline.select !== undefined && share !== undefined) say(AFTERWARDS);
         else if (pipeline.select !== undefined) {
           progress.sink({ event: 'stage', name: 'select', kind: 'select' });
           const weighted = await selectRun(
@@ -65,7 +66,7 @@ export const runCommand: Command = {
             options,
           );
           progress.stop();
-          process.stdout.write(`${describeSelection(weighted)}\n`);
+          say(describeSelection(weighted));
         }
         return partsExit(scored);
       } finally {

@@ -5,6 +5,7 @@ import type { Command } from './command.js';
 import { EXIT, withInterrupt } from './exit.js';
 import { bytes, count, duration, percent } from './format.js';
 import { arrayOptions, logOption, replaceOption, shareFrom, shareText } from './options.js';
+import { say } from './output.js';
 import { pipelineFrom, scoringOptions } from './pipeline-options.js';
 import { type LogKind, openProgress } from './progress.js';
 
@@ -30,7 +31,7 @@ export const scoreCommand: Command = {
           share,
         });
         progress.stop();
-        process.stdout.write(`${shareText(share)}${describeParts(report, 'scored')}\n`);
+        say(`${shareText(share)}${describeParts(report, 'scored')}`);
         return partsExit(report);
       } finally {
         progress.stop();

@@ -9,6 +9,7 @@ import type { Command } from './command.js';
 import { EXIT, withInterrupt } from './exit.js';
 import { count, duration, percent, significant } from './format.js';
 import { logOption, replaceOption, yargsOptions } from './options.js';
+import { say } from './output.js';
 import { type LogKind, openProgress } from './progress.js';
 
 const flags = flagsOf(selectionSettings);
@@ -53,7 +54,7 @@ export const selectCommand: Command = {
           ...parseSettings(selectionRun, settingsFromFlags(runFlags, args), 'command line'),
         });
         progress.stop();
-        process.stdout.write(`${describeSelection(report)}\n`);
+        say(describeSelection(report));
         return EXIT.done;
       } finally {
         progress.stop();

@@ -6,6 +6,7 @@ import { serveSettings } from '../service/settings.js';
 import type { Command } from './command.js';
 import { EXIT, withInterrupt } from './exit.js';
 import { yargsOptions } from './options.js';
+import { say } from './output.js';
 
 const flags = flagsOf(serveSettings);
 
@@ -26,22 +27,25 @@ export const serveCommand: Command = {
         'For others too, who must send the token',
       ),
   handler: (args) =>
-    withInterrupt(async (signal) => {
-      const file = args['config'] === undefined ? undefined : String(args['config']);
-      const base = file === undefined ? {} : await readPipelineFile(file);
-      const given = mergeSettings(base, settingsFromFlags(flags, args));
-      const settings = parseSettings(serveSettings, given, file ?? 'command line');
-      // Here, so that other commands do not pay for loading a server.
-      const { openService } = await import('../service/open-service.js');
-      const service = await openService(settings, versionOf());
-      process.stdout.write(`tokensieve serves on ${service.url}\n`);
-      await new Promise<void>((resolve) => {
-        if (signal.aborted) resolve();
-        signal.addEventListener('abort', () => resolve());
-      });
-      await service.close();
-      return EXIT.done;
-    }, 'stopping; jobs at work go back into the queue'),
+    withInterrupt(
+      async (signal) => {
+        const file = args['config'] === undefined ? undefined : String(args['config']);
+        const base = file === undefined ? {} : await readPipelineFile(file);
+        const given = mergeSettings(base, settingsFromFlags(flags, args));
+        const settings = parseSettings(serveSettings, given, file ?? 'command line');
+        // Here, so that other commands do not pay for loading a server.
+        const { openService } = await import('../service/open-service.js');
+        const service = await openService(settings, versionOf());
+        say(`tokensieve serves on ${service.url}`);
+        await new Promise<void>((resolve) => {
+          if (signal.aborted) resolve();
+          signal.addEventListener('abort', () => resolve());
+        });
+        await service.close();
+        return EXIT.done;
+      },
+      { first: 'jobs at work go back into the queue' },
+    ),
 };
 
 function versionOf(): string {

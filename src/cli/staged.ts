@@ -14,6 +14,7 @@ import { EXIT } from './exit.js';
 import { count, duration, percent, printable } from './format.js';
 import { importExit } from './import.js';
 import { shareText } from './options.js';
+import { say } from './output.js';
 import { type LogKind, openProgress } from './progress.js';
 import { partsExit } from './score.js';
 import { openTrainProgress } from './train-progress.js';
@@ -62,15 +63,15 @@ export async function runStaged({ stages }: StagedPipeline, options: StagedOptio
     for await (const stage of finished) {
       stop();
       const { name, seconds } = stage;
-      process.stdout.write(
-        `${printable(name).padEnd(width)}  ${duration(seconds).padStart(8)}  ${shareText(share)}${stageLine(stage)}\n`,
+      say(
+        `${printable(name).padEnd(width)}  ${duration(seconds).padStart(8)}  ${shareText(share)}${stageLine(stage)}`,
       );
-      if (stage.kind === 'report') process.stdout.write(`\n${reportText(stage.report.sections)}\n`);
+      if (stage.kind === 'report') say(`\n${reportText(stage.report.sections)}`);
       if (quarantined(stage)) code = EXIT.quarantined;
     }
-    process.stdout.write(`${chosen.length} stages in ${duration((performance.now() - began) / 1000)}\n`);
+    say(`${chosen.length} stages in ${duration((performance.now() - began) / 1000)}`);
     const [next] = asked.slice(chosen.length);
-    if (next !== undefined) process.stdout.write(`next is ${printable(next.name)}: ${AFTERWARDS}\n`);
+    if (next !== undefined) say(`next is ${printable(next.name)}: ${AFTERWARDS}`);
     return code;
   } finally {
     stop();

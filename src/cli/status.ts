@@ -2,6 +2,7 @@ import { runStatus } from '../parts/run-status.js';
 import { routedStorage } from '../storage/routed.js';
 import type { Command } from './command.js';
 import { EXIT, untilInterrupted } from './exit.js';
+import { print } from './output.js';
 import { runStatusText } from './views/run-status.js';
 
 export const statusCommand: Command = {
@@ -18,7 +19,7 @@ export const statusCommand: Command = {
     untilInterrupted(async () => {
       const stages = await runStatus(routedStorage(), String(args['run']));
       const text = args['json'] === true ? JSON.stringify({ stages }, null, 2) : runStatusText(stages);
-      process.stdout.write(`${text}\n`);
+      await print(text);
       return EXIT.done;
     }),
 };

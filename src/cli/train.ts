@@ -7,7 +7,8 @@ import { type TrainReport, trainRun } from '../train/train-run.js';
 import type { Command } from './command.js';
 import { EXIT, withInterrupt } from './exit.js';
 import { count, duration } from './format.js';
-import { logOption, yargsOptions } from './options.js';
+import { logOption, replaceOption, yargsOptions } from './options.js';
+import { say } from './output.js';
 import type { LogKind } from './progress.js';
 import { openTrainProgress } from './train-progress.js';
 
@@ -25,6 +26,10 @@ export const trainCommand: Command = {
           requiresArg: true,
           description: 'Override any setting: --set optimizer.clip=0.5 (repeatable)',
           group: 'Settings:',
+        },
+        replace: {
+          ...replaceOption.replace,
+          description: 'Remove a run of other settings or data from the same folder, and begin',
         },
         ...logOption,
       })
@@ -45,14 +50,20 @@ export const trainCommand: Command = {
           storage: routedStorage(),
           sink: progress.sink,
           signal,
+          replace: args['replace'] === true,
         });
         progress.stop();
-        process.stdout.write(`${describeTraining(report)}\n`);
+        say(describeTraining(report));
         return EXIT.done;
       } finally {
         progress.stop();
       }
-    }),
+    }, STOPPING),
+};
+
+const STOPPING = {
+  first: 'a checkpoint of this step is kept; the same command goes on from it',
+  again: ', which loses the steps since the checkpoint before',
 };
 
 async function settingsOf(args: Readonly<Record<string, unknown>>): Promise<Settings> {

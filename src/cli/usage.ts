@@ -24,6 +24,7 @@ const OTHER_FLAGS = [
   'takeovers',
   'grace',
   'until-empty',
+  'allow-methods',
   'replace',
   'log',
   'log-every',

@@ -1,11 +1,13 @@
 import { verifyFolder } from '../dataset/verify.js';
 import { withdrawParts } from '../dataset/withdraw.js';
 import { isExport, verifyExport } from '../export/verify.js';
+import { unfinishedBelow } from '../parts/unfinished.js';
 import { rulesOfFolder, rulesText } from '../rules/run-rules.js';
 import { routedStorage } from '../storage/routed.js';
 import type { Command } from './command.js';
 import { EXIT, untilInterrupted } from './exit.js';
 import { bytes, count } from './format.js';
+import { print } from './output.js';
 
 export const verifyCommand: Command = {
   builder: (yargs) =>
@@ -35,18 +37,24 @@ export const verifyCommand: Command = {
       });
       if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
       const rules = await rulesOfFolder(storage, folder);
-      const report = { ...checked, ...(rules !== null && { rules }) };
+      const unfinished = await unfinishedBelow(storage, folder);
+      const report = {
+        ...checked,
+        ...(rules !== null && { rules }),
+        ...(unfinished.length > 0 && { unfinished }),
+      };
       const { manifests, files, sequences, tokens, findings, damaged } = report;
-      if (args['json'] === true) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
-      else {
-        for (const { file, reason } of findings) process.stdout.write(`${file}: ${reason}\n`);
-        for (const line of rules === null ? [] : rulesText(rules))
-          process.stdout.write(`${folder}: ${line}\n`);
-        const verdict = findings.length === 0 ? 'sound' : `${findings.length} finding(s)`;
-        process.stdout.write(
-          `${folder}: ${verdict}: ${manifests} parts, ${files} files (${bytes(report.bytes)}), ${count(sequences)} sequences, ${count(tokens)} tokens\n`,
-        );
-      }
+      const sound = manifests === 0 ? 'nothing was checked' : 'sound';
+      const verdict = findings.length === 0 ? sound : `${findings.length} finding(s)`;
+      const text =
+        args['json'] === true
+          ? JSON.stringify(report, null, 2)
+          : [
+              ...findings.map(({ file, reason }) => `${file}: ${reason}`),
+              ...(rules === null ? [] : rulesText(rules)).map((line) => `${folder}: ${line}`),
+              ...unfinished,
+              `${folder}: ${verdict}: ${manifests} parts, ${files} files (${bytes(report.bytes)}), ${count(sequences)} sequences, ${count(tokens)} tokens`,
+            ].join('\n');
       if (args['repair'] === true && damaged.length > 0) {
         await withdrawParts(storage, folder, damaged);
         process.stderr.write(
@@ -54,7 +62,8 @@ export const verifyCommand: Command = {
         );
       }
       if (manifests === 0)
-        process.stderr.write(`tokensieve: ${folder}: no manifests found; nothing was checked\n`);
+        process.stderr.write(`tokensieve: ${folder}: no such folder, or none that a run or an export wrote: no manifests found\n`);
+      await print(text);
       return findings.length > 0 || manifests === 0 ? EXIT.failed : EXIT.done;
     }),
 };

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { pipelinePerformer } from '../queue/perform-pipeline.js';
 import { runQueueWorker } from '../queue/worker.js';
 import { routedStorage } from '../storage/routed.js';
@@ -24,6 +25,14 @@ export const workerCommand: Command = {
         lease: number('Seconds without a sign of life after which others take a part over', 30),
         takeovers: number('Dead workers that a part may have had before it is given up', 10),
         grace: number('Seconds that a part may go on after a stop; then it is handed back', 20),
+        'allow-methods': {
+          type: 'string',
+          array: true,
+          requiresArg: true,
+          description:
+            'Folder from which code that queued pipelines name (methods, sections) may be run (repeatable; none)',
+          group: 'Worker:',
+        },
         'until-empty': {
           type: 'boolean',
           default: false,
@@ -34,27 +43,37 @@ export const workerCommand: Command = {
       })
       .example('$0 worker', 'Where TOKENSIEVE_REDIS_URL is set, and paths are those of enqueue'),
   handler: (args) =>
-    withInterrupt(async (signal) => {
-      const place = placeFrom(args);
-      const progress = openProgress(args['log'] as LogKind);
-      const parts = whole(args['parts'], 1, 256);
-      try {
-        await runQueueWorker({
-          place,
-          performer: pipelinePerformer(routedStorage(), progress.sink, parts),
-          parts,
-          lease: Math.max(1, Number(args['lease']) || 30),
-          takeovers: whole(args['takeovers'], 0, 1_000_000),
-          grace: Math.max(0, Number(args['grace']) || 0),
-          untilEmpty: args['until-empty'] === true,
-          sink: progress.sink,
-          signal,
-        });
-        return EXIT.done;
-      } finally {
-        progress.stop();
-      }
-    }, 'stopping; the part in work is finished or handed back'),
+    withInterrupt(
+      async (signal) => {
+        const place = placeFrom(args);
+        const progress = openProgress(args['log'] as LogKind);
+        const parts = whole(args['parts'], 1, 256);
+        try {
+          await runQueueWorker({
+            place,
+            performer: pipelinePerformer(
+              routedStorage(),
+              progress.sink,
+              parts,
+              ((args['allow-methods'] as readonly string[] | undefined) ?? []).map((folder) =>
+                resolve(folder),
+              ),
+            ),
+            parts,
+            lease: Math.max(1, Number(args['lease']) || 30),
+            takeovers: whole(args['takeovers'], 0, 1_000_000),
+            grace: Math.max(0, Number(args['grace']) || 0),
+            untilEmpty: args['until-empty'] === true,
+            sink: progress.sink,
+            signal,
+          });
+          return EXIT.done;
+        } finally {
+          progress.stop();
+        }
+      },
+      { first: 'the part in work is finished or handed back' },
+    ),
 };
 
 const whole = (value: unknown, least: number, most: number): number =>

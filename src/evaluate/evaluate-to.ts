@@ -23,7 +23,7 @@ export async function writeEvaluation(
   path: string,
   report: EvaluationReport,
 ): Promise<void> {
-  const file = await storage.stage(path);
+  const file = await storage.stage(path, { alone: true });
   try {
     await file.write(Buffer.from(`${JSON.stringify(sealed({ ...report }), null, 2)}\n`));
     await file.commit();

@@ -76,7 +76,7 @@ export async function answerRequests(
   });
   if (absolutePath(path) === absolutePath(out))
     throw usageError('out-is-input', `${out}: holds the requests; choose another --out`);
-  const file = await storage.stage(out, { onConflict: 'replace' });
+  const file = await storage.stage(out, { onConflict: 'replace', alone: true });
   const totals = { answers: 0, tokens: 0, truncated: 0 };
   const quarantined: Record<string, number> = {};
   let examinee: Examinee | null = null;

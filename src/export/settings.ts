@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Settings } from '../config/load.js';
 import { parseSettings } from '../config/parse-settings.js';
+import { rememberedSettings } from '../texts/remembered.js';
 
 /** Formats of `tokensieve export`, by the name of the trainer or library that reads them. */
 export const FORMAT_NAMES = ['hf', 'nanogpt', 'olmo', 'datatrove', 'megatron', 'parquet', 'jsonl'] as const;
@@ -53,6 +54,7 @@ export const exportSchema = z.strictObject({
     flag: 'tokenizer',
     description: 'jsonl: tokenizer.json or its folder (the one that the run remembers)',
   }),
+  remembered: rememberedSettings,
 });
 
 /** An export with every default filled in. */

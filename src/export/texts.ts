@@ -43,18 +43,25 @@ const textFields = z.object({
  */
 export async function openTexts({ storage, settings, source }: ExportContext): Promise<Texts> {
   const run = settings.run;
-  const inputs = await findRunInputs(storage, run, source.recipe.rows, settings.tokenizer);
+  const inputs = await findRunInputs(
+    storage,
+    run,
+    source.recipe.rows,
+    settings.tokenizer,
+    settings.remembered,
+  );
   if (inputs.tokenizer === null) {
     throw usageError(
       'no-tokenizer-known',
       `${run}: where its tokenizer is is not known, or it has changed; name it with --tokenizer`,
     );
   }
-  const patterns = settings.shards ?? inputs.notes?.shards;
-  if (patterns === undefined) {
+  const { remembered } = inputs;
+  const patterns = settings.shards ?? remembered.shards;
+  if (patterns === null) {
     throw usageError(
       'no-shards-known',
-      `${run}: where its text is is not known; name its shards with --shards`,
+      `${run}: ${remembered.notOpened ?? 'where its text is is not known; name its shards with --shards'}`,
     );
   }
   const shards = await expandShards(storage, patterns);

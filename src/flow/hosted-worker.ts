@@ -38,7 +38,7 @@ const hosts = new Set<Host>();
 let nextWorker = 0;
 
 /**
- * Starts a worker there and waits until it is ready, as `openWorkerCalls` does here.
+ * Starts a worker of native code there and waits until it is ready, as `openWorkerCalls` does here.
  * @param data its `workerData`
  */
 export function openHostedCalls<Request extends object, Reply extends WorkerReply>(
@@ -79,7 +79,7 @@ export function openHostedCalls<Request extends object, Reply extends WorkerRepl
       await over;
     },
   };
-  return openCalls<Request, Reply>(port, fail);
+  return openCalls<Request, Reply>(port, fail, { native: true });
 }
 
 /** This process waits for one that has workers, and for no other. */

@@ -10,6 +10,7 @@ export type WorkerReply =
 /** A worker thread, or a process, that answers requests by id. */
 export interface WorkerCalls<Request, Reply> {
   ask(request: Request): Promise<Reply>;
+  /** Takes no more requests and ends the thread; one inside ONNX Runtime once it has come back. */
   close(): Promise<void>;
 }
 
@@ -23,13 +24,21 @@ export interface CallPort<Reply> {
   end(): Promise<void>;
 }
 
+export interface WorkerRules extends WorkerOptions {
+  /**
+   * The thread runs native code that must come back to it: ended in the middle of it, ONNX Runtime aborts the whole
+   * process, since the JavaScript that it would throw into is gone.
+   */
+  readonly native?: boolean;
+}
+
 /**
  * Starts a worker and waits until it is ready. After its first failure, or its end, every call is refused.
  * @param fail makes the error for a reason in words · @param note is told of messages of kind `note`, which answer nothing
  */
 export function openWorkerCalls<Request extends object, Reply extends WorkerReply>(
   script: URL,
-  options: WorkerOptions,
+  { native = false, ...options }: WorkerRules,
   fail: (reason: string) => Error,
   note: (message: object) => void = () => undefined,
 ): Promise<WorkerCalls<Request, Reply>> {
@@ -46,7 +55,7 @@ export function openWorkerCalls<Request extends object, Reply extends WorkerRepl
       },
     },
     fail,
-    note,
+    { native, note },
   );
 }
 
@@ -54,9 +63,16 @@ export function openWorkerCalls<Request extends object, Reply extends WorkerRepl
 export async function openCalls<Request extends object, Reply extends WorkerReply>(
   port: CallPort<Reply>,
   fail: (reason: string) => Error,
-  note: (message: object) => void = () => undefined,
+  { native, note = () => undefined }: { readonly native: boolean; readonly note?: (message: object) => void },
 ): Promise<WorkerCalls<Request, Reply>> {
   const waiting = new Map<number, { resolve(reply: Reply): void; reject(error: Error): void }>();
+  // Requests that the thread has and did not answer, whether or not somebody still waits for them.
+  const inThread = new Set<number>();
+  let whenIdle = (): void => undefined;
+  const answered = (id: number | null): void => {
+    if (id !== null) inThread.delete(id);
+    if (inThread.size === 0) whenIdle();
+  };
   let nextId = 0;
   let ended: Error | null = null;
   await new Promise<void>((resolve, reject) => {
@@ -74,9 +90,14 @@ export async function openCalls<Request extends object, Reply extends WorkerRepl
         waiting.get(reply.id)?.resolve(reply);
         waiting.delete(reply.id);
       }
+      if (reply.kind !== 'note') answered(reply.id);
     });
     port.onError((error) => end(fail(error instanceof Error ? error.message : String(error))));
-    port.onEnd((reason) => end(fail(reason)));
+    port.onEnd((reason) => {
+      end(fail(reason));
+      inThread.clear();
+      answered(null);
+    });
   });
   return {
     ask(request) {
@@ -84,11 +105,17 @@ export async function openCalls<Request extends object, Reply extends WorkerRepl
       const id = nextId++;
       return new Promise((resolve, reject) => {
         waiting.set(id, { resolve, reject });
+        inThread.add(id);
         port.post({ ...request, id });
       });
     },
     async close() {
       ended ??= fail('closed');
+      if (native && inThread.size > 0) {
+        await new Promise<void>((resolve) => {
+          whenIdle = resolve;
+        });
+      }
       await port.end();
     },
   };

@@ -28,8 +28,13 @@ interface Entry {
   isRetired: boolean;
 }
 
-/** @param lanes parts in work at once */
-export function openStages(storage: Storage, sink: EventSink, lanes: number): OpenStages {
+/** @param lanes parts in work at once · @param judge throws for a stage that is not to be opened */
+export function openStages(
+  storage: Storage,
+  sink: EventSink,
+  lanes: number,
+  judge: (stage: QueuedStage) => Promise<void>,
+): OpenStages {
   const entries = new Map<string, Entry>();
   const close = async ({ opened }: Entry): Promise<void> => {
     await opened.then((stage) => stage.close()).catch(() => undefined);
@@ -41,6 +46,7 @@ export function openStages(storage: Storage, sink: EventSink, lanes: number): Op
   };
   return {
     async use(stage, act, afresh = false) {
+      await judge(stage);
       const before = entries.get(stage.id);
       if (afresh && before !== undefined) await retire(stage.id, before);
       // Models of a stage that nobody is at make room for this one's.

@@ -1,6 +1,7 @@
 import { firstLine, TokensieveError } from '../errors.js';
 import type { EventSink } from '../parts/events.js';
 import type { Storage } from '../storage/storage.js';
+import { refuseOtherCode } from './allowed-code.js';
 import type { PartResult, QueuedStage } from './jobs.js';
 import { type OpenStage, openStages } from './open-stages.js';
 import { type Performer, UnfitWorker } from './performer.js';
@@ -9,9 +10,17 @@ import { runSingleStage } from './stage-process.js';
 /** Parts of a shard as a whole that its job's result names. */
 const MADE_NAMED = 1_000;
 
-/** The real thing: parts in this process, stages that run once in a process of their own. */
-export function pipelinePerformer(storage: Storage, sink: EventSink, parts: number): Performer {
-  const open = openStages(storage, sink, parts);
+/**
+ * The real thing: parts in this process, stages that run once in a process of their own.
+ * @param parts in work at once · @param methodFolders that code of queued pipelines may be loaded from
+ */
+export function pipelinePerformer(
+  storage: Storage,
+  sink: EventSink,
+  parts: number,
+  methodFolders: readonly string[] = [],
+): Performer {
+  const open = openStages(storage, sink, parts, ({ stage }) => refuseOtherCode(stage, methodFolders));
   return {
     plan: (stage) =>
       open.use(
@@ -59,7 +68,10 @@ export function pipelinePerformer(storage: Storage, sink: EventSink, parts: numb
           made: told,
         };
       }),
-    single: (stage, signal) => runSingleStage(stage, sink, signal),
+    async single(stage, signal) {
+      await refuseOtherCode(stage.stage, methodFolders);
+      return runSingleStage(stage, sink, signal);
+    },
     close: () => open.close(),
   };
 
@@ -86,7 +98,8 @@ export function pipelinePerformer(storage: Storage, sink: EventSink, parts: numb
       if (!(error instanceof TokensieveError) || error.reach !== 'usage') throw error;
       const elsewhere = error.code === 'not-here';
       if (elsewhere && !afresh) return useHere(stage, act, true);
-      if (elsewhere || (!isOpen && error.code !== 'folder-busy')) throw new UnfitWorker(firstLine(error));
+      if (elsewhere || (!isOpen && !['folder-busy', 'code-in-queue'].includes(error.code)))
+        throw new UnfitWorker(firstLine(error));
       throw error;
     }
   }

@@ -1,5 +1,6 @@
 /** The process of one stage. It ends with its parent: a stage whose worker is gone is another worker's. */
 import type { Settings } from '../config/load.js';
+import { endAtOnce } from '../end-at-once.js';
 import { firstLine, TokensieveError } from '../errors.js';
 import { hasQuarantined } from '../evaluate/report.js';
 import { runStages } from '../pipeline/run-stages.js';
@@ -11,7 +12,7 @@ const stop = new AbortController();
 process.on('SIGTERM', () => stop.abort(new Error('stopped')));
 // Ctrl-C reaches the whole group; the worker decides what becomes of its stage.
 process.on('SIGINT', () => undefined);
-process.on('disconnect', () => process.exit(1));
+process.on('disconnect', endAtOnce);
 
 const tell = (answer: StageAnswer): void => void process.send?.(answer);
 

@@ -44,7 +44,7 @@ export async function writeReport(settings: ReportSettings, options: ReportOptio
     ...(await Promise.all(settings.sections.map((one) => loadSection(one.module, one.options)))),
     filesSection(options.files),
   ];
-  const file = await options.storage.stage(settings.out);
+  const file = await options.storage.stage(settings.out, { alone: true });
   try {
     await file.write(Buffer.from(page(settings.title, html`${sections.map(sectionHtml)}`)));
     await file.commit();

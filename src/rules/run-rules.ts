@@ -5,7 +5,7 @@ import type { FinishedPart } from '../dataset/finished-parts.js';
 import { type RowsRecipe, readRecipe } from '../dataset/recipe.js';
 import { type RunNotes, readRunNotes } from '../dataset/run-notes.js';
 import { TokensieveError } from '../errors.js';
-import { absolutePath, folderOf } from '../storage/path.js';
+import { absolutePath, folderOf, schemeOf } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import { type Judgement, judge, RULES_DATE } from './changes.js';
 import type { RunFacts } from './facts.js';
@@ -117,7 +117,7 @@ async function factsOfParts(
   const models: RunFacts['models'][number][] = [];
   for (const role of roles) {
     const known = [...(notes?.models ?? []), ...places.models].find((model) => model.role === role);
-    const folder = known?.folder ?? null;
+    const folder = local(known?.folder);
     models.push({ role, facts: await readModelFacts(role, folder) });
   }
   return {
@@ -130,7 +130,7 @@ async function factsOfParts(
     ),
     tokenizerHash: tokenizer.hash ?? null,
     keep,
-    tokenizer: await readTokenizerFacts(notes?.tokenizer ?? places.tokenizer, {
+    tokenizer: await readTokenizerFacts(local(notes?.tokenizer) ?? places.tokenizer, {
       controlTokens: tokenizer.control_tokens ?? 'text',
       // Older recipes say true where nothing was set.
       bos: sequence.bos === false ? false : undefined,
@@ -140,6 +140,10 @@ async function factsOfParts(
     reading: await readReadingFacts(storage, parts, { keep, patterns: notes?.shards ?? null }),
   };
 }
+
+/** A folder's word opens files on local disk at most. */
+const local = (path: string | null | undefined): string | null =>
+  path != null && schemeOf(path) === null ? path : null;
 
 const MADE_BY: Readonly<Record<RulesReport['made_by'], string>> = {
   'todays-rules': "made by today's rules",

@@ -6,6 +6,7 @@ import { checkModel, describeModel, prepareModel } from '../model/prepare.js';
 import type { Device, ModelInfo, PreparedModel } from '../model/prepared-model.js';
 import { checkVocabulary } from '../model/vocabulary.js';
 import type { AttentionScope } from '../sequence/packing.js';
+import { localPath } from '../storage/path.js';
 import type { BoundaryOverrides } from '../tokenizer/boundaries.js';
 import { identifyTokenizer, openTokenizer } from '../tokenizer/open.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
@@ -86,7 +87,7 @@ export async function openModelInputs(pipeline: ModelRequest, device: Device): P
   });
   try {
     const models: Partial<Record<ModelRole, PreparedModel>> = {};
-    const cacheFolder = pipeline.run.cache ?? defaultCacheFolder();
+    const cacheFolder = localPath(pipeline.run.cache ?? defaultCacheFolder(), 'run.cache');
     const compute = await computeOf(
       pipeline,
       device,

@@ -18,7 +18,8 @@ const digestOf = async (path: string): Promise<string> =>
     .update(await readFile(path))
     .digest('hex');
 
-const isPath = (name: string): boolean => /[\\/]|\.m?js$/.test(name);
+/** Whether a method is named by the path of a module, which is code of its user's own. */
+export const isMethodFile = (name: string): boolean => /[\\/]|\.m?js$/.test(name);
 
 /**
  * The method of `select.method`: a name, or the path of an ES module whose default export is a `Method`.
@@ -26,7 +27,7 @@ const isPath = (name: string): boolean => /[\\/]|\.m?js$/.test(name);
  * @throws usage `unknown-method`, `method-not-loaded`, `not-a-method`
  */
 export async function loadMethod(name: string): Promise<LoadedMethod> {
-  if (!isPath(name)) {
+  if (!isMethodFile(name)) {
     const method = methodNamed(name);
     return { method, identity: `${method.name}@${method.version}` };
   }

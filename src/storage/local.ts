@@ -7,8 +7,8 @@ import { pinOf } from './file-pin.js';
 import { ioError } from './io-error.js';
 import { makeFolder } from './make-folder.js';
 import { statAll } from './sizes.js';
-import { isAbandoned, isStagingName, stagingName } from './staging.js';
-import type { ListOptions, ObjectStat, StagedFile, Storage } from './storage.js';
+import { isAbandoned, isStagedFor, isStagingName, stagingName } from './staging.js';
+import type { ListOptions, ObjectStat, StagedFile, StagingOptions, Storage } from './storage.js';
 
 export function localStorage(): Storage {
   return { stat: statFile, readRange, list, sizes, stage, remove, sweep: sweepStaging };
@@ -121,7 +121,7 @@ async function isFile(entry: Dirent, path: string): Promise<boolean> {
   );
 }
 
-async function stage(path: string): Promise<StagedFile> {
+async function stage(path: string, { alone = false }: StagingOptions = {}): Promise<StagedFile> {
   const folder = dirname(path);
   const staging = join(folder, stagingName(basename(path)));
   let handle: FileHandle | undefined;
@@ -152,6 +152,7 @@ async function stage(path: string): Promise<StagedFile> {
 
   try {
     firstMade = await makeFolder(folder);
+    if (alone) await sweepBeside(folder, basename(path));
     handle = await open(staging, 'wx');
   } catch (error) {
     throw ioError('write', path, error);
@@ -174,6 +175,13 @@ async function stage(path: string): Promise<StagedFile> {
       }),
     abort,
   };
+}
+
+/** A file that the sweep cannot remove (another user's) is no reason not to write. */
+async function sweepBeside(folder: string, name: string): Promise<void> {
+  for (const entry of await readdir(folder)) {
+    if (isStagedFor(entry, name) && isAbandoned(entry)) await rm(join(folder, entry)).catch(() => undefined);
+  }
 }
 
 async function remove(path: string): Promise<void> {

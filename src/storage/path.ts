@@ -3,12 +3,23 @@
  * node:path takes `s3://bucket` for a file and collapses it to `s3:/bucket`, so what is a storage path goes
  * through here.
  */
+
 import { basename, dirname, join, normalize, relative, resolve, sep } from 'node:path';
+import { usageError } from '../errors.js';
 
 const URL_START = /^([a-z][a-z0-9+.-]+):\/\//i;
 
 /** The scheme of a URL in lower case; null for a file path. */
 export const schemeOf = (path: string): string | null => URL_START.exec(path)?.[1]?.toLowerCase() ?? null;
+
+/**
+ * A path that must be on local disk: node:path would make a folder named `s3:` of a URL.
+ * @throws TokensieveError (usage) `local-only`
+ */
+export function localPath(path: string, setting: string): string {
+  if (!isUrl(path)) return path;
+  throw usageError('local-only', `${setting}: ${path}: is a URL, expected a folder on local disk`);
+}
 
 export const isUrl = (path: string): boolean => schemeOf(path) !== null;
 
@@ -46,5 +57,5 @@ export function pathBelow(folder: string, path: string): string | null {
     return path.startsWith(start) ? path.slice(start.length) : null;
   }
   const name = relative(folder, path).split(sep).join('/');
-  return name.startsWith('../') ? null : name;
+  return name === '..' || name.startsWith('../') ? null : name;
 }

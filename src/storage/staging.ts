@@ -16,10 +16,15 @@ const NAME_CHARACTERS = 24;
 const hostTag = (): string =>
   createHash('sha256').update(`${hostname()} ${processSpace()}`).digest('hex').slice(0, 8);
 
+const stemOf = (name: string): string => Array.from(name).slice(0, NAME_CHARACTERS).join('');
+
 export function stagingName(name: string): string {
-  const stem = Array.from(name).slice(0, NAME_CHARACTERS).join('');
-  return `.${stem}.${hostTag()}-${process.pid}-${randomBytes(6).toString('hex')}${SUFFIX}`;
+  return `.${stemOf(name)}.${hostTag()}-${process.pid}-${randomBytes(6).toString('hex')}${SUFFIX}`;
 }
+
+/** True when the staging name is one of files that become `name`; of those that begin as it does, if it is long. */
+export const isStagedFor = (staging: string, name: string): boolean =>
+  isStagingName(staging) && staging.startsWith(`.${stemOf(name)}.`);
 
 export const isStagingName = (name: string): boolean => name.endsWith(SUFFIX) && PATTERN.test(name);
 

@@ -29,6 +29,11 @@ export interface StagingOptions {
    * default) where the store can tell, or `replace`. Equal bytes are no conflict. Local disk always replaces.
    */
   readonly onConflict?: 'refuse' | 'replace';
+  /**
+   * The file stands alone, in a folder that nobody sweeps: what writers that are no more staged under its name is
+   * removed first. Of local disk; a bucket's uploads are swept by their age.
+   */
+  readonly alone?: boolean;
 }
 
 /** Bytes written under a staging name. Nothing is visible under `path` until `commit` returns. */

@@ -12,8 +12,6 @@ import { ioError } from '../storage/io-error.js';
 import { syncFolders } from '../storage/local.js';
 import type { StepMetrics } from './step-metrics.js';
 
-export const METRICS_FILE = 'metrics.jsonl';
-
 /** Longest line that is read; held-out names and figures of a thousand folders fit. */
 const MAX_LINE_BYTES = 2 ** 20;
 const NEWLINE = 0x0a;

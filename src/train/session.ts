@@ -70,7 +70,7 @@ export async function openTrainingSession(start: SessionStart): Promise<Training
   type Body = SessionRequest extends infer R ? (R extends SessionRequest ? Omit<R, 'id'> : never) : never;
   const calls = await openWorkerCalls<Body, SessionReply>(
     new URL('./session.worker.js', import.meta.url),
-    { workerData: start, transferList: buffers },
+    { workerData: start, transferList: buffers, native: true },
     fail,
   );
   const ask = async <K extends SessionReply['kind']>(request: Body, kind: K) => {

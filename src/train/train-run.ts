@@ -13,8 +13,9 @@ import type { Device } from '../model/prepared-model.js';
 import { emulated } from '../onnx/emulate.js';
 import type { Graph } from '../onnx/graph.js';
 import { encodeModel, toModelProto } from '../onnx/proto.js';
-import { rulesOfFolder, rulesWarning } from '../rules/run-rules.js';
+import { tellOf } from '../parts/tell-of.js';
 import { claimFolder } from '../storage/folder-claim.js';
+import { localPath } from '../storage/path.js';
 import type { DataDescription } from './batch.js';
 import { loadTrainerState, type StoredCheckpoint } from './checkpoint.js';
 import { latestCheckpoint, pruneCheckpoints, sweepCheckpoints } from './checkpoints.js';
@@ -28,14 +29,15 @@ import { openHeldOut } from './held-out.js';
 import { keptTokenWarnings } from './kept-tokens.js';
 import { takeSteps } from './loop.js';
 import { checkMemory, hostMemory } from './memory.js';
-import { METRICS_FILE, openMetrics } from './metrics.js';
+import { openMetrics } from './metrics.js';
 import { openTrainingModel, type TrainingModel } from './model.js';
 import { objectiveOf } from './objective.js';
 import { stepsPerCall, type TrainOptions } from './options.js';
 import { emptyVectors, type TrainerState } from './parameters.js';
 import { publishModel } from './publish-model.js';
 import { stepsPerRefresh } from './refresh.js';
-import { checkSame, type RunIdentity, refuseDamaged } from './resume.js';
+import { checkSame, type RunIdentity, refuseDamaged, removeOther } from './resume.js';
+import { METRICS_FILE, TENSORBOARD_FOLDER } from './run-files.js';
 import { openTrainingSession } from './session.js';
 import type { TrainSettings } from './settings.js';
 import type { StepMetrics } from './step-metrics.js';
@@ -66,15 +68,12 @@ export interface TrainReport {
 export async function trainRun(settings: TrainSettings, options: TrainOptions): Promise<TrainReport> {
   const began = performance.now();
   const { sink, storage } = options;
-  const { out } = settings;
+  const out = localPath(settings.out, 'out');
   const model = await openTrainingModel(settings.model);
   for (const message of model.warnings) sink({ event: 'warning', message });
   const data = await openTrainingData(storage, settings.data, settings.batch);
   checkFit(settings, model, data.description);
-  for (const { path } of settings.data.sources) {
-    const old = rulesWarning(path, await rulesOfFolder(storage, path));
-    if (old !== null) sink({ event: 'warning', message: old });
-  }
+  for (const source of data.sources) await tellOf(storage, source, sink);
   const { device, why } = chooseDevice(settings.run.device);
   sink({ event: 'note', message: why });
   const parameters = model.parameters.reduce((sum, { length }) => sum + length, 0);
@@ -101,7 +100,10 @@ export async function trainRun(settings: TrainSettings, options: TrainOptions): 
   const claim = await claimFolder(out, randomUUID());
   try {
     await sweepCheckpoints(out);
-    const found = await latestCheckpoint(out, (error) => sink({ event: 'warning', message: error.message }));
+    const stored = await latestCheckpoint(out, (error) => sink({ event: 'warning', message: error.message }));
+    const removed = options.replace === true && (await removeOther(out, stored, identity));
+    if (removed) sink({ event: 'note', message: `${out}: the run that was here is removed (--replace)` });
+    const found = removed ? null : stored;
     if (found !== null) checkSame(out, found, identity);
     else await refuseDamaged(out);
     const done = found?.state.step ?? 0;
@@ -153,7 +155,7 @@ async function train(settings: TrainSettings, options: TrainOptions, opened: Ope
   const { out } = settings;
   const { model, graph, found, profile } = opened;
   const { decoder, parameters } = model;
-  const heldOut = await openHeldOut(options.storage, settings, opened.data.description);
+  const heldOut = await openHeldOut(options.storage, settings, opened.data.description, options.sink);
   const refresh = settings.loss.kind === 'slm' && settings.loss.selection === 'refresh';
   const emulates = profile.provider === 'cpu' && profile.precision !== 'fp32';
   const bytes = (built: Graph): Uint8Array => encodeModel(toModelProto(emulates ? emulated(built) : built));
@@ -169,9 +171,13 @@ async function train(settings: TrainSettings, options: TrainOptions, opened: Ope
     shape: graph,
     inputs: dataInputs(graph),
   });
-  const metrics = await openMetrics(join(out, METRICS_FILE), found?.state.metrics_bytes ?? 0);
-  const events = await openEvents(join(out, 'tensorboard'), (found?.state.step ?? 0) + 1);
+  // What is open is closed, whatever comes next: a thread that is left open keeps the process for ever.
+  const open: { close(): Promise<void> }[] = [session];
   try {
+    const metrics = await openMetrics(join(out, METRICS_FILE), found?.state.metrics_bytes ?? 0);
+    open.push(metrics);
+    const events = await openEvents(join(out, TENSORBOARD_FOLDER), (found?.state.step ?? 0) + 1);
+    open.push(events);
     return await takeSteps({
       ...opened,
       settings,
@@ -183,7 +189,7 @@ async function train(settings: TrainSettings, options: TrainOptions, opened: Ope
       refreshEvery: refresh ? stepsPerRefresh(settings.loss.refresh_tokens, graph) : null,
     });
   } finally {
-    await Promise.allSettled([session.close(), metrics.close(), events.close()]);
+    await Promise.allSettled(open.map((one) => one.close()));
   }
 }
 

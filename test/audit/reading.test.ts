@@ -158,11 +158,11 @@ describe.each(['packed', 'document'] as const)('reading samples of %s rows', (pa
       documents.map(({ shard }) => shard).filter((name) => name.endsWith('parquet')),
     );
     for (const { note } of refused) expect(note).toContain('digest differs');
-    // Without the digests the ids tell.
+    // Ids that agree are no proof: without a digest no text is shown.
     const undigested = await sampleDocuments({ ...request, documentsFolder: null, shards: swapped });
     const notes = undigested.filter(({ shard }) => shard.endsWith('parquet')).map(({ note }) => note);
     expect(notes.length).toBeGreaterThan(0);
-    for (const note of notes) expect(note).toMatch(/other ids than were scored|tokens; \d+ were scored/);
+    for (const note of notes) expect(note).toContain('no documents file says which text was scored');
   });
 
   it('goes on when a shard cannot be read', async () => {

@@ -287,7 +287,7 @@ describe('a pipeline of a request', () => {
 describe('settings that are texts', () => {
   /** Settings that are opened as files or folders: each passes through `mapPaths`. */
   const PATHS = new Set(
-    'shards reference current out tokenizer.path run.cache model.start model.config model.tokenizer data.sources.path held_out.sources model held_out task_data run arms start evaluations weighted tokenizer dynamics overlap.reference overlap.evaluation compare losses'.split(
+    'shards reference current out tokenizer.path run.cache model.start model.config model.tokenizer data.sources.path held_out.sources model held_out task_data run arms start evaluations weighted tokenizer dynamics overlap.reference overlap.evaluation compare losses remembered.shards remembered.tokenizer'.split(
       ' ',
     ),
   );
@@ -375,5 +375,33 @@ describe('roots', () => {
   it('have names that no pattern reads otherwise', async () => {
     mkdirSync(at('[a]'));
     await expect(openRoots([at('[a]')])).rejects.toMatchObject({ code: 'bad-root' });
+  });
+});
+
+describe('a URL', () => {
+  it.each([
+    ['out', { out: 's3://bucket/run' }],
+    ['out', { out: 'S3://bucket/run' }],
+    ['out', { out: 's3:/bucket/run' }],
+    ['out', { out: 'file:///tmp/run' }],
+    ['out', { out: 'hf://datasets/a/b' }],
+    ['run.cache', { run: { cache: 'https://example.org/cache' } }],
+  ])('is no place for what the service writes: %s %j', async (field, more) => {
+    const { code, message } = await refusal(score(more));
+    expect(code).toBe('outside-roots');
+    expect(message).toMatch(/^(?:out|run\.cache): .*the service writes to its roots only/);
+    expect(['out', 'run.cache']).toContain(field);
+  });
+
+  it('is none for what it reads', async () => {
+    const { message } = await refusal(score({ shards: ['s3://bucket/a.jsonl'] }));
+    expect(message).toContain('shards: s3://bucket/a.jsonl: the service reads its roots only');
+  });
+
+  it('is none in any stage', async () => {
+    const stages = [{ name: 'e', export: { run: 'model', to: 'hf', out: 's3://bucket/out' } }];
+    expect((await refusal({ stages })).message).toContain(
+      'e.out: s3://bucket/out: the service writes to its roots only',
+    );
   });
 });

@@ -231,3 +231,18 @@ describe('a disk that refuses', () => {
     });
   });
 });
+
+describe('a file that stands alone', () => {
+  it('is staged where what dead processes left under its name is removed first, and nothing else', async () => {
+    const { pid } = spawnSync(process.execPath, ['-e', '']);
+    const mine = stagingName('answers.jsonl');
+    const left = mine.replace(`-${process.pid}-`, `-${pid}-`);
+    const others = stagingName('verdicts.jsonl').replace(`-${process.pid}-`, `-${pid}-`);
+    for (const name of [mine, left, others]) writeFileSync(join(folder, name), 'x');
+    const path = join(folder, 'answers.jsonl');
+    const file = await storage.stage(path, { alone: true });
+    await file.write(Buffer.from('{}\n'));
+    await file.commit();
+    expect(readdirSync(folder).sort()).toEqual([mine, others, 'answers.jsonl'].sort());
+  });
+});

@@ -11,14 +11,17 @@ let runs = 0;
  */
 export async function cliHere(args: readonly string[]): Promise<Outcome> {
   const { argv, exit, exitCode } = process;
-  const listeners = process.stdout.listeners('error');
+  const streams = [process.stdout, process.stderr];
+  const listeners = streams.flatMap((stream) => stream.listeners('error'));
   const said = { stdout: '', stderr: '' };
   const ended = (code: unknown): Outcome => ({ code: Number(code ?? 0), signal: null, ...said });
   const restore = [
     ...(['stdout', 'stderr'] as const).map((name) => {
       const { write } = process[name];
-      process[name].write = (text: string | Uint8Array): boolean => {
+      process[name].write = (text: string | Uint8Array, ...rest: unknown[]): boolean => {
         said[name] += typeof text === 'string' ? text : Buffer.from(text).toString();
+        const written = rest.at(-1);
+        if (typeof written === 'function') written();
         return true;
       };
       return () => {
@@ -56,7 +59,8 @@ export async function cliHere(args: readonly string[]): Promise<Outcome> {
     process.argv = argv;
     process.exit = exit;
     for (const undo of restore) undo();
-    for (const listener of process.stdout.listeners('error'))
-      if (!listeners.includes(listener)) process.stdout.off('error', listener as () => void);
+    for (const stream of streams)
+      for (const listener of stream.listeners('error'))
+        if (!listeners.includes(listener)) stream.off('error', listener as () => void);
   }
 }

@@ -22,7 +22,6 @@ from .errors import TokensieveError
 from .losses import IGNORE
 from .order import OrderRules, Window, rows_of_window, windows_from
 from .run import Run, open_run
-from .sequences import open_part
 
 Item = dict[str, Tensor]
 _STATE_VERSION = 1
@@ -300,14 +299,7 @@ class _Rows:
 
     def _part(self, index: int) -> list[sequences.Batch]:
         part = self.run.parts[index]
-        file = open_part(self.run.files, part)
-        file.close()
-        if file.columns != self.run.columns:
-            raise TokensieveError(
-                "bad-row",
-                f"{part.file}: has columns {', '.join(file.columns)}, the first part {', '.join(self.run.columns)}",
-            )
-        batches = list(sequences.read_batches(self.run.files, part))
+        batches = list(self.run.part_batches(index))
         longest = max((int(np.diff(batch.offsets).max()) for batch in batches if len(batch)), default=0)
         shortest = min((int(np.diff(batch.offsets).min()) for batch in batches if len(batch)), default=1)
         if longest > self.run.length or shortest < 1:

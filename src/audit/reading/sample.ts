@@ -38,6 +38,8 @@ export interface ReadingRequest {
   readonly documentsFolder: string | null;
   /** Where the text is; null where that is not known, and text is rebuilt from ids. */
   readonly shards: readonly Shard[] | null;
+  /** In words, why shards that are known of are not opened. */
+  readonly notOpened?: string | null;
   /** The run's tokenizer, and what its ids stand for; null where there is none, and ids are shown. */
   readonly tokenizer: Pick<Tokenizer, 'encode'> | null;
   readonly tokenBytes: TokenBytes | null;

@@ -32,6 +32,8 @@ export interface ScoredDocument
 export interface TextSources {
   readonly storage: Storage;
   readonly shards: readonly Shard[] | null;
+  /** In words, why shards that are known of are not opened. */
+  readonly notOpened?: string | null;
   readonly tokenizer: Pick<Tokenizer, 'encode'> | null;
   readonly tokenBytes: TokenBytes | null;
   readonly signal?: AbortSignal;
@@ -39,6 +41,8 @@ export interface TextSources {
 
 /** Ids at the end of a text that was cut, which the cut may have changed. */
 const UNSURE_IDS = 64;
+
+const NO_DIGEST = 'no documents file says which text was scored';
 
 /** Documents with text, in the order given. */
 export async function withTexts(
@@ -63,7 +67,7 @@ export async function withTexts(
 /** The text of each document, or in words why there is none. */
 async function readTexts(
   documents: readonly ScoredDocument[],
-  { storage, shards, tokenizer, signal }: TextSources,
+  { storage, shards, notOpened, tokenizer, signal }: TextSources,
 ): Promise<Map<ScoredDocument, ShardText | string>> {
   const texts = new Map<ScoredDocument, ShardText | string>();
   const budget = { bytes: MAX_STREAM_BYTES };
@@ -74,7 +78,8 @@ async function readTexts(
     const [first] = here;
     let found: ReadonlyMap<number, ShardText> | string;
     if (tokenizer === null) found = 'there is no tokenizer to place its tokens with';
-    else if (shards === null) found = 'it is not known where the shards are';
+    else if (here.every(({ textDigest }) => textDigest === null)) found = NO_DIGEST;
+    else if (shards === null) found = notOpened ?? 'it is not known where the shards are';
     else if (shard === undefined || first === undefined) found = 'its shard is not among those named';
     else {
       const { textColumn, ...limits } = first.reading;
@@ -104,7 +109,9 @@ async function placeInText(
   { head, whole, digest }: ShardText,
   tokenizer: TextSources['tokenizer'],
 ): Promise<PlacedDocument | string> {
-  if (textDigest !== null && Buffer.compare(textDigest, digest) !== 0) {
+  // Ids that agree are no proof: there are tokenizers that make the same ids of any text.
+  if (textDigest === null) return NO_DIGEST;
+  if (Buffer.compare(textDigest, digest) !== 0) {
     return 'the text in its shard is not the one that was scored (its digest differs)';
   }
   const [encoding] = (await tokenizer?.encode([head])) ?? [];

@@ -45,7 +45,7 @@ export async function dumpPrompts(
       return { name, task, path, examples: await examplesOf(options.storage, folder(prompts), task) };
     }),
   );
-  const file = await options.storage.stage(out, { onConflict: 'replace' });
+  const file = await options.storage.stage(out, { onConflict: 'replace', alone: true });
   const items: Partial<Record<FewShotTaskName, number>> = {};
   const quarantined: Record<string, number> = {};
   try {

@@ -22,7 +22,8 @@ export async function grade(settings: GradeSettings, options: GradeOptions): Pro
   sink({ event: 'planned', shards: inputs.length, parts: 1, done: 0, text_bytes: bytes, done_bytes: 0 });
   const keeps = page !== undefined || against !== undefined;
   const [own, other]: [GradedItem[], GradedItem[]] = [[], []];
-  const file = out === undefined ? undefined : await storage.stage(out, { onConflict: 'replace' });
+  const file =
+    out === undefined ? undefined : await storage.stage(out, { onConflict: 'replace', alone: true });
   try {
     const grades = await gradeFile(outputs, task, options, {
       ...(file !== undefined && { out: file }),
@@ -39,7 +40,7 @@ export async function grade(settings: GradeSettings, options: GradeOptions): Pro
       against: second === null ? null : { grades: second, comparison: compared(own, other) },
     };
     if (page !== undefined) {
-      const staged = await storage.stage(page, { onConflict: 'replace' });
+      const staged = await storage.stage(page, { onConflict: 'replace', alone: true });
       try {
         await staged.write(Buffer.from(gradingPage(report, pairs), 'utf8'));
         await staged.commit();

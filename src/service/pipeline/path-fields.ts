@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { weightedFolder } from '../../dataset/part-files.js';
 import type { Pipeline } from '../../pipeline/settings.js';
 import type { Stage, StageKind, StageSettings } from '../../pipeline/stages.js';
+import type { RememberedSettings } from '../../texts/remembered.js';
 
 /** What becomes of each kind of path. `field` names the setting in errors. */
 export interface PathMapper {
@@ -15,6 +16,8 @@ export interface PathMapper {
   shards(patterns: readonly string[], field: string): Promise<string[]>;
   outputFolder(path: string, field: string): Promise<string>;
   outputFile(path: string, field: string): Promise<string>;
+  /** What a run remembers of its text and tokenizer, as far as a request may name it. @param run as `input` gave it */
+  remembered(run: string): Promise<NonNullable<RememberedSettings>>;
 }
 
 type Optional = string | undefined;
@@ -111,6 +114,7 @@ const STAGES: { readonly [K in StageKind]: Mapping<StageSettings[K]> } = {
       out: await to.outputFolder(settings.out ?? join(audited, 'audit'), 'out'),
       shards: shards && (await to.shards(shards, 'shards')),
       tokenizer: await optional(settings.tokenizer, (path) => to.input(path, 'tokenizer')),
+      remembered: await to.remembered(audited),
       dynamics: dynamics && (await each(dynamics, (path) => to.input(path, 'dynamics'))),
       overlap: overlap && {
         ...overlap,
@@ -128,13 +132,17 @@ const STAGES: { readonly [K in StageKind]: Mapping<StageSettings[K]> } = {
     losses: await to.shards(settings.losses, 'losses'),
     out: await to.outputFolder(settings.out, 'out'),
   }),
-  export: async (settings, to) => ({
-    ...settings,
-    run: await to.input(settings.run, 'run'),
-    out: await to.outputFolder(settings.out, 'out'),
-    shards: settings.shards && (await to.shards(settings.shards, 'shards')),
-    tokenizer: await optional(settings.tokenizer, (path) => to.input(path, 'tokenizer')),
-  }),
+  export: async (settings, to) => {
+    const exported = await to.input(settings.run, 'run');
+    return {
+      ...settings,
+      run: exported,
+      out: await to.outputFolder(settings.out, 'out'),
+      shards: settings.shards && (await to.shards(settings.shards, 'shards')),
+      tokenizer: await optional(settings.tokenizer, (path) => to.input(path, 'tokenizer')),
+      remembered: await to.remembered(exported),
+    };
+  },
 };
 
 /** The paths that a stage writes to, as they are given. */

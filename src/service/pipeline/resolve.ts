@@ -1,13 +1,15 @@
 import { stat } from 'node:fs/promises';
-import { isAbsolute, join, normalize, relative, resolve, sep } from 'node:path';
+import { dirname, isAbsolute, join, normalize, relative, resolve, sep } from 'node:path';
 import picomatch from 'picomatch';
 import type { Settings } from '../../config/load.js';
 import { expandShards } from '../../corpus/expand.js';
 import { packedFolder, scoredFolder, weightedFolder } from '../../dataset/part-files.js';
-import { locatedError, usageError } from '../../errors.js';
+import { readRunNotes } from '../../dataset/run-notes.js';
+import { locatedError, TokensieveError, usageError } from '../../errors.js';
 import { parsePipeline } from '../../pipeline/settings.js';
 import { isStaged, parseStages, type Stage } from '../../pipeline/stages.js';
 import { localStorage } from '../../storage/local.js';
+import type { RememberedSettings } from '../../texts/remembered.js';
 import { RESERVED_NAMES } from '../jobs/job-files.js';
 import type { PartsFolder } from '../jobs/record.js';
 import { mapRunPaths, mapStagePaths, outputsOf, type PathMapper, runOutputs } from './path-fields.js';
@@ -74,6 +76,7 @@ export async function resolvePipeline(settings: Settings, places: Places): Promi
   for (const stage of stages) await checkOutputs(places, `${stage.name}.`, outputsOf(stage));
   const mapped: Stage[] = [];
   for (const stage of stages) {
+    const makers = mapped.flatMap(makerOf);
     if (stage.kind === 'select') refuseMethodFile(stage.settings.method, `${stage.name}.method`);
     if (stage.kind === 'report' && stage.settings.sections.length > 0) {
       throw usageError(
@@ -81,7 +84,7 @@ export async function resolvePipeline(settings: Settings, places: Places): Promi
         `${stage.name}.sections: modules are code, and a request may bring none; leave sections out`,
       );
     }
-    mapped.push(await mapStagePaths(stage, pathMapper(places, `${stage.name}.`, outputs)));
+    mapped.push(await mapStagePaths(stage, pathMapper(places, `${stage.name}.`, outputs, makers)));
   }
   return {
     settings: withoutUndefined({
@@ -93,6 +96,20 @@ export async function resolvePipeline(settings: Settings, places: Places): Promi
     reports: mapped.flatMap(reportsOf),
     audit: auditOfStages(mapped),
   };
+}
+
+/** A run that a stage of the pipeline makes, and the places that it will remember. */
+interface Maker {
+  readonly out: string;
+  readonly remembered: NonNullable<RememberedSettings>;
+}
+
+function makerOf(stage: Stage): Maker[] {
+  if (stage.kind !== 'score' && stage.kind !== 'pack') return [];
+  const { out, shards, tokenizer } = stage.settings;
+  const models = stage.kind === 'score' ? [stage.settings.reference, stage.settings.current] : [];
+  const found = [tokenizer.path, ...models].find((path) => path !== undefined) ?? null;
+  return [{ out, remembered: { shards: [...shards], tokenizer: found } }];
 }
 
 function reportsOf(stage: Stage): string[] {
@@ -149,8 +166,16 @@ async function checkOutputs(places: Places, prefix: string, outputs: readonly st
   for (const path of outputs) await outputFolder(path, 'out');
 }
 
-/** @param prefix of fields in errors · @param outputs what the pipeline's stages write to, as given */
-function pathMapper({ roots, jobs, job }: Places, prefix: string, outputs: readonly string[]): PathMapper {
+/**
+ * @param prefix of fields in errors · @param outputs what the pipeline's stages write to, as given
+ * @param makers stages before this one that make runs
+ */
+function pathMapper(
+  { roots, jobs, job }: Places,
+  prefix: string,
+  outputs: readonly string[],
+  makers: readonly Maker[] = [],
+): PathMapper {
   const allowed = [...roots, job];
   const made = outputs.map((path) => resolve(job, path));
   const outside = (field: string, path: string): Error =>
@@ -159,8 +184,15 @@ function pathMapper({ roots, jobs, job }: Places, prefix: string, outputs: reado
       `${prefix}${field}: ${path}: is not inside a folder that this service serves; name a path below one of its roots`,
     );
 
+  const remote = (field: string, path: string, does: string): Error =>
+    usageError(
+      'outside-roots',
+      `${prefix}${field}: ${path}: the service ${does} its roots only; name a path below one of them (tokensieve run takes URLs)`,
+    );
+
   /** An absolute path: what a stage makes, else the first that is there below a root. */
   const locate = async (path: string, field: string, exists: (path: string) => Promise<boolean>) => {
+    if (looksRemote(path)) throw remote(field, path, 'reads');
     if (isSuspect(path)) throw outside(field, path);
     const own = resolve(job, path);
     if (made.some((output) => isWithin(output, own))) return { path: own, isMade: true };
@@ -187,6 +219,7 @@ function pathMapper({ roots, jobs, job }: Places, prefix: string, outputs: reado
   };
 
   const output = async (path: string, field: string): Promise<string> => {
+    if (looksRemote(path)) throw remote(field, path, 'writes to');
     const absolute = resolve(job, path);
     if (isSuspect(path) || !(await isInside(allowed, absolute))) throw outside(field, path);
     if (isWithin(job, absolute)) {
@@ -206,19 +239,38 @@ function pathMapper({ roots, jobs, job }: Places, prefix: string, outputs: reado
     return absolute;
   };
 
+  const shards: PathMapper['shards'] = async (patterns, field) => {
+    const absolute: string[] = [];
+    for (const pattern of patterns) {
+      const { path } = await locate(pattern, field, (candidate) => isThere(fixedPart(candidate)));
+      if (!(await isInside(allowed, fixedPart(path)))) throw outside(field, pattern);
+      absolute.push(path);
+    }
+    for (const shard of await expand(absolute, `${prefix}${field}`)) {
+      if (!(await isInside(allowed, shard))) throw outside(field, shard);
+    }
+    return absolute;
+  };
+
   return {
     input,
-    async shards(patterns, field) {
-      const absolute: string[] = [];
-      for (const pattern of patterns) {
-        const { path } = await locate(pattern, field, (candidate) => isThere(fixedPart(candidate)));
-        if (!(await isInside(allowed, fixedPart(path)))) throw outside(field, pattern);
-        absolute.push(path);
-      }
-      for (const shard of await expand(absolute, `${prefix}${field}`)) {
-        if (!(await isInside(allowed, shard))) throw outside(field, shard);
-      }
-      return absolute;
+    shards,
+    async remembered(run) {
+      const maker = makers.find(({ out }) => isWithin(out, run));
+      if (maker !== undefined) return maker.remembered;
+      const storage = localStorage();
+      const notes = (await readRunNotes(storage, run)) ?? (await readRunNotes(storage, dirname(run)));
+      // What a folder says is no request: what it may not name is as if it were not there.
+      const judged = async <T>(judging: Promise<T>, nothing: T): Promise<T> =>
+        judging.catch((error: unknown) => {
+          if (error instanceof TokensieveError) return nothing;
+          throw error;
+        });
+      const tokenizer = notes?.tokenizer ?? null;
+      return {
+        shards: notes === null ? [] : await judged(shards(notes.shards, 'run'), []),
+        tokenizer: tokenizer === null ? null : await judged<string | null>(input(tokenizer, 'run'), null),
+      };
     },
     outputFolder: output,
     async outputFile(path, field) {
@@ -232,6 +284,9 @@ function pathMapper({ roots, jobs, job }: Places, prefix: string, outputs: reado
     },
   };
 }
+
+/** A URL, and what is one but for its slashes: a folder named `s3:` is nothing that anybody wants. */
+const looksRemote = (path: string): boolean => /^[a-z][a-z0-9+.-]+:/i.test(path);
 
 /** The paths of all shards that patterns name. */
 async function expand(patterns: readonly string[], field: string): Promise<string[]> {

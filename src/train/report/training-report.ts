@@ -5,10 +5,9 @@ import { html } from '../../plot/html.js';
 import { type LinePlot, linePlot, MAX_POINTS } from '../../plot/line-plot.js';
 import { page, plots, table } from '../../plot/page.js';
 import { localStorage } from '../../storage/local.js';
-import { METRICS_FILE, readMetrics } from '../metrics.js';
+import { readMetrics } from '../metrics.js';
+import { METRICS_FILE, REPORT_FILE } from '../run-files.js';
 import { type Curve, type Curves, gatherCurves } from './curves.js';
-
-export const REPORT_FILE = 'report.html';
 
 /**
  * Writes the report of a run, replacing one that is there.
@@ -19,7 +18,7 @@ export const REPORT_FILE = 'report.html';
 export async function writeTrainingReport(out: string, settings: JsonObject): Promise<string> {
   const path = join(out, REPORT_FILE);
   const curves = await gatherCurves(readMetrics(join(out, METRICS_FILE)));
-  const file = await localStorage().stage(path);
+  const file = await localStorage().stage(path, { alone: true });
   try {
     await file.write(Buffer.from(trainingReport(curves, settings)));
     await file.commit();

@@ -1,0 +1,76 @@
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { parseStages } from '#tokensieve/pipeline/stages.js';
+import type { QueuedStage } from '#tokensieve/queue/jobs.js';
+import { pipelinePerformer } from '#tokensieve/queue/perform-pipeline.js';
+import { localStorage } from '#tokensieve/storage/local.js';
+import { temporaryFolder } from '../support/quickstart.js';
+
+const folder = temporaryFolder();
+const ran = join(folder, 'ran');
+const code = (name: string): string => {
+  const path = join(folder, name);
+  mkdirSync(join(path, '..'), { recursive: true });
+  writeFileSync(
+    path,
+    `import { writeFileSync } from 'node:fs';\nwriteFileSync(${JSON.stringify(ran)}, 'x');\nexport const section = () => ({ title: 't' });\n`,
+  );
+  return path;
+};
+const allowed = join(folder, 'allowed');
+mkdirSync(allowed);
+const strange = code('strange/method.mjs');
+symlinkSync(strange, join(allowed, 'link.mjs'));
+
+/** What a queue holds of one stage, as a worker has it. */
+function queued(stage: Record<string, unknown>): QueuedStage {
+  const [parsed] = parseStages({ stages: [stage] }, 'test').stages;
+  const rules = { attempts: 1, backoff: 0, priority: 1, replace: false };
+  return {
+    id: 'x',
+    stage: parsed,
+    data: {
+      version: 1,
+      run: '0'.repeat(16),
+      stages: [stage],
+      index: 0,
+      rules,
+      step: 'begin',
+      broken: 0,
+      round: 0,
+    },
+  } as QueuedStage;
+}
+const select = (method: string) => queued({ name: 's', select: { run: join(folder, 'none'), method } });
+const refusal = { code: 'code-in-queue', reach: 'usage' };
+
+it.each([
+  ['no folder', [], strange],
+  ['another folder', [allowed], strange],
+  ['a link out of the folder', [allowed], join(allowed, 'link.mjs')],
+  ['a way out of the folder', [allowed], join(allowed, '..', 'strange', 'method.mjs')],
+])('a method of a queued pipeline is not loaded: %s', async (_, folders, method) => {
+  const performer = pipelinePerformer(localStorage(), () => undefined, 1, folders);
+  const signal = new AbortController().signal;
+  await expect(performer.plan(select(method))).rejects.toMatchObject(refusal);
+  await expect(performer.finish(select(method), signal)).rejects.toMatchObject(refusal);
+  const part = { shard: 'a.jsonl', part: 0, fingerprint: 'x' };
+  await expect(performer.part(select(method), part, signal, () => undefined)).rejects.toMatchObject(refusal);
+  const sections = [{ module: method, options: {} }];
+  const report = queued({
+    name: 'r',
+    report: { out: join(folder, 'r.html'), arms: { a: ['x'], b: ['y'] }, baseline: 'a', sections },
+  });
+  await expect(performer.single(report, signal)).rejects.toMatchObject(refusal);
+  expect(() => writeFileSync(ran, 'y', { flag: 'wx' })).not.toThrow();
+  const { rmSync } = await import('node:fs');
+  rmSync(ran);
+});
+
+it('a method of an allowed folder is loaded', async () => {
+  const method = code('allowed/method.mjs');
+  const performer = pipelinePerformer(localStorage(), () => undefined, 1, [allowed]);
+  // What stops it is its own: there is no such run.
+  await expect(performer.plan(select(method))).rejects.not.toMatchObject(refusal);
+});
