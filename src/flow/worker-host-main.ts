@@ -25,6 +25,7 @@ process.on('message', (request: HostRequest) => {
   }
 });
 
-// A stop is the parent's to carry out; when it is gone there is nobody to answer.
+// A stop is the parent's to carry out. When it is gone there is nobody to answer and nothing to keep, and an exit would end
+// threads in the middle of native code, at which ONNX Runtime aborts with words on the parent's terminal.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
-process.on('disconnect', () => process.exit(0));
+process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
