@@ -82,8 +82,14 @@ export function describeTraining({ model, parameters, steps, resumed, last, seco
   if (last !== null) {
     const heldOut = Object.entries(last.held_out ?? {}).map(([name, loss]) => `${name} ${loss.toFixed(4)}`);
     lines.push(
-      `${count(last.tokens)} tokens; last step: loss ${last.loss_selected.toFixed(4)} nats on ${count(last.kept)} of ${count(last.eligible)} tokens`,
+      `${count(last.tokens)} tokens; last step: ${
+        last.loss_selected === null
+          ? `nothing kept of ${count(last.eligible)} tokens, no loss`
+          : `loss ${last.loss_selected.toFixed(4)} nats on ${count(last.kept)} of ${count(last.eligible)} tokens`
+      }`,
     );
+    if (last.empty_steps !== undefined)
+      lines.push(`${count(last.empty_steps)} of the steps kept no token: they moved nothing`);
     if (heldOut.length > 0) lines.push(`held-out loss, nats: ${heldOut.join(', ')}`);
   }
   lines.push(`model: ${model}`);

@@ -37,8 +37,13 @@ export async function planJsonLines(
   storage: Storage,
   shard: Shard & { readonly format: JsonLines },
 ): Promise<ShardPlan> {
-  const { size, etag } = await storage.stat(shard.path);
-  const identity = { name: shard.name, size, ...(etag === undefined ? {} : { etag }) };
+  const { size, etag, pin } = await storage.stat(shard.path);
+  const identity = {
+    name: shard.name,
+    size,
+    ...(etag !== undefined && { etag }),
+    ...(pin !== undefined && { pin }),
+  };
   return { shard, identity, rows: null, textBytes: Math.round(size * TEXT_RATIO[shard.format]), parts: null };
 }
 

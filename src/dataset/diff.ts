@@ -7,6 +7,7 @@ import { createDifference, type Difference } from './difference.js';
 import { MANIFEST_SUFFIX, readManifest } from './manifest.js';
 import { readSequences } from './reader.js';
 import { LOSS_COLUMNS } from './sequence-batch.js';
+import { vouchedFile } from './vouched.js';
 
 /** A folder of scored or weighted parts. */
 export interface RunFolder {
@@ -94,11 +95,13 @@ async function manifestNames({ storage, folder }: RunFolder): Promise<string[]> 
 
 async function openPart({ storage, folder }: RunFolder, name: string): Promise<NamedFile> {
   const path = joinPath(folder, name);
-  const { outputs } = await readManifest(storage, path);
-  const output = outputs.find(({ kind }) => kind === 'sequences');
+  const manifest = await readManifest(storage, path);
+  const output = manifest.outputs.find(({ kind }) => kind === 'sequences');
   if (output === undefined) throw usageError('not-comparable', `${path}: the part has no sequence file`);
   const data = path.slice(0, path.lastIndexOf('/') + 1) + output.name;
-  return { path: data, file: await readSequences(storage, data) };
+  const file = await readSequences(storage, data);
+  const { sha256, through } = vouchedFile(storage, data, manifest, 'sequences');
+  return { path: data, file: { ...file, batches: () => through(file.batches(sha256)) } };
 }
 
 /**

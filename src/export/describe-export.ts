@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { canonicalJson, type JsonObject } from '../json/canonical-json.js';
+import type { JsonObject } from '../json/canonical-json.js';
 import { commitBytes } from '../storage/commit-bytes.js';
 import { joinPath } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
@@ -8,7 +8,7 @@ import {
   EXPORT_INDEX,
   type ExportIndex,
   type ExportManifest,
-  exportIndexSchema,
+  exportIndexBytes,
   isBelow,
   readExportIndex,
 } from './manifest.js';
@@ -76,9 +76,5 @@ export async function describeExport(
     })),
   };
   for (const { name, content } of files) await commitBytes(storage, joinPath(settings.out, name), content);
-  await commitBytes(
-    storage,
-    joinPath(settings.out, EXPORT_INDEX),
-    Buffer.from(`${canonicalJson(exportIndexSchema.parse(index))}\n`),
-  );
+  await commitBytes(storage, joinPath(settings.out, EXPORT_INDEX), exportIndexBytes(index));
 }

@@ -26,6 +26,7 @@ import { buildLossGraph } from './graph/losses.js';
 import { buildStepGraph } from './graph/step.js';
 import { dataInputs, floatTypes, SCALING, type StepGraphSettings } from './graph/step-settings.js';
 import { openHeldOut } from './held-out.js';
+import { keptTokenWarnings } from './kept-tokens.js';
 import { takeSteps } from './loop.js';
 import { checkMemory, hostMemory } from './memory.js';
 import { openMetrics } from './metrics.js';
@@ -62,7 +63,7 @@ export interface TrainReport {
  * Trains a model. OUT/checkpoints holds the newest checkpoints, OUT/model the weights of the last, OUT/metrics.jsonl a
  * line a step, OUT/tensorboard the same for TensorBoard.
  * @throws TokensieveError usage errors of settings and data (`tokenizers-differ`, `sequence-too-long`, `no-weights`,
- *   `no-reference-loss`, `model-too-large`, `other-settings`, `folder-busy`); fatal `diverged`, and errors of models and disk
+ *   `no-reference-loss`, `nothing-kept`, `model-too-large`, `other-settings`, `folder-busy`); fatal `diverged`, and errors of models and disk
  */
 export async function trainRun(settings: TrainSettings, options: TrainOptions): Promise<TrainReport> {
   const began = performance.now();
@@ -89,6 +90,8 @@ export async function trainRun(settings: TrainSettings, options: TrainOptions): 
 
   const steps = stepsOf(settings.batch, data.description);
   const graph = graphSettings(settings, data.description, device);
+  for (const message of keptTokenWarnings(settings.loss, graph.objective, data.description, steps))
+    sink({ event: 'warning', message });
   const identity = {
     settings_hash: hashJson(recipeOf(settings, model, steps)),
     data_hash: data.description.hash,

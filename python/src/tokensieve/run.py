@@ -201,11 +201,15 @@ def _check_one(parts: tuple[Manifest, ...]) -> None:
             )
 
 
+#: Of a manifest's input, what is each part's own.
+PART_KEYS = frozenset({"row_start", "row_end", "text_sha256", "columns_sha256"})
+
+
 def _known_input(part: Manifest) -> Mapping[str, Any]:
     found = part.json.get("input")
     if not isinstance(found, dict):
         raise TokensieveError("bad-manifest", f"{part.path}: field input: expected an object")
-    return {key: value for key, value in found.items() if key not in ("row_start", "row_end", "text_sha256")}
+    return {key: value for key, value in found.items() if key not in PART_KEYS}
 
 
 def difference(a: object, b: object, path: str = "") -> str:

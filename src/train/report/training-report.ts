@@ -78,6 +78,9 @@ function resultRows({ last, seconds, heldOut }: Curves): (readonly [string, stri
   return [
     ['Steps', figure(last.step)],
     ['Tokens seen', figure(last.tokens)],
+    ...(last.empty_steps === undefined
+      ? []
+      : [['Steps that kept no token and moved nothing', figure(last.empty_steps)] as const]),
     ...loss('Last step’s loss, all tokens', last.loss),
     ...loss('Last step’s loss, selected tokens', last.loss_selected),
     ...loss('Last step’s loss, unselected tokens', last.loss_unselected),
