@@ -1,8 +1,10 @@
 import { flagsOf } from '../config/flags.js';
 import { evaluateSettings } from '../evaluate/settings.js';
 import { pipelineSchema } from '../pipeline/settings.js';
+import { redacted } from '../redacted.js';
 import { EXIT } from './exit.js';
 import { printable } from './format.js';
+import { tell } from './output.js';
 
 /** Flags of the commands that stand for no setting. */
 const OTHER_FLAGS = [
@@ -45,8 +47,8 @@ export function reportUsage(message: string): number {
           ...[pipelineSchema, evaluateSettings].flatMap((schema) => flagsOf(schema).map(({ name }) => name)),
           ...OTHER_FLAGS,
         ]);
-  process.stderr.write(`tokensieve: ${line}${close === null ? '' : `. Did you mean --${close}?`}\n`);
-  process.stderr.write('  (tokensieve <command> --help shows the options and an example)\n');
+  tell(`tokensieve: ${redacted(line)}${close === null ? '' : `. Did you mean --${close}?`}`);
+  tell('  (tokensieve <command> --help shows the options and an example)');
   return EXIT.usage;
 }
 
