@@ -62,7 +62,7 @@ export function oneLine(text: string): string {
 
 /** Control characters, line separators, and marks that turn the direction of writing. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is meant
-const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;
+const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;
 
 /** The error with the place it happened at before its message; errors of other kinds as they are. */
 export function locatedError(place: string, error: unknown): unknown {

@@ -1,6 +1,8 @@
 import { closest } from '../config/closest.js';
+import { redacted } from '../redacted.js';
 import { EXIT } from './exit.js';
 import { printable } from './format.js';
+import { tell } from './output.js';
 
 /** What yargs refused, with what is known of the command that it was asked of. */
 export interface Misuse {
@@ -16,9 +18,9 @@ export function reportUsage({ message, flags, usage }: Misuse): number {
   const line = printable(inWords(message.trim().replace(/\s*\n\s*/g, ' '), usage));
   const meant = /^Unknown arguments?: (\S+?),?(?: |$)/.exec(line)?.[1];
   const close = meant === undefined ? null : closest(meant, flags);
-  process.stderr.write(`tokensieve: ${line}${close === null ? '' : `. Did you mean --${close}?`}\n`);
+  tell(`tokensieve: ${redacted(line)}${close === null ? '' : `. Did you mean --${close}?`}`);
   const command = /^[a-z]+/.exec(usage)?.[0] ?? '<command>';
-  process.stderr.write(`  (tokensieve ${command} --help shows the options and an example)\n`);
+  tell(`  (tokensieve ${command} --help shows the options and an example)`);
   return EXIT.usage;
 }
 

@@ -196,9 +196,7 @@ describe('a wrong pipeline file', () => {
     );
     expect(stderr).toContain('\n  5 |       refrence: r\n            ^^^^^^^^\n');
     expect(stderr).toContain('; line 7: stages.1.train.data: is missing, expected a mapping');
-    expect(stderr).toContain(
-      '; line 9: stages.1.train.loss: Unrecognized key: "knid", did you mean kind?',
-    );
+    expect(stderr).toContain('; line 9: stages.1.train.loss: Unrecognized key: "knid", did you mean kind?');
     // A flag is not in the file, whatever the file says in its place.
     const set = await cliHere([
       'run',

@@ -31,6 +31,8 @@ export interface JobLog {
 
 /** Lines between two offsets that are remembered. */
 const EVERY = 256;
+/** Lines of the end that are held, for all who follow the job. */
+const RECENT = 1024;
 const CHUNK_BYTES = 1 << 18;
 /** A longer line is cut: events are short, and a page must not be drowned. */
 const MAX_LINE_BYTES = 1 << 16;
@@ -40,6 +42,7 @@ const MAX_BROKEN = 10_000;
 export function openLog(path: string, stages: readonly string[]): JobLog {
   /** Offset of lines 1, 1 + EVERY, … */
   const offsets: number[] = [0];
+  let recent: LogLine[] = [];
   let lines = 0;
   let end = 0;
   const progress = createJobProgress(stages);
@@ -72,6 +75,8 @@ export function openLog(path: string, stages: readonly string[]): JobLog {
       if (lines % EVERY === 0) offsets.push(next);
       const event = eventOf(text);
       note(event);
+      recent.push({ line: lines, event });
+      if (recent.length >= 2 * RECENT) recent = recent.slice(-RECENT);
     }
     return lines > before;
   };
@@ -91,6 +96,10 @@ export function openLog(path: string, stages: readonly string[]): JobLog {
     async read(after, limit) {
       const found: LogLine[] = [];
       const start = Math.max(0, after);
+      const [oldest] = recent;
+      if (oldest !== undefined && start + 1 >= oldest.line) {
+        return recent.slice(start + 1 - oldest.line, start + 1 - oldest.line + Math.max(0, limit));
+      }
       let line = Math.floor(start / EVERY) * EVERY;
       const offset = offsets[line / EVERY];
       if (offset === undefined || start >= lines || limit < 1) return found;

@@ -101,9 +101,9 @@ async function stream(
   let spokeAt = Date.now();
   const change = createBell(jobs, id);
 
-  const send = async (event: string, data: unknown, line?: number): Promise<void> => {
+  const send = async (event: string, data: unknown, line?: number, written?: string): Promise<void> => {
     spokeAt = Date.now();
-    const text = `${line === undefined ? '' : `id: ${line}\n`}event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
+    const text = `${line === undefined ? '' : `id: ${line}\n`}event: ${event}\ndata: ${written ?? JSON.stringify(data)}\n\n`;
     if (!to.write(text)) await drained(to, signal);
   };
 
@@ -124,7 +124,7 @@ async function stream(
         if (lines.length === 0) break;
         for (const { line, event } of lines) {
           if (signal.aborted) return;
-          await send('log', event, line);
+          await send('log', event, line, textOf(event));
           at = line;
         }
       }
@@ -149,6 +149,17 @@ async function stream(
   } finally {
     change.end();
   }
+}
+
+/** Events as they are sent, written once for all who follow. */
+const texts = new WeakMap<object, string>();
+
+function textOf(event: object): string {
+  const known = texts.get(event);
+  if (known !== undefined) return known;
+  const text = JSON.stringify(event);
+  texts.set(event, text);
+  return text;
 }
 
 const recordOf = (jobs: Jobs, id: string) => {
