@@ -75,7 +75,7 @@ class SelectiveLossMixin(_Trainer):
         scope: Scope = "step",
         rounding: Rounding = "floor",
         normaliser: Normaliser | None = None,
-        chunk: int = 1024,
+        chunk: int | None = None,
         **kwargs: Any,
     ) -> None:
         if selection not in ("frozen", "live", None):
