@@ -6,6 +6,7 @@ import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { commands } from './commands.js';
 import { endSoon, reportError } from './exit.js';
+import { refuseFewFiles } from './limits.js';
 import { checkPrinted, hearStreams } from './output.js';
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
@@ -13,6 +14,11 @@ const { version } = JSON.parse(readFileSync(new URL('../../package.json', import
 };
 
 hearStreams();
+
+// Unless it was imported: its process is then another's.
+const isProgram = import.meta.url === pathToFileURL(realpathSync(process.argv[1] ?? '')).href;
+// What nobody catches, such as memory that a library could not have, is told in a line like all else.
+if (isProgram) process.on('uncaughtException', (error) => process.exit(reportError(error)));
 
 const program = yargs(hideBin(process.argv))
   .scriptName('tokensieve')
@@ -36,6 +42,7 @@ const program = yargs(hideBin(process.argv))
   });
 
 try {
+  refuseFewFiles();
   await program.parseAsync();
   // A command has set its code; without one, yargs has printed something.
   if (process.exitCode === undefined) await checkPrinted();
@@ -43,5 +50,4 @@ try {
   const isUsage = error instanceof Error && error.name === 'YError';
   process.exitCode = isUsage ? (await import('./usage.js')).reportUsage(error.message) : reportError(error);
 }
-// Unless it was imported: its process is then another's.
-if (import.meta.url === pathToFileURL(realpathSync(process.argv[1] ?? '')).href) endSoon();
+if (isProgram) endSoon();

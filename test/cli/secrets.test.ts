@@ -15,13 +15,16 @@ const lines = `${JSON.stringify({ text: 'the sum of two and three is five', id: 
 
 /** Answers with a shard where the path is one, in ranges as asked; else 404. */
 const server = createServer(({ url = '', headers, method }, response) => {
-  if (!url.startsWith('/good')) return response.writeHead(404).end('no');
+  if (!url.startsWith('/good')) {
+    response.writeHead(404).end('no');
+    return;
+  }
   const bytes = Buffer.from(lines);
   const [, from = '', to = ''] = /^bytes=(\d+)-(\d*)$/.exec(headers.range ?? '') ?? [];
-  if (from === '')
-    return response
-      .writeHead(200, { 'content-length': bytes.length, etag: '"1"' })
-      .end(method === 'HEAD' ? '' : bytes);
+  if (from === '') {
+    response.writeHead(200, { 'content-length': bytes.length, etag: '"1"' }).end(method === 'HEAD' ? '' : bytes);
+    return;
+  }
   const part = bytes.subarray(Number(from), to === '' ? bytes.length : Number(to) + 1);
   response
     .writeHead(206, {
