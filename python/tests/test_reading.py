@@ -98,7 +98,9 @@ def folder(tmp_path):
 
 
 def change(path, **fields):
+    """As an early version could have written it: without a digest, so that the field itself is met."""
     manifest = json.loads(path.read_text())
+    del manifest["digest"]
     for name, value in fields.items():
         at = manifest
         *parents, last = name.split("__")
@@ -210,9 +212,16 @@ def test_orphans_and_empty_folders(folder, tmp_path):
 
 def test_two_data_sets_are_not_mixed(tmp_path):
     for kind in ("weighted", "scored"):
-        shutil.copytree(FIXTURES / kind, tmp_path / kind)
+        shutil.copytree(FIXTURES / kind, tmp_path / "several" / f"of {kind}")
     with pytest.raises(TokensieveError, match="holds 2 data sets"):
-        open_run(tmp_path)
+        open_run(tmp_path / "several")
+
+
+def test_of_a_run_the_folder_is_meant_that_an_export_takes(tmp_path):
+    for kind in ("packed", "scored", "weighted"):
+        shutil.copytree(FIXTURES / kind, tmp_path / kind)
+        assert open_run(tmp_path).kind == kind
+        assert open_run(tmp_path).folder == open_run(tmp_path / kind).folder
 
 
 def test_every_name_of_the_package_is_there_or_says_what_it_needs():

@@ -1,7 +1,7 @@
 import { meansColumns } from '../dataset/recipe.js';
 import { hashJson, isJsonObject, type JsonObject } from '../json/canonical-json.js';
 import type { EventSink } from '../parts/events.js';
-import { rulesOfParts, rulesWarning } from '../rules/run-rules.js';
+import { tellOf } from '../parts/tell-of.js';
 import { diagnose, type Evidence } from '../select/diagnosis/diagnose.js';
 import type { Finding } from '../select/diagnosis/finding.js';
 import { methodTraits, NO_METHOD } from '../select/diagnosis/method-traits.js';
@@ -50,8 +50,7 @@ const PASSAGE_IDS = 200;
 export async function auditRun(settings: AuditSettings, options: AuditOptions): Promise<AuditedNumbers> {
   const { storage } = options;
   const run = await openAuditedRun(storage, settings.run, settings.weighted ?? null);
-  const old = rulesWarning(settings.run, await rulesOfParts(storage, run.parts));
-  if (old !== null) options.sink({ event: 'warning', message: old });
+  await tellOf(storage, run, options.sink);
   const inputs = await findRunInputs(
     storage,
     settings.run,

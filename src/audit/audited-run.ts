@@ -1,6 +1,7 @@
 import { type DataSet, openDataSet } from '../dataset/data-set.js';
-import { type DocumentFile, readDocuments } from '../dataset/documents.js';
-import { type FinishedPart, readParts } from '../dataset/finished-parts.js';
+import type { DocumentFile } from '../dataset/documents.js';
+import { documentsIn } from '../dataset/documents-beside.js';
+import { type FinishedPart, openDocuments, readParts } from '../dataset/finished-parts.js';
 import { explainDifference, MANIFEST_SUFFIX } from '../dataset/manifest.js';
 import { partFiles, scoredFolder } from '../dataset/part-files.js';
 import { usageError } from '../errors.js';
@@ -45,10 +46,12 @@ export async function openAuditedRun(
     ...set,
     kind,
     documentsFolder,
-    async documents({ manifest }) {
+    async documents(part) {
       if (documentsFolder === null) return null;
-      const path = partFiles(documentsFolder, manifest.shard, manifest.part).documents;
-      return present.has(normalPath(path)) ? readDocuments(storage, path) : null;
+      const { shard, part: number } = part.manifest;
+      if (!present.has(normalPath(partFiles(documentsFolder, shard, number).documents))) return null;
+      const owner = await documentsIn(storage, documentsFolder, part);
+      return owner === null ? null : openDocuments(storage, owner);
     },
   };
 }

@@ -97,9 +97,10 @@ export async function scanRun(run: AuditedRun, options: ScanOptions): Promise<Sc
         ? null
         : { tokens: known.tokens, names: axes.map((axis) => axis.nameOf(known.columns)) };
     });
-    for (let batchIndex = 0; batchIndex < file.batchCount; batchIndex++) {
+    let batchIndex = -1;
+    for await (const batch of file.batches()) {
       signal.throwIfAborted();
-      const batch = await file.readBatch(batchIndex);
+      batchIndex++;
       const all = reader.take(batch, path);
       distributions.add(all);
       diagnosed.add(batch, batch.columns.weight);

@@ -17,6 +17,7 @@ export function reportError(thrown: unknown): number {
   process.stderr.write(
     `tokensieve: ${printable(known ? error.message : `unexpected: ${redacted(firstLine(error))}`)}\n`,
   );
+  if (known) for (const line of error.frame) process.stderr.write(`  ${redacted(printable(line))}\n`);
   if (process.env['TOKENSIEVE_DEBUG'] === '1' && error instanceof Error)
     process.stderr.write(`${redacted(error.stack ?? '')}\n`);
   else if (!known) process.stderr.write('  (set TOKENSIEVE_DEBUG=1 for the stack)\n');

@@ -100,9 +100,12 @@ function stageLine(stage: FinishedStage): string {
       if (last === null) return `${count(steps)} steps, all done before: ${model}`;
       const heldOut = Object.entries(last.held_out ?? {}).map(([name, loss]) => `${name} ${loss.toFixed(3)}`);
       const losses =
-        heldOut.length > 0 ? `held-out loss ${heldOut.join(', ')}` : `loss ${last.loss_selected.toFixed(3)}`;
+        heldOut.length > 0
+          ? `held-out loss ${heldOut.join(', ')}`
+          : `loss ${last.loss_selected?.toFixed(3) ?? 'none, nothing was kept'}`;
+      const empty = last.empty_steps === undefined ? '' : `, ${count(last.empty_steps)} kept no token`;
       const before = resumed > 0 ? `, ${count(resumed)} done before` : '';
-      return `${count(steps)} steps, ${count(last.tokens)} tokens${before}, ${losses}: ${model}`;
+      return `${count(steps)} steps, ${count(last.tokens)} tokens${before}${empty}, ${losses}: ${model}`;
     }
     case 'eval': {
       const losses = Object.entries(stage.report.held_out).map(

@@ -63,7 +63,7 @@ function bar(): { readonly sink: TrainSink; stop(): void } {
         break;
       case 'step':
         line.update(event.step, {
-          loss: event.loss_selected.toFixed(4),
+          loss: event.loss_selected?.toFixed(4) ?? 'none',
           rate: count(Math.round(event.tokens_per_second)),
           left: duration((steps - event.step) * event.seconds),
         });

@@ -7,7 +7,7 @@ import { type TrainReport, trainRun } from '../train/train-run.js';
 import type { Command } from './command.js';
 import { EXIT, withInterrupt } from './exit.js';
 import { count, duration } from './format.js';
-import { logOption, yargsOptions } from './options.js';
+import { logOption, replaceOption, yargsOptions } from './options.js';
 import { say } from './output.js';
 import type { LogKind } from './progress.js';
 import { openTrainProgress } from './train-progress.js';
@@ -26,6 +26,10 @@ export const trainCommand: Command = {
           requiresArg: true,
           description: 'Override any setting: --set optimizer.clip=0.5 (repeatable)',
           group: 'Settings:',
+        },
+        replace: {
+          ...replaceOption.replace,
+          description: 'Remove a run of other settings or data from the same folder, and begin',
         },
         ...logOption,
       })
@@ -46,6 +50,7 @@ export const trainCommand: Command = {
           storage: routedStorage(),
           sink: progress.sink,
           signal,
+          replace: args['replace'] === true,
         });
         progress.stop();
         say(describeTraining(report));
@@ -77,8 +82,14 @@ export function describeTraining({ model, parameters, steps, resumed, last, seco
   if (last !== null) {
     const heldOut = Object.entries(last.held_out ?? {}).map(([name, loss]) => `${name} ${loss.toFixed(4)}`);
     lines.push(
-      `${count(last.tokens)} tokens; last step: loss ${last.loss_selected.toFixed(4)} nats on ${count(last.kept)} of ${count(last.eligible)} tokens`,
+      `${count(last.tokens)} tokens; last step: ${
+        last.loss_selected === null
+          ? `nothing kept of ${count(last.eligible)} tokens, no loss`
+          : `loss ${last.loss_selected.toFixed(4)} nats on ${count(last.kept)} of ${count(last.eligible)} tokens`
+      }`,
     );
+    if (last.empty_steps !== undefined)
+      lines.push(`${count(last.empty_steps)} of the steps kept no token: they moved nothing`);
     if (heldOut.length > 0) lines.push(`held-out loss, nats: ${heldOut.join(', ')}`);
   }
   lines.push(`model: ${model}`);

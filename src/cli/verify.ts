@@ -1,6 +1,7 @@
 import { verifyFolder } from '../dataset/verify.js';
 import { withdrawParts } from '../dataset/withdraw.js';
 import { isExport, verifyExport } from '../export/verify.js';
+import { unfinishedBelow } from '../parts/unfinished.js';
 import { rulesOfFolder, rulesText } from '../rules/run-rules.js';
 import { routedStorage } from '../storage/routed.js';
 import type { Command } from './command.js';
@@ -36,15 +37,22 @@ export const verifyCommand: Command = {
       });
       if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
       const rules = await rulesOfFolder(storage, folder);
-      const report = { ...checked, ...(rules !== null && { rules }) };
+      const unfinished = await unfinishedBelow(storage, folder);
+      const report = {
+        ...checked,
+        ...(rules !== null && { rules }),
+        ...(unfinished.length > 0 && { unfinished }),
+      };
       const { manifests, files, sequences, tokens, findings, damaged } = report;
-      const verdict = findings.length === 0 ? 'sound' : `${findings.length} finding(s)`;
+      const sound = manifests === 0 ? 'nothing was checked' : 'sound';
+      const verdict = findings.length === 0 ? sound : `${findings.length} finding(s)`;
       const text =
         args['json'] === true
           ? JSON.stringify(report, null, 2)
           : [
               ...findings.map(({ file, reason }) => `${file}: ${reason}`),
               ...(rules === null ? [] : rulesText(rules)).map((line) => `${folder}: ${line}`),
+              ...unfinished,
               `${folder}: ${verdict}: ${manifests} parts, ${files} files (${bytes(report.bytes)}), ${count(sequences)} sequences, ${count(tokens)} tokens`,
             ].join('\n');
       if (args['repair'] === true && damaged.length > 0) {
@@ -53,7 +61,10 @@ export const verifyCommand: Command = {
           `tokensieve: ${folder}: withdrew ${damaged.length} damaged part(s); run the command that wrote them again`,
         );
       }
-      if (manifests === 0) tell(`tokensieve: ${folder}: no manifests found; nothing was checked`);
+      if (manifests === 0)
+        tell(
+          `tokensieve: ${folder}: no such folder, or none that a run or an export wrote: no manifests found`,
+        );
       await print(text);
       return findings.length > 0 || manifests === 0 ? EXIT.failed : EXIT.done;
     }),

@@ -1,6 +1,7 @@
 import { createReadStream } from 'node:fs';
-import { type Document, isAlias, isScalar, isSeq, parse, parseDocument, visit } from 'yaml';
-import { firstLine, usageError } from '../errors.js';
+import { type Document, isAlias, isScalar, isSeq, LineCounter, parse, parseDocument, visit } from 'yaml';
+import { firstLine, TokensieveError, usageError } from '../errors.js';
+import { at, inheritText, placeAt, rememberText } from './origin.js';
 
 /** Longest pipeline file that is read, in bytes. */
 const MAX_FILE_BYTES = 1 << 20;
@@ -39,14 +40,28 @@ export function parsePipelineText(text: string, source: string): Settings {
   let value: unknown;
   try {
     refuseDeep(text);
-    // Its own look for repeated keys compares each with all before it: 90,000 of them took 85 s.
-    const document = parseDocument(text, { merge: true, logLevel: 'error', uniqueKeys: false });
+    const lines = new LineCounter();
+    const document = parseDocument(text, {
+      merge: true,
+      logLevel: 'error',
+      // Its own look for repeated keys compares each with all before it: 90,000 of them took 85 s.
+      uniqueKeys: false,
+      prettyErrors: false,
+      lineCounter: lines,
+    });
     const [problem] = document.errors;
-    if (problem !== undefined) throw problem;
+    if (problem !== undefined) {
+      const place = placeAt(text, lines, problem.pos);
+      throw usageError('pipeline-unreadable', `${source}${at(place)}: not YAML: ${firstLine(problem)}`, {
+        cause: problem,
+        frame: place.frame,
+      });
+    }
     refuseRepeated(document);
     if (mergedKeys(document) > MAX_MERGED_KEYS) throw new Error('merge keys (<<) copy too many settings');
     value = document.toJS({ maxAliasCount: 100 });
   } catch (error) {
+    if (error instanceof TokensieveError) throw error;
     throw usageError('pipeline-unreadable', `${source}: not YAML: ${firstLine(error)}`, { cause: error });
   }
   if (!isSettings(value)) {
@@ -55,6 +70,7 @@ export function parsePipelineText(text: string, source: string): Settings {
       `${source}: holds ${describe(value)}, expected a mapping of settings`,
     );
   }
+  rememberText(value, text);
   return value;
 }
 
@@ -142,7 +158,9 @@ export function mergeSettings(base: Settings, patch: Settings): Settings {
     const below = merged.get(key);
     merged.set(key, isSettings(value) && isSettings(below) ? mergeSettings(below, value) : value);
   }
-  return Object.fromEntries(merged);
+  const settings = Object.fromEntries(merged);
+  inheritText(settings, base, patch);
+  return settings;
 }
 
 /**

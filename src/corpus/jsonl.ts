@@ -27,6 +27,8 @@ const maxLineBytes = (maxTextBytes: number): number => Math.min(3 * maxTextBytes
 
 /** A line shorter than this is parsed unseen: what it may become in memory is bounded by it. UTF-16 code units. */
 const SHORT_LINE = 1 << 20;
+/** Longest first row that is looked into for its names. */
+const MAX_FIRST_ROW = 1 << 22;
 
 type JsonLines = keyof typeof TEXT_RATIO;
 
@@ -35,8 +37,13 @@ export async function planJsonLines(
   storage: Storage,
   shard: Shard & { readonly format: JsonLines },
 ): Promise<ShardPlan> {
-  const { size, etag } = await storage.stat(shard.path);
-  const identity = { name: shard.name, size, ...(etag === undefined ? {} : { etag }) };
+  const { size, etag, pin } = await storage.stat(shard.path);
+  const identity = {
+    name: shard.name,
+    size,
+    ...(etag !== undefined && { etag }),
+    ...(pin !== undefined && { pin }),
+  };
   return { shard, identity, rows: null, textBytes: Math.round(size * TEXT_RATIO[shard.format]), parts: null };
 }
 
@@ -109,6 +116,37 @@ async function* readRows(
       detail: breakOf(error),
     };
   }
+}
+
+/**
+ * Names of the members of a shard's first row.
+ * @returns null where there is none, none that is an object, or one with the text inside of another value: rows tell what is wrong
+ *   with them
+ */
+export async function firstRowNames(
+  storage: Storage,
+  { shard, identity }: ShardPlan,
+  text: string,
+): Promise<readonly string[] | null> {
+  if (shard.format === 'parquet') throw new Error('not a JSON-lines shard');
+  try {
+    for await (const line of readLines(
+      decompressed(storage, shard.path, identity, shard.format),
+      MAX_FIRST_ROW,
+    )) {
+      const found = line.number === 0 ? withoutBom(line) : line;
+      if (found.kind === 'too-long') return null;
+      const json = strict.decode(found.bytes);
+      if (json.trim() === '') continue;
+      const value = parseRow(json);
+      return isObject(value) && outerOf(value, text) === undefined ? Object.keys(value) : null;
+    }
+  } catch (error) {
+    // Broken streams, bytes and JSON are for their reader to tell, who reads all of them.
+    if (!(error instanceof BrokenStream || error instanceof SyntaxError || error instanceof TypeError))
+      throw error;
+  }
+  return null;
 }
 
 const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });

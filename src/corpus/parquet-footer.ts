@@ -42,6 +42,7 @@ export interface ParquetFooter {
   readonly path: string;
   readonly size: number;
   readonly etag?: string;
+  readonly pin?: string;
   /** sha256 of the metadata and its length, as they lie in the file. */
   readonly sha256: string;
   /** The top-level columns, in order. */
@@ -62,7 +63,7 @@ type Thrift = Readonly<Record<string, unknown>>;
 /** @throws TokensieveError (input): not a parquet file, encrypted, or a footer that cannot be understood. */
 export async function readFooter(storage: Storage, path: string): Promise<ParquetFooter> {
   const version = await storage.stat(path);
-  const { size, etag } = version;
+  const { size, etag, pin } = version;
   if (size < 12) throw broken(path, `is ${size} bytes long, too short for a parquet file`);
   const tail = await storage.readRange(path, size - 8, size, version);
   const magic = Buffer.from(tail.subarray(4)).toString('latin1');
@@ -94,6 +95,7 @@ export async function readFooter(storage: Storage, path: string): Promise<Parque
       path,
       size,
       ...(etag === undefined ? {} : { etag }),
+      ...(pin === undefined ? {} : { pin }),
       sha256,
       ...understand(metadata, size - 8 - length),
     };

@@ -56,8 +56,14 @@ export async function planParquet(storage: Storage, shard: Shard, options: ReadO
   });
   if (open) parts.push(open);
   const textBytes = parts.reduce((sum, part) => sum + part.textBytes, 0);
-  const { size, etag, sha256 } = footer;
-  const identity = { name: shard.name, size, ...(etag === undefined ? {} : { etag }), footerSha256: sha256 };
+  const { size, etag, pin, sha256 } = footer;
+  const identity = {
+    name: shard.name,
+    size,
+    ...(etag !== undefined && { etag }),
+    ...(pin !== undefined && { pin }),
+    footerSha256: sha256,
+  };
   return { shard, identity, rows: footer.rows, textBytes, parts };
 }
 

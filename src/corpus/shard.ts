@@ -29,12 +29,14 @@ export interface Shard {
   readonly format: ShardFormat;
 }
 
-/** What identifies a shard's bytes before its text is read; `etag` does so within one run only. */
+/** What identifies a shard's bytes before its text is read; `etag` and `pin` do so within one run only. */
 export interface ShardIdentity {
   readonly name: string;
   /** Bytes. */
   readonly size: number;
   readonly etag?: string;
+  /** On local disk, as `ObjectStat.pin`. */
+  readonly pin?: string;
   /** sha256 of the parquet footer (metadata and its length); absent for jsonl. */
   readonly footerSha256?: string;
 }

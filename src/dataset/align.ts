@@ -33,29 +33,33 @@ export async function* alignRows<const Files extends readonly [NamedFile, ...Nam
       'not-comparable',
       `${files[0].path} and ${other.path} hold different sequences: ${where}; compare runs with one tokenizer and the same sequence settings`,
     );
-  for (;;) {
-    const places: Place[] = [];
-    const ended: NamedFile[] = [];
-    for (const [i, cursor] of cursors.entries()) {
-      const place = await cursor.current();
-      if (place !== undefined) places.push(place);
-      else ended.push(files[i] ?? files[0]);
+  try {
+    for (;;) {
+      const places: Place[] = [];
+      const ended: NamedFile[] = [];
+      for (const [i, cursor] of cursors.entries()) {
+        const place = await cursor.current();
+        if (place !== undefined) places.push(place);
+        else ended.push(files[i] ?? files[0]);
+      }
+      const [first] = places;
+      if (first === undefined) return;
+      const [short] = ended;
+      if (short !== undefined) {
+        const other = short === files[0] ? files.find((file) => !ended.includes(file)) : short;
+        throw refuse(other ?? short, `${short.path} ends before row ${first.batch.sequenceIds[first.row]}`);
+      }
+      const rows = Math.min(...places.map(({ batch, row }) => rowsOf(batch) - row));
+      for (const [i, place] of places.entries()) {
+        const where = i === 0 ? undefined : firstDifference(first, place, rows);
+        if (where !== undefined) throw refuse(files[i] ?? files[0], where);
+      }
+      // One span a file, in the order of the files: what the mapped type says and `map` cannot.
+      yield places.map((place) => spanOf(place, rows)) as unknown as { [K in keyof Files]: TokenSpan };
+      for (const cursor of cursors) cursor.advance(rows);
     }
-    const [first] = places;
-    if (first === undefined) return;
-    const [short] = ended;
-    if (short !== undefined) {
-      const other = short === files[0] ? files.find((file) => !ended.includes(file)) : short;
-      throw refuse(other ?? short, `${short.path} ends before row ${first.batch.sequenceIds[first.row]}`);
-    }
-    const rows = Math.min(...places.map(({ batch, row }) => rowsOf(batch) - row));
-    for (const [i, place] of places.entries()) {
-      const where = i === 0 ? undefined : firstDifference(first, place, rows);
-      if (where !== undefined) throw refuse(files[i] ?? files[0], where);
-    }
-    // One span a file, in the order of the files: what the mapped type says and `map` cannot.
-    yield places.map((place) => spanOf(place, rows)) as unknown as { [K in keyof Files]: TokenSpan };
-    for (const cursor of cursors) cursor.advance(rows);
+  } finally {
+    for (const cursor of cursors) await cursor.close();
   }
 }
 
@@ -66,15 +70,16 @@ interface Place {
 
 /** Rows of a file, left to be taken in any number at a time. */
 function createCursor(file: SequenceFile) {
+  const batches = file.batches()[Symbol.asyncIterator]();
   let batch: SequenceBatch | undefined;
   let row = 0;
-  let index = 0;
   return {
     /** The first row not yet taken; undefined at the end. */
     async current(): Promise<Place | undefined> {
       while (batch === undefined || row >= rowsOf(batch)) {
-        if (index >= file.batchCount) return undefined;
-        batch = await file.readBatch(index++);
+        const next = await batches.next();
+        if (next.done === true) return undefined;
+        batch = next.value;
         row = 0;
       }
       return { batch, row };
@@ -82,6 +87,7 @@ function createCursor(file: SequenceFile) {
     advance(rows: number) {
       row += rows;
     },
+    close: () => batches.return?.(),
   };
 }
 

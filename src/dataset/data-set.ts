@@ -38,6 +38,9 @@ export interface DataSet {
   readonly unfinished: readonly string[];
 }
 
+/** Which of a run's folders is taken by whoever reads the run: what was made last says most. */
+export const NEWEST_FIRST = ['weighted', 'scored', 'packed'] as const satisfies readonly DataSetKind[];
+
 /** How a command finds its data set. */
 export interface OpenRules {
   /**
@@ -79,6 +82,10 @@ export async function openDataSet(storage: Storage, name: string, rules: OpenRul
     unfinished: listed.filter((path) => SEQUENCES.test(path) && !finished.has(manifestBeside(path))),
   };
 }
+
+/** Whether a run was named and one of its folders was taken. */
+export const isOfRun = ({ name, folder }: Pick<DataSet, 'name' | 'folder'>): boolean =>
+  absolutePath(folderOf(absolutePath(folder))) === absolutePath(name);
 
 /** The recipe of a part, which is that of its data set. @throws TokensieveError (usage) `bad-recipe` */
 export function recipeOf({ manifest, folder }: FinishedPart): Recipe {

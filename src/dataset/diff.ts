@@ -2,10 +2,12 @@ import { usageError } from '../errors.js';
 import { joinPath } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import { alignRows, type NamedFile, type TokenSpan } from './align.js';
+import { type DataSet, type DataSetKind, NEWEST_FIRST, openDataSet } from './data-set.js';
 import { createDifference, type Difference } from './difference.js';
 import { MANIFEST_SUFFIX, readManifest } from './manifest.js';
 import { readSequences } from './reader.js';
 import { LOSS_COLUMNS } from './sequence-batch.js';
+import { vouchedFile } from './vouched.js';
 
 /** A folder of scored or weighted parts. */
 export interface RunFolder {
@@ -93,11 +95,36 @@ async function manifestNames({ storage, folder }: RunFolder): Promise<string[]> 
 
 async function openPart({ storage, folder }: RunFolder, name: string): Promise<NamedFile> {
   const path = joinPath(folder, name);
-  const { outputs } = await readManifest(storage, path);
-  const output = outputs.find(({ kind }) => kind === 'sequences');
+  const manifest = await readManifest(storage, path);
+  const output = manifest.outputs.find(({ kind }) => kind === 'sequences');
   if (output === undefined) throw usageError('not-comparable', `${path}: the part has no sequence file`);
   const data = path.slice(0, path.lastIndexOf('/') + 1) + output.name;
-  return { path: data, file: await readSequences(storage, data) };
+  const file = await readSequences(storage, data);
+  const { sha256, through } = vouchedFile(storage, data, manifest, 'sequences');
+  return { path: data, file: { ...file, batches: () => through(file.batches(sha256)) } };
+}
+
+/**
+ * Two data sets to compare: of runs the newest kind of parts that both have.
+ * @throws TokensieveError (usage) `no-parts`; and as `openDataSet` throws
+ */
+export async function openAlike(
+  storage: Storage,
+  a: string,
+  b: string,
+): Promise<readonly [DataSet, DataSet]> {
+  const open = (name: string, prefer: readonly DataSetKind[]): Promise<DataSet> =>
+    openDataSet(storage, name, {
+      prefer,
+      around: true,
+      nothing: { code: 'no-parts', advice: 'name a run, or a folder of scored or weighted parts' },
+    });
+  const [first, second] = [await open(a, NEWEST_FIRST), await open(b, NEWEST_FIRST)];
+  if (first.kind === second.kind) return [first, second];
+  const older = NEWEST_FIRST.slice(
+    Math.max(NEWEST_FIRST.indexOf(first.kind), NEWEST_FIRST.indexOf(second.kind)),
+  );
+  return [await open(a, older), await open(b, older)];
 }
 
 /** Counts over spans of two runs. Columns are those of the first span. */

@@ -96,7 +96,8 @@ export async function createDocumentWriter(
         }
         pending.push(document);
         for (const [i, name] of keep.entries()) {
-          const value = storedText(document.columns[name]);
+          const text = storedText(document.columns[name]);
+          const value = text === null ? null : Buffer.from(text, 'utf8');
           if (value !== null && value.length > MAX_VALUE_BYTES) {
             throw fatalError(
               'value-not-storable',
@@ -118,10 +119,9 @@ export async function createDocumentWriter(
   };
 }
 
-function storedText(value: unknown): Buffer | null {
-  if (value === null || value === undefined) return null;
-  return Buffer.from(exactText(value), 'utf8');
-}
+/** A kept value as the file has it; null where there is none. */
+export const storedText = (value: unknown): string | null =>
+  value === null || value === undefined ? null : exactText(value);
 
 function encodeDocuments(
   documents: readonly DocumentRecord[],

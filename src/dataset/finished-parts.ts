@@ -2,9 +2,11 @@ import { fatalError, usageError } from '../errors.js';
 import { mapAhead } from '../flow/map-ahead.js';
 import { normalPath } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
-import { explainDifference, type Manifest, readManifest } from './manifest.js';
+import { type DocumentFile, readDocuments } from './documents.js';
+import { explainDifference, type Manifest, type ManifestOutput, readManifest } from './manifest.js';
 import { partFiles } from './part-files.js';
 import { readSequences, type SequenceFile } from './reader.js';
+import { vouchedFile } from './vouched.js';
 
 /** Manifests read at once: a folder of many parts is bound by the store's latency. */
 const MANIFESTS_AHEAD = 8;
@@ -48,10 +50,10 @@ export function comparePart(
 }
 
 /** The part of a manifest's input that is known before the part is read. */
-export type PartInput = Omit<Manifest['input'], 'row_start' | 'row_end' | 'text_sha256'>;
+export type PartInput = Omit<Manifest['input'], 'row_start' | 'row_end' | 'text_sha256' | 'columns_sha256'>;
 
 export function knownInput({ input }: Manifest): PartInput {
-  const { row_start: _, row_end: __, text_sha256: ___, ...known } = input;
+  const { row_start: _, row_end: __, text_sha256: ___, columns_sha256: ____, ...known } = input;
   return known;
 }
 
@@ -93,8 +95,10 @@ function checkOneInput(parts: readonly FinishedPart[]): void {
 }
 
 /**
- * The part's sequence file.
- * @throws TokensieveError fatal `part-changed` when its manifest is of another: a run may be writing here
+ * The part's sequence file. Whatever is read of its rows is checked against the digest of its manifest: `batches` on the way,
+ * `readBatch` before the first one is given.
+ * @throws TokensieveError fatal `part-changed` when its manifest is of another: a run may be writing here; when rows are read,
+ *   (input) `part-damaged`
  */
 export async function openSequences(
   storage: Storage,
@@ -103,9 +107,41 @@ export async function openSequences(
   const path = partFiles(folder, manifest.shard, manifest.part).sequences;
   const file = await readSequences(storage, path);
   const found = file.metadata['fingerprint'];
-  if (found === manifest.fingerprint) return file;
+  if (found === manifest.fingerprint) {
+    const vouched = vouchedFile(storage, path, manifest, 'sequences');
+    return {
+      ...file,
+      async readBatch(index) {
+        await vouched.check();
+        return file.readBatch(index);
+      },
+      batches: (sha256 = vouched.sha256) => vouched.through(file.batches(sha256)),
+    };
+  }
   throw fatalError(
     'part-changed',
     `${path}: is of fingerprint ${String(found).slice(0, 12)}…, its manifest of ${manifest.fingerprint.slice(0, 12)}…; wait for the run that writes here, then run the command again`,
   );
+}
+
+/** @throws TokensieveError (input) `part-damaged` where a file of the part is not the one that its manifest tells of */
+export const checkPartFile = (
+  storage: Storage,
+  { manifest, folder }: FinishedPart,
+  kind: ManifestOutput['kind'],
+): Promise<void> =>
+  vouchedFile(storage, partFiles(folder, manifest.shard, manifest.part)[kind], manifest, kind).check();
+
+/**
+ * The part's documents file, checked as it is read.
+ * @throws TokensieveError as `readDocuments` throws; when documents are read, (input) `part-damaged`
+ */
+export async function openDocuments(
+  storage: Storage,
+  { manifest, folder }: FinishedPart,
+): Promise<DocumentFile> {
+  const path = partFiles(folder, manifest.shard, manifest.part).documents;
+  const file = await readDocuments(storage, path);
+  const vouched = vouchedFile(storage, path, manifest, 'documents');
+  return { ...file, batches: (sha256 = vouched.sha256) => vouched.through(file.batches(sha256)) };
 }

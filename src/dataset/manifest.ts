@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { fatalError, inputError, type TokensieveError } from '../errors.js';
 import { canonicalJson, hashJson, isJsonObject, type JsonObject } from '../json/canonical-json.js';
 import { parseJson } from '../json/parse-json.js';
+import { sealed } from '../json/sealed.js';
 import type { StagedFile, Storage } from '../storage/storage.js';
 
 /**
@@ -66,6 +67,10 @@ export const manifestSchema = z
         row_start: count,
         row_end: count.meta({ description: 'Rows [row_start, row_end) of the shard' }),
         text_sha256: sha256.meta({ description: 'Digest of the text that was read' }),
+        columns_sha256: sha256.optional().meta({
+          description:
+            'Digest of the kept columns that were read; absent where none are kept, and in manifests of early versions',
+        }),
       })
       .meta({ description: 'What was read' }),
     fingerprint: sha256.meta({ description: "Digest of the recipe and of the input's identity" }),
@@ -115,13 +120,13 @@ const MAX_MANIFEST_BYTES = 1 << 22;
 export function manifestBytes(manifest: Manifest): Uint8Array {
   const problem = problemOf(manifestSchema.safeParse(manifest));
   if (problem !== undefined) throw fatalError('bad-manifest', `a manifest to be written has ${problem}`);
-  return Buffer.from(sealed(manifest), 'utf8');
+  return Buffer.from(sealedText(manifest), 'utf8');
 }
 
 /** A flipped bit that leaves a manifest JSON of the right shape does not leave it this text. */
-function sealed(manifest: Manifest): string {
+function sealedText(manifest: Manifest): string {
   const { digest: _, ...content } = manifest;
-  return `${canonicalJson({ ...content, digest: hashJson(content) })}\n`;
+  return `${canonicalJson(sealed(content))}\n`;
 }
 
 /** Writes a manifest under a staging name; its `commit` makes the part done. */
@@ -167,7 +172,7 @@ export function parseManifest(text: string, path: string): Manifest {
   const parsed = manifestSchema.safeParse(json);
   if (!parsed.success) throw damaged(path, problemOf(parsed) ?? 'not a manifest');
   const { digest, ...manifest } = parsed.data;
-  if (digest !== undefined && text !== sealed(manifest)) {
+  if (digest !== undefined && text !== sealedText(manifest)) {
     throw damaged(path, 'its digest is not that of its content');
   }
   return manifest;

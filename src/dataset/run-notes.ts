@@ -1,5 +1,8 @@
 import { z } from 'zod';
+import { fatalError } from '../errors.js';
+import { isJsonObject } from '../json/canonical-json.js';
 import { parseJson } from '../json/parse-json.js';
+import { isBroken, sealed } from '../json/sealed.js';
 import { redacted } from '../redacted.js';
 import { joinPath } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
@@ -45,7 +48,10 @@ export async function writeRunNotes(storage: Storage, out: string, notes: RunNot
   const file = await storage.stage(joinPath(out, FILE), { onConflict: 'replace' });
   try {
     await file.write(
-      Buffer.from(`${JSON.stringify({ ...notes, shards: notes.shards.map(redacted) }, null, 2)}\n`, 'utf8'),
+      Buffer.from(
+        `${JSON.stringify(sealed({ ...notes, shards: notes.shards.map(redacted) }), null, 2)}\n`,
+        'utf8',
+      ),
     );
     await file.commit();
   } catch (error) {
@@ -54,14 +60,35 @@ export async function writeRunNotes(storage: Storage, out: string, notes: RunNot
   }
 }
 
-/** The notes in a folder; null where there are none, or none that can be read. */
+/**
+ * The notes in a folder; null where there are none, or none that can be read.
+ * @throws TokensieveError (fatal) `bad-run-notes` where they are damaged: they name the files that reports quote
+ */
 export async function readRunNotes(storage: Storage, folder: string): Promise<RunNotes | null> {
   const file = joinPath(folder, FILE);
+  const text = await readFile(storage, file);
+  if (text === null) return null;
+  let json: unknown = null;
+  try {
+    json = parseJson(text);
+  } catch {
+    // Told below where it was sealed.
+  }
+  const parsed = runNotesSchema.safeParse(json);
+  const isOurs = text.includes('"digest"') && (text.includes('"shards"') || text.includes('"models"'));
+  if (isOurs && (!isJsonObject(json) || isBroken(json))) {
+    throw fatalError(
+      'bad-run-notes',
+      `${file}: is damaged, its digest is not that of its content; run the command that wrote it again, or remove it: reports then say less`,
+    );
+  }
+  return parsed.success ? parsed.data : null;
+}
+
+async function readFile(storage: Storage, file: string): Promise<string | null> {
   try {
     const { size } = await storage.stat(file);
-    if (size > MAX_BYTES) return null;
-    const text = Buffer.from(await storage.readRange(file, 0, size)).toString('utf8');
-    return runNotesSchema.parse(parseJson(text));
+    return size > MAX_BYTES ? null : Buffer.from(await storage.readRange(file, 0, size)).toString('utf8');
   } catch {
     return null;
   }

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { TokensieveError, usageError } from '../errors.js';
 import { mapAhead } from '../flow/map-ahead.js';
 import type { Storage } from '../storage/storage.js';
-import { type DataSet, type DataSetKind, type DataSetPart, openDataSet } from './data-set.js';
+import { type DataSet, type DataSetPart, NEWEST_FIRST, openDataSet } from './data-set.js';
 import { openSequences } from './finished-parts.js';
 import { neededFields, rowEdges, sequenceSection, tokenizerSection } from './recipe.js';
 import type { LossColumn, TokenColumn } from './sequence-batch.js';
@@ -43,19 +43,15 @@ const rowFields = z.object({
 
 /**
  * Opens a data set with rows and targets.
- * @param path a folder of scored, weighted or packed parts, or of some of them, or a folder that holds one such folder
- * @param prefer which of a run's folders is taken where it has several; with none, several are refused
+ * @param path a run's output folder, whose weighted parts are taken if it has any, else the scored, else the packed ones; a folder
+ *   of such parts, or of some of them; or a folder that holds one such folder
  * @throws TokensieveError (usage) `no-parts`; `several-data-sets`; `part-changed` where a file is gone or has not the
  *   bytes of its manifest; `no-rows`, `no-targets`; `not-trainable` where manifests do not tell how rows were made; `bad-manifest`;
  *   and as `openDataSet` throws
  */
-export async function openSource(
-  storage: Storage,
-  path: string,
-  prefer: readonly DataSetKind[] = [],
-): Promise<Source> {
+export async function openSource(storage: Storage, path: string): Promise<Source> {
   try {
-    const set = await findSource(storage, path, prefer);
+    const set = await findSource(storage, path);
     const { folder } = set;
     await checkSizes(storage, set);
     const rows = sum(set.parts.map((part) => part.rows));
@@ -87,13 +83,9 @@ export async function openSource(
 }
 
 /** The same by its manifests alone: no file is looked at. @throws TokensieveError as `openDataSet` throws, `no-parts` */
-export const findSource = (
-  storage: Storage,
-  path: string,
-  prefer: readonly DataSetKind[] = [],
-): Promise<DataSet> =>
+export const findSource = (storage: Storage, path: string): Promise<DataSet> =>
   openDataSet(storage, path, {
-    prefer,
+    prefer: NEWEST_FIRST,
     around: true,
     nothing: { code: 'no-parts', advice: 'name a folder that tokensieve score, select or pack wrote' },
   });

@@ -1,3 +1,4 @@
+import { sealed } from '../json/sealed.js';
 import type { Storage } from '../storage/storage.js';
 import { type EvaluateOptions, evaluate } from './evaluate.js';
 import type { EvaluationReport } from './report.js';
@@ -16,7 +17,7 @@ export async function evaluateTo(
   return report;
 }
 
-/** The report's file: JSON, one key a line. */
+/** The report's file: JSON, one key a line, with a digest of all else in it. */
 export async function writeEvaluation(
   storage: Storage,
   path: string,
@@ -24,7 +25,7 @@ export async function writeEvaluation(
 ): Promise<void> {
   const file = await storage.stage(path, { alone: true });
   try {
-    await file.write(Buffer.from(`${JSON.stringify(report, null, 2)}\n`));
+    await file.write(Buffer.from(`${JSON.stringify(sealed({ ...report }), null, 2)}\n`));
     await file.commit();
   } catch (error) {
     await file.abort();

@@ -32,7 +32,7 @@ export async function evaluate(
   const inputs = await findInputs(settings, options);
   const examinee = await openExaminee(settings);
   try {
-    const findings = await examine(inputs, examinee, settings, options);
+    const findings = await examined(inputs, examinee, settings, options);
     const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
       version: string;
     };
@@ -74,7 +74,7 @@ export async function evaluateHeldOut(
   const found = await findInputs(parsed, complete);
   const examinee = await openExaminee(parsed);
   try {
-    const { heldOut } = await examine(found, examinee, parsed, complete);
+    const { heldOut } = await examined(found, examinee, parsed, complete);
     return Object.fromEntries(heldOut);
   } finally {
     await examinee.close();
@@ -97,6 +97,22 @@ async function findInputs(settings: EvaluateSettings, options: EvaluateOptions):
     tasks.push({ task, file: await openTaskFile(options.storage, settings.task_data ?? '.', task) });
   }
   return { sets, tasks };
+}
+
+/** What the model makes of the inputs, if it was the same model all the while. */
+async function examined(
+  inputs: Inputs,
+  examinee: Examinee,
+  settings: EvaluateSettings,
+  options: EvaluateOptions,
+): Promise<Findings> {
+  const findings = await examine(inputs, examinee, settings, options).catch(async (error: unknown) => {
+    // Weights that change under a session give losses that are no numbers, too.
+    await examinee.look();
+    throw error;
+  });
+  await examinee.look();
+  return findings;
 }
 
 async function examine(

@@ -13,6 +13,7 @@ import type { Report } from '../parts/report-file.js';
 import { scoreSequences } from '../score/stage.js';
 import type { PackingRules, TokenizedDocument } from '../sequence/packing.js';
 import type { Storage } from '../storage/storage.js';
+import { refuseChanged } from '../storage/unchanged.js';
 import { documentLosses, type FinishedDocument } from './document-losses.js';
 import { domainOf, domainTallies, NO_DOMAIN, URL_COLUMN } from './domains.js';
 import { type LossSummary, lossTally } from './estimate.js';
@@ -94,7 +95,7 @@ export async function evaluateSet(
     const shard = plan.shard.name;
     for await (const reading of readShard(context.storage, plan, heldOutReading(settings))) {
       context.signal.throwIfAborted();
-      const ledger = createTextLedger(null, 'scored', NO_REPORT, ({ kind: _, ...entry }) => {
+      const ledger = createTextLedger(null, [], 'scored', NO_REPORT, ({ kind: _, ...entry }) => {
         context.sink({ event: 'quarantined', shard, ...entry });
       });
       const losses = documentLosses();
@@ -136,6 +137,7 @@ export async function evaluateSet(
       }
       if (left <= 0) break;
     }
+    await refuseChanged(context.storage, plan.shard.path, plan.identity);
   }
   const byDomain = domains.summaries();
   return {

@@ -112,11 +112,14 @@ export async function answerRequests(
         }),
       );
     }
+    await examinee.look();
     await file.commit();
     const seconds = (performance.now() - started) / 1000;
     return { path: out, ...totals, quarantined, length: examinee.packing.length, seconds };
   } catch (error) {
     await file.abort();
+    // Weights that change under a session give losses that are no numbers, too.
+    if (!signal.aborted) await examinee?.look();
     throw error;
   } finally {
     await examinee?.close();

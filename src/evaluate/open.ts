@@ -23,6 +23,11 @@ export interface Examinee {
   /** The model stands in the place of the current one. */
   readonly scoring: ScoringRules;
   readonly packing: PackingRules;
+  /**
+   * Looks at the model's files again: to be asked before anything that it said is written.
+   * @throws TokensieveError (fatal) `model-changed`
+   */
+  look(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -68,6 +73,7 @@ export async function openExaminee(
         entropy: false,
       },
       packing: packingRules({ ...sequence, length }, tokenizer),
+      look: opened.look,
       close: async () => {
         await Promise.all([scorer.close(), tokenizer.close()]);
       },

@@ -6,6 +6,7 @@ import { firstLine, TokensieveError, usageError } from '../errors.js';
 import { parseJson } from '../json/parse-json.js';
 import type { ItemReason } from '../parts/events.js';
 import type { Storage } from '../storage/storage.js';
+import { refuseChanged } from '../storage/unchanged.js';
 import type { Item, Task } from './tasks.js';
 
 /** Longest line of a task's file, in bytes. */
@@ -39,7 +40,7 @@ export interface NumberedItem {
 /** @throws TokensieveError (usage) `no-task-data` when the file is not there */
 export async function openTaskFile(storage: Storage, folder: string, task: Task): Promise<TaskFile> {
   const path = `${folder.replace(/\/+$/, '')}/${task.name}/test.jsonl`;
-  const { size } = await storage.stat(path).catch((error: unknown) => {
+  const version = await storage.stat(path).catch((error: unknown) => {
     if (!(error instanceof TokensieveError && error.code === 'not-found')) throw error;
     throw usageError(
       'no-task-data',
@@ -52,11 +53,11 @@ export async function openTaskFile(storage: Storage, folder: string, task: Task)
   let sha256 = '';
   return {
     path,
-    bytes: size,
+    bytes: version.size,
     async *items(most, setAside) {
       let given = 0;
       try {
-        const bytes = hashing(decompressed(storage, path, { size }, 'jsonl'), hash);
+        const bytes = hashing(decompressed(storage, path, version, 'jsonl'), hash);
         for await (const line of readLines(bytes, MAX_LINE_BYTES)) {
           if (isBlank(line)) continue;
           lines++;
@@ -72,6 +73,7 @@ export async function openTaskFile(storage: Storage, folder: string, task: Task)
         if (!(error instanceof BrokenStream)) throw error;
         setAside({ row: lines, reason: 'broken-shard', detail: firstLine(error) });
       }
+      await refuseChanged(storage, path, version);
       sha256 = hash.digest('hex');
     },
     read: () => ({ lines, sha256 }),

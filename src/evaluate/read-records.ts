@@ -7,6 +7,7 @@ import { firstLine } from '../errors.js';
 import { parseJson } from '../json/parse-json.js';
 import type { ItemReason } from '../parts/events.js';
 import type { Storage } from '../storage/storage.js';
+import { refuseChanged } from '../storage/unchanged.js';
 
 /** Longest line, in bytes. */
 const MAX_LINE_BYTES = 1 << 24;
@@ -28,7 +29,7 @@ export interface ReadRecord<T> {
 /**
  * Every line that is not blank, in order.
  * @param recordOf makes a record of a line's value, or says in words why there is none
- * @throws errors of the disk, `not-found` among them
+ * @throws errors of the disk, `not-found` among them; (fatal) `object-changed` at the end of a file that changed meanwhile
  */
 export async function* readRecords<T extends object>(
   storage: Storage,
@@ -80,6 +81,7 @@ export async function* readRecords<T extends object>(
     if (!(error instanceof BrokenStream)) throw error;
     yield { line: last + 1, bytes: 0, reason: 'broken-shard', detail: firstLine(error) };
   }
+  await refuseChanged(storage, path, version);
 }
 
 const strict = new TextDecoder('utf-8', { fatal: true });

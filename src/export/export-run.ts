@@ -4,10 +4,10 @@ import { usageError } from '../errors.js';
 import { hashJson } from '../json/canonical-json.js';
 import type { Lane, OpenOptions, PartsJob, PartsOptions } from '../parts/parts-job.js';
 import { runParts } from '../parts/run-parts.js';
+import { tellOf } from '../parts/tell-of.js';
 import { removeNotes } from '../parts/worker-notes.js';
-import { rulesOfParts, rulesWarning } from '../rules/run-rules.js';
 import { absolutePath } from '../storage/path.js';
-import { describeExport } from './describe-export.js';
+import { describeExport, withdrawDescription } from './describe-export.js';
 import { exportRecipe, identityOf } from './export-recipe.js';
 import type { ExportCounts, ExportFormat } from './format.js';
 import { formatNamed } from './formats.js';
@@ -81,8 +81,7 @@ export async function openExporting(
   if ([source.folder, settings.run].some((path) => absolutePath(path) === absolutePath(out))) {
     throw usageError('out-is-input', `${out}: holds the files that are exported; choose another --out`);
   }
-  const old = rulesWarning(settings.run, await rulesOfParts(storage, source.parts));
-  if (old !== null) sink({ event: 'warning', message: old });
+  await tellOf(storage, source, sink);
   const rules = { threshold: settings.threshold ?? null, bitsOnly: format.bitsOnly(settings) };
   refuseFractions(source, rules);
   const shards = planShards(
@@ -104,6 +103,7 @@ export async function openExporting(
     shard: slices[0]?.part.manifest.shard ?? '',
     part: index,
   });
+  let withdrawn: Promise<void> | null = null;
   const job: ExportJob = {
     kind: 'export',
     out,
@@ -126,6 +126,8 @@ export async function openExporting(
       return { format: prepared ?? format, close: async () => prepared?.close() };
     },
     async *parts(shard, lane, making) {
+      withdrawn ??= withdrawDescription(storage, out);
+      await withdrawn;
       const writing = { format: lane.format, context, rules, sound };
       yield {
         place: placeOf(shard),

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { firstLine, inputError, TokensieveError, usageError } from '../errors.js';
-import { canonicalJson, hashJson, type JsonObject } from '../json/canonical-json.js';
+import { canonicalJson, hashJson, isJsonObject, type JsonObject } from '../json/canonical-json.js';
+import { isBroken, sealed } from '../json/sealed.js';
 import type { ExpectedPart, Manifests } from '../parts/manifests.js';
 import { joinPath, normalPath, pathBelow } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
@@ -12,6 +13,10 @@ import { FORMAT_NAMES } from './settings.js';
  */
 const count = z.int().min(0);
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'expected 64 hex digits');
+const digest = sha256.optional().meta({
+  description:
+    'sha256 of the canonical JSON (RFC 8785) of everything else in this file; absent in exports of early versions',
+});
 const counts = z.strictObject({ rows: count, tokens: count, kept: count, weight_sum: z.number().min(0) });
 const files = z.array(z.strictObject({ name: z.string().min(1), bytes: count, sha256 })).readonly();
 
@@ -37,6 +42,7 @@ export const exportManifestSchema = z
       .readonly(),
     counts,
     outputs: files.meta({ description: "Names are relative to the export's folder" }),
+    digest,
   })
   .meta({ title: 'tokensieve export manifest', description: 'One output shard of an export' });
 
@@ -52,6 +58,7 @@ export const exportIndexSchema = z
     shards: count,
     counts,
     described: files.meta({ description: 'Files beside the shards, as data set cards' }),
+    digest,
   })
   .meta({ title: 'tokensieve export index', description: 'A finished export' });
 
@@ -87,7 +94,14 @@ export const isBelow = (name: string): boolean =>
 const MAX_BYTES = 1 << 23;
 
 export const exportManifestBytes = (manifest: ExportManifest): Uint8Array =>
-  Buffer.from(`${canonicalJson(exportManifestSchema.parse(manifest))}\n`, 'utf8');
+  sealedBytes(exportManifestSchema.parse(manifest));
+
+export const exportIndexBytes = (index: ExportIndex): Uint8Array =>
+  sealedBytes(exportIndexSchema.parse(index));
+
+function sealedBytes({ digest: _, ...content }: ExportManifest | ExportIndex): Uint8Array {
+  return Buffer.from(`${canonicalJson(sealed({ ...content }))}\n`, 'utf8');
+}
 
 /** @throws TokensieveError (input) `bad-manifest` */
 export const readExportManifest = (storage: Storage, path: string): Promise<ExportManifest> =>
@@ -109,7 +123,10 @@ async function readJson<T>(storage: Storage, path: string, schema: z.ZodType<T>,
     throw bad('not JSON');
   }
   const parsed = schema.safeParse(json);
-  if (parsed.success) return parsed.data;
+  if (parsed.success) {
+    if (isJsonObject(json) && isBroken(json)) throw bad('its digest is not that of its content');
+    return parsed.data;
+  }
   const [issue] = parsed.error.issues;
   throw bad(`field ${issue?.path.join('.') || '(whole)'}: ${issue?.message}`);
 }

@@ -28,7 +28,7 @@ const packingFields = z.object({ sequence: sequenceSection.pick({ packing: true,
  * @throws TokensieveError (usage) `not-exportable`, and as `openSource` throws
  */
 export async function openExportSource(storage: Storage, run: string): Promise<ExportSource> {
-  const source = await openSource(storage, run, ['weighted', 'scored', 'packed']);
+  const source = await openSource(storage, run);
   const { folder, first, recipe } = source;
   const found = neededFields(recipe.rows, packingFields);
   if ('problem' in found) {

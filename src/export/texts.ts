@@ -2,8 +2,9 @@ import { z } from 'zod';
 import { expandShards } from '../corpus/expand.js';
 import { planShard, readShard } from '../corpus/read-shard.js';
 import type { PartReading, ReadOptions, Shard } from '../corpus/shard.js';
-import { readDocuments, textDigest } from '../dataset/documents.js';
+import { textDigest } from '../dataset/documents.js';
 import { documentsOf } from '../dataset/documents-beside.js';
+import { checkPartFile, openDocuments } from '../dataset/finished-parts.js';
 import { type PartPlace, partFiles, scoredFolder } from '../dataset/part-files.js';
 import { corpusSection, neededFields } from '../dataset/recipe.js';
 import { usageError } from '../errors.js';
@@ -117,8 +118,12 @@ export async function openTexts({ storage, settings, source }: ExportContext): P
 /** Records of a part's documents. */
 async function recordsOf(storage: Storage, source: ExportSource, run: string, { shard, part }: PartPlace) {
   const found = source.parts.find(({ manifest }) => manifest.shard === shard && manifest.part === part);
-  const path = found && (await documentsOf(storage, found, run));
-  if (path) return readDocuments(storage, path);
+  const owner = found && (await documentsOf(storage, found, run));
+  if (owner) {
+    // First: whoever takes the documents stops with the last that he needs, before the file's end.
+    await checkPartFile(storage, owner, 'documents');
+    return openDocuments(storage, owner);
+  }
   throw usageError(
     'no-documents',
     `${shard} part ${part}: no documents file of its text in ${source.folder} or ${scoredFolder(run)}; export from the run's own folder`,

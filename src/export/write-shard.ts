@@ -1,7 +1,7 @@
 /** One shard of an export: its rows read, checked, weighed and written, up to its commit. */
 import { createHash } from 'node:crypto';
 import type { DataSetPart } from '../dataset/data-set.js';
-import { fileDigest } from '../dataset/file-digest.js';
+import { checkPartFile } from '../dataset/finished-parts.js';
 import { digestOf, type Manifest } from '../dataset/manifest.js';
 import { partFiles } from '../dataset/part-files.js';
 import { TokensieveError } from '../errors.js';
@@ -104,10 +104,10 @@ async function checkBytes(storage: Storage, part: DataSetPart, sound: Set<Manife
   const { manifest, folder } = part;
   if (sound.has(manifest)) return;
   const path = partFiles(folder, manifest.shard, manifest.part).sequences;
-  const { size } = await storage.stat(path);
-  if ((await fileDigest(storage, path, size)) !== digestOf(manifest, 'sequences')) {
+  await checkPartFile(storage, part, 'sequences').catch((error: unknown) => {
+    if (!(error instanceof TokensieveError) || error.code !== 'part-damaged') throw error;
     throw changed(path, 'is not the file that its manifest tells of');
-  }
+  });
   sound.add(manifest);
 }
 

@@ -7,11 +7,21 @@ export type WorkerReply =
   | { readonly id: null; readonly kind: 'ready' }
   | { readonly id: number | null; readonly kind: 'failed'; readonly message: string };
 
-/** A worker thread that answers requests by id. */
+/** A worker thread, or a process, that answers requests by id. */
 export interface WorkerCalls<Request, Reply> {
   ask(request: Request): Promise<Reply>;
   /** Takes no more requests and ends the thread; one inside ONNX Runtime once it has come back. */
   close(): Promise<void>;
+}
+
+/** What answers: a thread or a process. */
+export interface CallPort<Reply> {
+  onReply(reply: (message: Reply) => void): void;
+  onError(error: (cause: unknown) => void): void;
+  /** Told in words that it has ended. */
+  onEnd(ended: (reason: string) => void): void;
+  post(message: object): void;
+  end(): Promise<void>;
 }
 
 export interface WorkerRules extends WorkerOptions {
@@ -26,7 +36,7 @@ export interface WorkerRules extends WorkerOptions {
  * Starts a worker and waits until it is ready. After its first failure, or its end, every call is refused.
  * @param fail makes the error for a reason in words · @param note is told of messages of kind `note`, which answer nothing
  */
-export async function openWorkerCalls<Request extends object, Reply extends WorkerReply>(
+export function openWorkerCalls<Request extends object, Reply extends WorkerReply>(
   script: URL,
   { native = false, ...options }: WorkerRules,
   fail: (reason: string) => Error,
@@ -34,6 +44,27 @@ export async function openWorkerCalls<Request extends object, Reply extends Work
 ): Promise<WorkerCalls<Request, Reply>> {
   // Flags of the process (a script read from standard input, say) are not the worker's.
   const worker = new Worker(script, { execArgv: [], ...options });
+  return openCalls<Request, Reply>(
+    {
+      onReply: (reply) => worker.on('message', reply),
+      onError: (error) => worker.on('error', error),
+      onEnd: (ended) => worker.on('exit', (code) => ended(`its thread ended with code ${code}`)),
+      post: (message) => worker.postMessage(message),
+      end: async () => {
+        await worker.terminate();
+      },
+    },
+    fail,
+    { native, note },
+  );
+}
+
+/** The calls of a thread or a process that has been started; the arguments are those of `openWorkerCalls`. */
+export async function openCalls<Request extends object, Reply extends WorkerReply>(
+  port: CallPort<Reply>,
+  fail: (reason: string) => Error,
+  { native, note = () => undefined }: { readonly native: boolean; readonly note?: (message: object) => void },
+): Promise<WorkerCalls<Request, Reply>> {
   const waiting = new Map<number, { resolve(reply: Reply): void; reject(error: Error): void }>();
   // Requests that the thread has and did not answer, whether or not somebody still waits for them.
   const inThread = new Set<number>();
@@ -51,7 +82,7 @@ export async function openWorkerCalls<Request extends object, Reply extends Work
       for (const { reject: rejectOne } of waiting.values()) rejectOne(error);
       waiting.clear();
     };
-    worker.on('message', (reply: Reply) => {
+    port.onReply((reply) => {
       if (reply.kind === 'ready') resolve();
       else if (reply.kind === 'note') note(reply);
       else if (reply.kind === 'failed' && 'message' in reply) end(fail(reply.message));
@@ -61,9 +92,9 @@ export async function openWorkerCalls<Request extends object, Reply extends Work
       }
       if (reply.kind !== 'note') answered(reply.id);
     });
-    worker.on('error', (error) => end(fail(error instanceof Error ? error.message : String(error))));
-    worker.on('exit', (code) => {
-      end(fail(`its thread ended with code ${code}`));
+    port.onError((error) => end(fail(error instanceof Error ? error.message : String(error))));
+    port.onEnd((reason) => {
+      end(fail(reason));
       inThread.clear();
       answered(null);
     });
@@ -75,7 +106,7 @@ export async function openWorkerCalls<Request extends object, Reply extends Work
       return new Promise((resolve, reject) => {
         waiting.set(id, { resolve, reject });
         inThread.add(id);
-        worker.postMessage({ ...request, id });
+        port.post({ ...request, id });
       });
     },
     async close() {
@@ -85,7 +116,7 @@ export async function openWorkerCalls<Request extends object, Reply extends Work
           whenIdle = resolve;
         });
       }
-      await worker.terminate();
+      await port.end();
     },
   };
 }

@@ -1,11 +1,13 @@
 import { openArrowFile } from '../dataset/arrow-reader.js';
 import { readDocuments } from '../dataset/documents.js';
-import type { Manifest } from '../dataset/manifest.js';
+import { MANIFEST_SUFFIX, type Manifest, readManifest } from '../dataset/manifest.js';
 import { readSequences } from '../dataset/reader.js';
 import type { LossPrecision } from '../dataset/schema.js';
 import type { SequenceBatch, TokenColumn } from '../dataset/sequence-batch.js';
 import { createStatistics } from '../dataset/statistics.js';
 import { isJsonObject, type JsonObject } from '../json/canonical-json.js';
+import { nameOf } from '../storage/path.js';
+import { sizeOf } from '../storage/sizes.js';
 import type { Storage } from '../storage/storage.js';
 import { type ColumnSummary, summaries } from './summary.js';
 
@@ -66,7 +68,7 @@ const FIRST_DOCUMENTS = 5;
 
 /**
  * A scored, weighted, packed or documents file: all of it is read, one record batch in memory.
- * @throws TokensieveError (input) `arrow-corrupt`, `not-a-dataset`
+ * @throws TokensieveError (input) `arrow-corrupt`, `not-a-dataset`; `part-damaged` where a manifest beside it tells of other bytes
  */
 export async function inspectArrow(
   storage: Storage,
@@ -78,6 +80,14 @@ export async function inspectArrow(
   return fields.some(({ name }) => name === 'text_digest')
     ? inspectDocuments(storage, path, common)
     : inspectSequences(storage, path, common);
+}
+
+/** The digest that the manifest of a part's file says of it; undefined of a file that lies by itself. */
+async function digestBeside(storage: Storage, path: string): Promise<string | undefined> {
+  const manifest = path.replace(/(\.documents)?\.arrow$/, MANIFEST_SUFFIX);
+  if (manifest === path || (await sizeOf(storage, manifest)) === null) return undefined;
+  const { outputs } = await readManifest(storage, manifest);
+  return outputs.find(({ name }) => name === nameOf(path))?.sha256;
 }
 
 type Common = Omit<ArrowInspection, 'rows'>;
@@ -100,7 +110,7 @@ async function inspectSequences(
   const file = await readSequences(storage, path);
   const statistics = createStatistics(file.columns);
   let first: readonly TokenView[] = [];
-  for await (const batch of file.batches()) {
+  for await (const batch of file.batches(await digestBeside(storage, path))) {
     if (first.length === 0) first = firstTokens(batch);
     statistics.add(batch);
   }
@@ -148,7 +158,7 @@ async function inspectDocuments(
   let rows = 0;
   let textBytes = 0;
   let tokens = 0;
-  for await (const batch of file.batches()) {
+  for await (const batch of file.batches(await digestBeside(storage, path))) {
     for (const document of batch) {
       rows++;
       textBytes += document.textBytes;

@@ -1,6 +1,7 @@
 import { basename, join } from 'node:path';
 import { checkpointFolders } from '../train/checkpoints.js';
-import { METRICS_FILE, readMetrics } from '../train/metrics.js';
+import { readMetrics } from '../train/metrics.js';
+import { METRICS_FILE } from '../train/run-files.js';
 import type { StepMetrics } from '../train/step-metrics.js';
 
 /** The output folder of a training run. */

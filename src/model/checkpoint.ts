@@ -1,18 +1,14 @@
 /** A Hugging Face checkpoint folder: config.json and where each tensor lies. Read-only; nothing is trusted. */
-import { realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fatalError } from '../errors.js';
 import { type Configuration, readConfiguration } from './configuration.js';
+import { type ModelFile, modelFile } from './model-file.js';
 import { refuseAdapter } from './peft-adapter.js';
 import type { TensorEntry } from './safetensors.js';
 import { assignTensors, type OtherTensors, unusedWarning } from './tensors.js';
 import { leadingFile, readWeightFiles, WEIGHTS_NAME } from './weight-files.js';
 
-/** A file that defines the model: its name in the folder, and its real path behind any links. */
-export interface CheckpointFile {
-  readonly name: string;
-  readonly path: string;
-}
+const CONFIG_NAME = 'config.json';
 
 export interface Checkpoint extends Configuration {
   readonly folder: string;
@@ -24,7 +20,7 @@ export interface Checkpoint extends Configuration {
   /** What a run says of the checkpoint, one line each: contradictions, tensors that are not used, an index that is wrong. */
   readonly warnings: readonly string[];
   /** config.json, weight files and their index, in order of name. */
-  readonly files: readonly CheckpointFile[];
+  readonly files: readonly ModelFile[];
 }
 
 /**
@@ -33,7 +29,9 @@ export interface Checkpoint extends Configuration {
  * @throws fatal `no-checkpoint`; errors of `readConfiguration`, `refuseAdapter`, `readWeightFiles` and `assignTensors`
  */
 export async function openCheckpoint(folder: string): Promise<Checkpoint> {
-  const configuration = await readConfiguration(join(folder, 'config.json'));
+  // Before it is read. What is no file is told by whoever reads it.
+  const own = await modelFile(folder, CONFIG_NAME).catch(() => null);
+  const configuration = await readConfiguration(join(folder, CONFIG_NAME));
   const { decoder, config, notes } = configuration;
   await refuseAdapter(folder);
   const first = leadingFile(folder, config);
@@ -42,13 +40,8 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
       'no-checkpoint',
       `${folder}: has config.json but no ${WEIGHTS_NAME}; fetch the weights too`,
     );
-  const { names, tensors: found, unread, warnings } = await readWeightFiles(folder, first);
+  const { files, tensors: found, unread, warnings } = await readWeightFiles(folder, first);
   const { tensors, others } = await assignTensors(folder, decoder, found);
-  const files = await Promise.all(
-    ['config.json', ...names]
-      .sort()
-      .map(async (name) => ({ name, path: await realpath(join(folder, name)) })),
-  );
   return {
     ...configuration,
     folder,
@@ -56,6 +49,8 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
     others,
     unread,
     warnings: [...notes.map((note) => `${folder}: ${note}`), ...warnings, ...unusedWarning(folder, others)],
-    files,
+    files: [own ?? (await modelFile(folder, CONFIG_NAME)), ...files].sort((a, b) =>
+      a.name < b.name ? -1 : 1,
+    ),
   };
 }

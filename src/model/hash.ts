@@ -1,45 +1,57 @@
 /** Hashes of model files, computed once: a big model takes a minute to read, and is opened often. */
 import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import type { CheckpointFile } from './checkpoint.js';
+import type { FilePin } from '../storage/file-pin.js';
+import type { HashedFile, ModelFile } from './model-file.js';
 
-const memoSchema = z.object({ identity: z.string(), sha256: z.string().length(64) });
+const memoSchema = z.object({ identity: z.string(), sha256: z.string().length(64), digest: z.string() });
+type Memo = z.infer<typeof memoSchema>;
 
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
 
-/**
- * sha256 over the names and bytes of `files`: of the lines `name TAB sha256-of-bytes`, in order of name.
- * A file's own hash is remembered in `cacheFolder` (null: not at all) under its path, size, times and inode.
- */
-export async function hashModel(
-  files: readonly CheckpointFile[],
-  cacheFolder: string | null,
-): Promise<string> {
-  const lines: string[] = [];
-  for (const { name, path } of [...files].sort((a, b) => (a.name < b.name ? -1 : 1))) {
-    lines.push(`${name}\t${await hashFile(path, cacheFolder)}\n`);
-  }
-  return sha256(lines.join(''));
+export interface ModelHash {
+  /** sha256 over the names and bytes of the files: of the lines `name TAB sha256-of-bytes`, in order of name. */
+  readonly hash: string;
+  /** Each file with what it was before it was hashed. */
+  readonly files: readonly HashedFile[];
 }
 
-async function hashFile(path: string, cacheFolder: string | null): Promise<string> {
+/**
+ * The hash of a model. A file's own hash is remembered in `cacheFolder` (null: not at all) under its path, size, times and
+ * inode.
+ */
+export async function hashModel(files: readonly ModelFile[], cacheFolder: string | null): Promise<ModelHash> {
+  const lines: string[] = [];
+  const hashed: HashedFile[] = [];
+  for (const { name, path, pin } of [...files].sort((a, b) => (a.name < b.name ? -1 : 1))) {
+    const own = await hashFile({ path, pin }, cacheFolder);
+    lines.push(`${name}\t${own}\n`);
+    hashed.push({ path, pin, sha256: own });
+  }
+  return { hash: sha256(lines.join('')), files: hashed };
+}
+
+/** Under the pin of before: a file that changes while it is hashed has another one by then, and is hashed again. */
+async function hashFile({ path, pin }: FilePin, cacheFolder: string | null): Promise<string> {
   if (cacheFolder === null) return hashBytes(path);
-  const { size, mtimeNs, ctimeNs, ino, dev } = await stat(path, { bigint: true });
-  const identity = `${path}\t${size}\t${mtimeNs}\t${ctimeNs}\t${dev}:${ino}`;
+  const identity = `${path}\t${pin}`;
   const folder = join(cacheFolder, 'hashes');
   const memoPath = join(folder, `${sha256(path)}.json`);
   const memo = await readMemo(memoPath);
   if (memo?.identity === identity) return memo.sha256;
   const hash = await hashBytes(path);
-  await writeMemo(folder, memoPath, { identity, sha256: hash });
+  await writeMemo(folder, memoPath, { identity, sha256: hash, digest: digestOf(identity, hash) });
   return hash;
 }
 
+/** A memo that was damaged would give a model the hash of another one. */
+const digestOf = (identity: string, hash: string): string => sha256(`${identity}\n${hash}`);
+
 /** A cache that cannot be written costs the time of hashing again, nothing more. */
-async function writeMemo(folder: string, path: string, memo: z.infer<typeof memoSchema>): Promise<void> {
+async function writeMemo(folder: string, path: string, memo: Memo): Promise<void> {
   const staging = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`;
   try {
     await mkdir(folder, { recursive: true });
@@ -50,9 +62,10 @@ async function writeMemo(folder: string, path: string, memo: z.infer<typeof memo
   }
 }
 
-async function readMemo(path: string): Promise<z.infer<typeof memoSchema> | null> {
+async function readMemo(path: string): Promise<Memo | null> {
   try {
-    return memoSchema.parse(JSON.parse(await readFile(path, 'utf8')));
+    const memo = memoSchema.parse(JSON.parse(await readFile(path, 'utf8')));
+    return memo.digest === digestOf(memo.identity, memo.sha256) ? memo : null;
   } catch {
     return null; // Absent or damaged: the file is hashed again.
   }

@@ -11,6 +11,7 @@ import { fatalError } from '../errors.js';
 import { GraphBuilder, int, type Value } from '../onnx/graph.js';
 import { chunkedLosses } from '../onnx/ops/head.js';
 import { toGraphProto } from '../onnx/proto.js';
+import type { HashedFile } from './model-file.js';
 import { type ExportFile, opsetOf } from './onnx-export-file.js';
 import { liveNodes, namesOf, renameValues, usesOf } from './onnx-export-graph.js';
 import { classifyInputs, dropFusedCaches, makeInputs } from './onnx-export-inputs.js';
@@ -39,6 +40,8 @@ export interface OpenedExport {
   readonly file: ExportFile;
   readonly graphs: ExportGraphs;
   readonly info: ModelInfo;
+  /** Its files, hashed. */
+  readonly files: readonly HashedFile[];
   /** A graph of its nodes as a model: with its operator sets and functions. */
   modelOf(graph: GraphProto): ModelProto;
 }

@@ -8,8 +8,8 @@ import { fatalError, firstLine } from '../errors.js';
 import { parseJson } from '../json/parse-json.js';
 import { decodeModel } from '../onnx/decode.js';
 import { readText } from '../storage/read-text.js';
-import type { CheckpointFile } from './checkpoint.js';
 import { commonFolder } from './graph-cache.js';
+import { type ModelFile, modelFile } from './model-file.js';
 import { normalise } from './onnx-export-normal.js';
 
 const size = z
@@ -39,7 +39,7 @@ export interface ExportFile {
   readonly config: ExportConfig;
   readonly model: ModelProto;
   /** The ONNX file and the data files it names, in order of name. */
-  readonly files: readonly CheckpointFile[];
+  readonly files: readonly ModelFile[];
   /** Folder that the locations in `model` are relative to. */
   readonly weightsFolder: string;
 }
@@ -84,10 +84,10 @@ export async function openExport(folder: string): Promise<ExportFile> {
   const config = await readConfig(folder);
   const { name, others } = await findFile(folder, config);
   const path = join(folder, name);
+  const own = await modelFile(folder, name);
   const model = await readModel(path);
   if (model.graph !== undefined) normalise(model.graph, path);
   const { files, weightsFolder } = await placeWeights(model, path);
-  const own = { name, path: await realpath(path) };
   return { path, others, config, model, weightsFolder, files: [own, ...files] };
 }
 
@@ -206,7 +206,7 @@ async function placeWeights(
     ({ dataLocation }) => dataLocation === DataLocation.EXTERNAL,
   );
   refuseHiddenData(model, external.length, path);
-  const files = new Map<string, CheckpointFile & { readonly bytes: number }>();
+  const files = new Map<string, ModelFile & { readonly bytes: number }>();
   for (const tensor of external) {
     checkFields(tensor, path);
     const location = externalField(tensor, 'location');
@@ -273,7 +273,7 @@ async function findDataFile(
   path: string,
   tensor: string,
   location: string,
-): Promise<CheckpointFile & { bytes: number }> {
+): Promise<ModelFile & { bytes: number }> {
   const refuse = (found: string): never => {
     throw fatalError(
       'onnx-data-file',
@@ -289,5 +289,5 @@ async function findDataFile(
   const folders = [await realpath(dirname(path)), dirname(await realpath(path))];
   if (!folders.some((folder) => real.startsWith(folder.endsWith(sep) ? folder : folder + sep)))
     return refuse('a link that leads out of its folder');
-  return { name: location, path: real, bytes: (await stat(real)).size };
+  return { ...(await modelFile(dirname(path), location)), bytes: (await stat(real)).size };
 }

@@ -8,6 +8,7 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { GraphProto } from 'onnx-buf';
 import { fatalError, firstLine } from '../errors.js';
+import { isBroken, sealed } from '../json/sealed.js';
 import { encodeModel } from '../onnx/proto.js';
 import * as ort from '../onnx/runtime.js';
 import { type OpenedExport, rawLogits } from './onnx-export-build.js';
@@ -227,7 +228,8 @@ async function explain(
 async function recall(path: string | null): Promise<ExportVerdict | null> {
   if (path === null) return null;
   try {
-    return parseVerdict(await readFile(path, 'utf8'));
+    const text = await readFile(path, 'utf8');
+    return isBroken(JSON.parse(text)) ? null : parseVerdict(text);
   } catch {
     return null; // Absent or damaged: it is probed again.
   }
@@ -239,7 +241,7 @@ async function remember(path: string | null, verdict: ExportVerdict): Promise<vo
   const staging = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`;
   try {
     await mkdir(join(path, '..'), { recursive: true });
-    await writeFile(staging, verdictText(verdict));
+    await writeFile(staging, JSON.stringify(sealed(JSON.parse(verdictText(verdict)))));
     await rename(staging, path);
   } catch {
     await rm(staging, { force: true }).catch(() => undefined);

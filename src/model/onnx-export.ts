@@ -12,7 +12,13 @@ import { openExport } from './onnx-export-file.js';
 import { exportInfo } from './onnx-export-info.js';
 import { probeExport } from './onnx-export-probe.js';
 import { type ExportVerdict, refuseUnboundedRows } from './onnx-export-verdict.js';
-import type { Device, GraphSettings, ModelInfo, PreparedModel } from './prepared-model.js';
+import {
+  type Device,
+  type GraphSettings,
+  type ModelInfo,
+  type PreparedModel,
+  preparedModel,
+} from './prepared-model.js';
 
 /**
  * What an export is, by its graph and configuration: nothing runs. Its data files are read once, for the hash;
@@ -68,8 +74,9 @@ export async function prepareOnnxExport(folder: string, settings: GraphSettings)
   }
   const verdict = await probeExport(opened, { device, cacheFolder });
   if (!settings.heedsMaxPositions) refuseUnboundedRows(verdict, file.path);
-  const graphPath = await cacheGraph(encodeModel(opened.modelOf(graphs.scoring)), info.hash, cacheFolder);
-  return { graphPath, weightsFolder: file.weightsFolder, info: bounded(info, verdict) };
+  const cached = await cacheGraph(encodeModel(opened.modelOf(graphs.scoring)), info.hash, cacheFolder);
+  const { weightsFolder } = file;
+  return preparedModel(cached, { weightsFolder, files: opened.files, info: bounded(info, verdict) });
 }
 
 async function openGraphs(
@@ -79,10 +86,11 @@ async function openGraphs(
   const { entropy, greedy = false, cacheFolder } = settings;
   const file = await openExport(folder);
   const graphs = buildExportGraphs(file, { entropy, greedy });
-  const hash = await hashModel(file.files, cacheFolder);
+  const { hash, files } = await hashModel(file.files, cacheFolder);
   const { vocabularySize, scoring } = graphs;
   return {
     file,
+    files,
     graphs,
     info: exportInfo(scoring, file.config, { folder, hash, vocabularySize }),
     modelOf: (graph) => ({ ...file.model, graph }),

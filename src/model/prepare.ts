@@ -11,7 +11,13 @@ import { modelForm } from './folder-kind.js';
 import { cacheGraph, commonFolder } from './graph-cache.js';
 import { hashModel } from './hash.js';
 import { describeOnnxExport, prepareOnnxExport } from './onnx-export.js';
-import type { GraphSettings, ModelInfo, Precision, PreparedModel } from './prepared-model.js';
+import {
+  type GraphSettings,
+  type ModelInfo,
+  type Precision,
+  type PreparedModel,
+  preparedModel,
+} from './prepared-model.js';
 import type { TensorEntry } from './safetensors.js';
 import { CheckpointWeights } from './weights.js';
 
@@ -120,7 +126,7 @@ export async function describeModel(folder: string, cacheFolder: string | null =
   if ((await modelForm(folder)) === 'onnx-export') return describeOnnxExport(folder, cacheFolder);
   const checkpoint = await openCheckpoint(folder);
   const { used } = buildGraph(checkpoint, { device: 'cpu', attention: 'across', entropy: false });
-  return infoOf(checkpoint, used, await hashModel(checkpoint.files, cacheFolder));
+  return infoOf(checkpoint, used, (await hashModel(checkpoint.files, cacheFolder)).hash);
 }
 
 /**
@@ -140,7 +146,7 @@ export async function prepareModel(folder: string, settings: GraphSettings): Pro
   if ((await modelForm(folder)) === 'onnx-export') return prepareOnnxExport(folder, settings);
   const checkpoint = await openCheckpoint(folder);
   const { graph, used, weightsFolder } = buildGraph(checkpoint, settings);
-  const hash = await hashModel(checkpoint.files, settings.cacheFolder);
-  const graphPath = await cacheGraph(encodeModel(toModelProto(graph)), hash, settings.cacheFolder);
-  return { graphPath, weightsFolder, info: infoOf(checkpoint, used, hash) };
+  const { hash, files } = await hashModel(checkpoint.files, settings.cacheFolder);
+  const cached = await cacheGraph(encodeModel(toModelProto(graph)), hash, settings.cacheFolder);
+  return preparedModel(cached, { weightsFolder, files, info: infoOf(checkpoint, used, hash) });
 }

@@ -2,6 +2,9 @@ import type { BatchShape } from '../onnx/graph.js';
 import type { HeadProduct } from '../onnx/ops/head.js';
 import type { AttentionScope } from '../sequence/packing.js';
 import type { ModelShape } from './decoder.js';
+import type { CachedGraph } from './graph-cache.js';
+import type { ModelHash } from './hash.js';
+import { type ModelWatch, watchModel } from './model-watch.js';
 import type { OtherTensors } from './tensors.js';
 
 export type Device = 'cpu' | 'cuda' | 'webgpu';
@@ -53,6 +56,21 @@ export interface PreparedModel {
    */
   readonly weightsFolder: string;
   readonly info: ModelInfo;
+  /** Its files and its graph, to be looked at once a session is open and before a result is written. */
+  readonly watch: ModelWatch;
+}
+
+/** @param files of the model, hashed */
+export function preparedModel(
+  { warning, ...graph }: CachedGraph,
+  { weightsFolder, files, info }: Pick<PreparedModel, 'weightsFolder' | 'info'> & Pick<ModelHash, 'files'>,
+): PreparedModel {
+  return {
+    graphPath: graph.path,
+    weightsFolder,
+    info: warning === null ? info : { ...info, warnings: [...(info.warnings ?? []), warning] },
+    watch: watchModel(info.folder, [...files, graph]),
+  };
 }
 
 export interface ModelInfo {

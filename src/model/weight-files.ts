@@ -1,12 +1,13 @@
 /** A checkpoint's weight files: which ones transformers would read, and every tensor in them. Nothing is trusted. */
 import { existsSync } from 'node:fs';
-import { readdir, realpath } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { fatalError, firstLine } from '../errors.js';
 import { parseJson } from '../json/parse-json.js';
 import { readText } from '../storage/read-text.js';
 import { refuseLfsPointer } from './lfs-pointer.js';
+import { type ModelFile, modelFile } from './model-file.js';
 import { readSafetensorsHeader, type TensorEntry } from './safetensors.js';
 import { sameNumbers } from './tensor-equality.js';
 
@@ -16,7 +17,7 @@ const maxIndexBytes = 256 * 2 ** 20;
 
 export interface WeightFiles {
   /** Files that were read, the index among them. */
-  readonly names: readonly string[];
+  readonly files: readonly ModelFile[];
   /** By the names in the files; `file` of each is a real path. */
   readonly tensors: ReadonlyMap<string, TensorEntry>;
   /** `.safetensors` files in the folder that were not read. */
@@ -53,10 +54,11 @@ export async function readWeightFiles(folder: string, first: string): Promise<We
     .filter((name) => name.endsWith('.safetensors'))
     .sort();
   if (first.endsWith('.safetensors')) {
-    const entries = await readSafetensorsHeader(await realpath(join(folder, first)));
+    const file = await modelFile(folder, first);
+    const entries = await readSafetensorsHeader(file.path);
     const unread = inFolder.filter((name) => name !== first);
     return {
-      names: [first],
+      files: [file],
       tensors: byName(entries),
       unread,
       warnings: unreadWarnings(folder, first, unread),
@@ -93,6 +95,7 @@ async function readSharded(
   inFolder: readonly string[],
 ): Promise<WeightFiles> {
   const indexPath = join(folder, indexName);
+  const files = [await modelFile(folder, indexName)];
   const parsed = indexSchema.safeParse(await readIndex(indexPath));
   if (!parsed.success) {
     throw fatalError('bad-weight-index', `${indexPath}: has no weight_map of tensor to file; fetch it again`);
@@ -102,7 +105,9 @@ async function readSharded(
   const tensors = new Map<string, TensorEntry>();
   const place = new Map<string, string>();
   for (const shard of shards) {
-    for (const entry of await readShard(folder, indexPath, shard)) {
+    const file = await findShard(folder, indexPath, shard);
+    files.push(file);
+    for (const entry of await readSafetensorsHeader(file.path)) {
       const other = tensors.get(entry.name);
       if (other !== undefined && !(await sameNumbers(other, entry))) {
         throw fatalError(
@@ -117,7 +122,7 @@ async function readSharded(
   }
   const unread = inFolder.filter((name) => !shards.includes(name));
   return {
-    names: [indexName, ...shards],
+    files,
     tensors,
     unread,
     warnings: [...indexWarnings(indexPath, shardOf, place), ...unreadWarnings(folder, indexName, unread)],
@@ -166,7 +171,7 @@ async function readIndex(path: string): Promise<unknown> {
 const isPlainName = (name: string): boolean =>
   name !== '' && name !== '.' && name !== '..' && !/[/\\\0]/.test(name);
 
-async function readShard(folder: string, indexPath: string, shard: string): Promise<TensorEntry[]> {
+async function findShard(folder: string, indexPath: string, shard: string): Promise<ModelFile> {
   if (!isPlainName(shard)) {
     throw fatalError(
       'bad-weight-index',
@@ -180,5 +185,5 @@ async function readShard(folder: string, indexPath: string, shard: string): Prom
       `${path}: is missing but the weight index names it; fetch the whole checkpoint`,
     );
   }
-  return readSafetensorsHeader(await realpath(path));
+  return modelFile(folder, shard);
 }

@@ -16,13 +16,15 @@ import { openReport } from '../parts/report-file.js';
 import type { PackingRules } from '../sequence/packing.js';
 import type { Sequence } from '../sequence/sequence.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
-import { createTextLedger } from './part-text.js';
+import { createTextLedger, type Digests } from './part-text.js';
 import { type RowsOfDocument, textRows } from './text-rows.js';
 
 /** What rows of the model become: the one step in which scoring and packing differ. Each lane has its own. */
 export interface RowStage extends Lane {
   /** Batches of the data file, in the order of the rows. `place` names the part in errors. */
   batches(sequences: AsyncIterable<readonly Sequence[]>, place: string): AsyncIterable<SequenceBatch>;
+  /** Throws where what it computes with has changed since it was opened; asked before a part is committed. */
+  look?(): Promise<void>;
 }
 
 /** What the parts of a run share. */
@@ -56,7 +58,17 @@ export async function makePart(
   task: PartTask,
   { rows }: PartReading,
   stage: RowStage,
-  { storage, sink, signal, staging }: MakingContext & { readonly staging: Staging },
+  {
+    storage,
+    sink,
+    signal,
+    staging,
+    look,
+  }: MakingContext & {
+    readonly staging: Staging;
+    /** Asks whether the shard is still the one that was read. */
+    readonly look: (read: Digests) => Promise<void>;
+  },
 ): Promise<StagedPart<Manifest>> {
   const { shard, part, fingerprint, recipe } = task;
   const { kind, tokenizer, packing, columns, lossPrecision, compression, conventions } = rules;
@@ -67,9 +79,15 @@ export async function makePart(
   const keep = { keep: rules.keepColumns, compression, metadata };
   const documents = staging(await createDocumentWriter(storage, files.documents, keep));
   const report = staging(await openReport(storage, files.quarantine));
-  const ledger = createTextLedger(task.rowStart, kind, report, ({ kind: _, ...quarantined }) => {
-    sink({ event: 'quarantined', shard, ...quarantined });
-  });
+  const ledger = createTextLedger(
+    task.rowStart,
+    rules.keepColumns,
+    kind,
+    report,
+    ({ kind: _, ...quarantined }) => {
+      sink({ event: 'quarantined', shard, ...quarantined });
+    },
+  );
   // Text is read well ahead of the stage: progress counts what the finished tokens stand for.
   let packedTokens = 0;
   let doneTokens = 0;
@@ -112,6 +130,7 @@ export async function makePart(
       row_start: text.rowStart,
       row_end: text.rowEnd,
       text_sha256: text.textSha256,
+      ...(text.columnsSha256 !== null && { columns_sha256: text.columnsSha256 }),
     },
     fingerprint,
     recipe,
@@ -130,7 +149,14 @@ export async function makePart(
       ...(reported === null ? [] : [outputOf('quarantine', files.quarantine, reported)]),
     ],
   };
-  return { manifest, files: [documents, report, sequences] };
+  return {
+    manifest,
+    files: [documents, report, sequences],
+    async look() {
+      await stage.look?.();
+      await look(manifest.input);
+    },
+  };
 }
 
 const writeDocuments = (documents: DocumentWriter, group: readonly RowsOfDocument[]): Promise<void> =>

@@ -1,5 +1,7 @@
-import { createHash, type Hash } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import type { CorpusRow, Document, Quarantined } from '../corpus/document.js';
+import { storedText } from '../dataset/documents.js';
+import type { Manifest } from '../dataset/manifest.js';
 import type { Report } from '../parts/report-file.js';
 
 /** Text handed to the tokenizer at a time, in UTF-8 bytes: enough to share a call's cost, small beside a part. */
@@ -15,7 +17,12 @@ export interface TextCounts {
   readonly rowEnd: number;
   /** sha256 over (row, byte length, text) of every document. */
   readonly textSha256: string;
+  /** sha256 over row and kept values of every document; null where no column is kept. */
+  readonly columnsSha256: string | null;
 }
+
+/** What a manifest says of the documents that were read. */
+export type Digests = Pick<Manifest['input'], 'text_sha256' | 'columns_sha256'>;
 
 /** What is kept of a part's rows as they go by: counts, the digest of the text, the quarantine report. */
 export interface TextLedger {
@@ -36,17 +43,19 @@ export interface TextLedger {
 
 /**
  * @param plannedStart first row of the part where a plan tells it; else the first row that comes
+ * @param keep columns that are kept
  * @param kind what becomes of a document, for the report
  * @param report quarantine file of the part; one JSON line for each run of rows set aside
  * @param tell called for each run of rows set aside
  */
 export function createTextLedger(
   plannedStart: number | null,
+  keep: readonly string[],
   kind: 'scored' | 'packed',
   report: Report,
   tell: (quarantined: Quarantined) => void,
 ): TextLedger {
-  const digest = createHash('sha256');
+  const digest = digestsOf(keep);
   const quarantined: Record<string, number> = {};
   let documents = 0;
   let textBytes = 0;
@@ -87,7 +96,7 @@ export function createTextLedger(
         if (row.lost !== undefined) await noteLost(row.row, row.lost);
         documents++;
         textBytes += row.textBytes;
-        addToDigest(digest, row);
+        digest.add(row);
         group.push(row);
         groupBytes += row.textBytes;
         if (groupBytes >= GROUP_BYTES) {
@@ -118,19 +127,39 @@ export function createTextLedger(
       quarantined,
       rowStart: rowStart ?? 0,
       rowEnd,
-      textSha256: digest.digest('hex'),
+      ...digest.end(),
     }),
   };
 }
 
-/** What `counts().textSha256` would be for these rows. */
-export async function digestText(rows: AsyncIterable<CorpusRow>): Promise<string> {
-  const digest = createHash('sha256');
-  for await (const row of rows) if (row.kind === 'document') addToDigest(digest, row);
-  return digest.digest('hex');
+/** What a manifest would say of these rows. */
+export async function digestRows(rows: AsyncIterable<CorpusRow>, keep: readonly string[]): Promise<Digests> {
+  const digest = digestsOf(keep);
+  for await (const row of rows) if (row.kind === 'document') digest.add(row);
+  const { textSha256, columnsSha256 } = digest.end();
+  return { text_sha256: textSha256, ...(columnsSha256 !== null && { columns_sha256: columnsSha256 }) };
 }
 
-function addToDigest(digest: Hash, { row, textBytes, text }: Document): void {
-  digest.update(`${row} ${textBytes}\n`);
-  digest.update(text, 'utf8');
+/** Whether rows are those of a manifest. Manifests of early versions tell nothing of kept columns. */
+export const sameDigests = (manifest: Digests, found: Digests): boolean =>
+  manifest.text_sha256 === found.text_sha256 &&
+  (manifest.columns_sha256 === undefined || manifest.columns_sha256 === found.columns_sha256);
+
+function digestsOf(keep: readonly string[]): {
+  add(document: Document): void;
+  end(): Pick<TextCounts, 'textSha256' | 'columnsSha256'>;
+} {
+  const texts = createHash('sha256');
+  const columns = keep.length === 0 ? null : createHash('sha256');
+  return {
+    add({ row, textBytes, text, columns: values }) {
+      texts.update(`${row} ${textBytes}\n`);
+      texts.update(text, 'utf8');
+      columns?.update(`${JSON.stringify([row, ...keep.map((name) => storedText(values[name]))])}\n`);
+    },
+    end: () => ({
+      textSha256: texts.digest('hex'),
+      columnsSha256: columns?.digest('hex') ?? null,
+    }),
+  };
 }

@@ -17,7 +17,8 @@ import type { SequenceSettings } from '../sequence/settings.js';
 import { joinPath } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import { makePart, type PartRules, type RowStage } from './make-part.js';
-import { digestText } from './part-text.js';
+import { type Digests, digestRows, sameDigests } from './part-text.js';
+import { watchShards } from './shard-watch.js';
 import { packingRules } from './text-rows.js';
 import { partTask, planOf, planShards, readOptions, rowTasks, type Task, tasksOf } from './work.js';
 
@@ -95,24 +96,32 @@ const reportOf = ({ folder, notes }: Rows, outcome: PartsOutcome<Counted>): Part
 
 export function rowsJob(rows: Rows, storage: Storage): RowsJob {
   const { settings, kind, folder, recipe, shards } = rows;
+  const { keep } = settings.corpus;
   const reading = readOptions(settings);
   const rules: PartRules = {
     ...rows,
     packing: packingRules(settings.sequence, rows.tokenizer),
     keepColumns: settings.corpus.keep,
   };
-  const planOfShard = plansByName(shards, async (shard) =>
-    planOf(await planShard(storage, shard, reading), settings.corpus.limit),
-  );
+  const manifests = dataSetManifests(folder, kind);
+  const tasks = rowTasks(folder, recipe, rows.changes);
+  const { limit } = settings.corpus;
+  const watch = watchShards({ storage, out: settings.out, kind, manifests, reading, limit, ...tasks });
+  const planOfShard = plansByName(shards, async (shard) => {
+    const plan = planOf(await planShard(storage, shard, reading), limit);
+    await watch.begin([plan]);
+    return plan;
+  });
   return {
     kind,
     out: settings.out,
     identity: hashJson(recipe),
-    manifests: dataSetManifests(folder, kind),
+    manifests,
     workers: rows.workers,
-    ...rowTasks(folder, recipe, rows.changes),
+    ...tasks,
     async plan(sink) {
-      const { plans, broken } = await planShards(storage, shards, reading, settings.corpus.limit, sink);
+      const { plans, broken } = await planShards(storage, shards, reading, limit, sink);
+      await watch.begin(plans);
       return { tasks: tasksOf(plans), shards: shards.length, broken };
     },
     async taskAt({ shard, part }) {
@@ -133,9 +142,12 @@ export function rowsJob(rows: Rows, storage: Storage): RowsJob {
         yield {
           place: { shard, part },
           expected,
-          make: (staging) => makePart(rules, expected, one, stage, { ...context, staging }),
+          make: (staging) => {
+            const look = (read: Digests): Promise<void> => watch.look(plan, part, read);
+            return makePart(rules, expected, one, stage, { ...context, staging, look });
+          },
           ...(task.part === null && {
-            check: (finished) => checkUnchanged(finished, one.rows, plan.shard.path, folder),
+            check: (finished) => checkUnchanged(finished, one.rows, { path: plan.shard.path, folder, keep }),
           }),
         } satisfies Making<Manifest>;
       }
@@ -181,10 +193,13 @@ function plansByName(
 async function checkUnchanged(
   { shard, part, kind, input }: Manifest,
   rows: AsyncIterable<CorpusRow>,
-  path: string,
-  folder: string,
+  {
+    path,
+    folder,
+    keep,
+  }: { readonly path: string; readonly folder: string; readonly keep: readonly string[] },
 ): Promise<void> {
-  if ((await digestText(rows)) === input.text_sha256) return;
+  if (sameDigests(input, await digestRows(rows, keep))) return;
   throw usageError(
     'shard-changed',
     `${path}: is not the file that part ${part} was ${kind} from, though it has its size; to make it anew, remove ${joinPath(folder, shard)} and run the command again`,

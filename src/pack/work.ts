@@ -1,6 +1,7 @@
 import { planShard } from '../corpus/read-shard.js';
 import type { CorpusSettings } from '../corpus/settings.js';
 import type { PartPlan, ReadOptions, Shard, ShardPlan } from '../corpus/shard.js';
+import { refuseWithoutText } from '../corpus/text-column.js';
 import { fingerprintOf, type Manifest } from '../dataset/manifest.js';
 import { firstLine, TokensieveError, usageError } from '../errors.js';
 import { mapAhead } from '../flow/map-ahead.js';
@@ -47,7 +48,10 @@ export function readOptions({ corpus }: { readonly corpus: CorpusSettings }): Re
   };
 }
 
-/** Plans every shard from its footer. A shard that cannot be planned is set aside; the others go on. */
+/**
+ * Plans every shard from its footer. A shard that cannot be planned is set aside; the others go on.
+ * @throws TokensieveError (usage) `missing-column` where none has the column of the text
+ */
 export async function planShards(
   storage: Storage,
   shards: readonly Shard[],
@@ -57,20 +61,26 @@ export async function planShards(
 ): Promise<Planned> {
   const plans: ShardPlan[] = [];
   const broken: BrokenShard[] = [];
-  const planOrWhyNot = async (shard: Shard): Promise<ShardPlan | BrokenShard> => {
+  const errors: TokensieveError[] = [];
+  const planOrWhyNot = async (shard: Shard): Promise<ShardPlan | TokensieveError> => {
     try {
       return planOf(await planShard(storage, shard, options), limit);
     } catch (error) {
       if (!(error instanceof TokensieveError) || error.reach !== 'input') throw error;
-      return { shard: shard.name, detail: firstLine(error) };
+      return error;
     }
   };
-  for await (const planned of mapAhead(shards, FOOTERS_AHEAD, planOrWhyNot)) {
+  const withNames = async (shard: Shard) => ({ shard: shard.name, planned: await planOrWhyNot(shard) });
+  for await (const { shard, planned } of mapAhead(shards, FOOTERS_AHEAD, withNames)) {
     if ('parts' in planned) plans.push(planned);
     else {
-      broken.push(planned);
-      sink({ event: 'quarantined', ...planned, row: 0, rows: null, reason: 'broken-shard' });
+      broken.push({ shard, detail: firstLine(planned) });
+      errors.push(planned);
     }
+  }
+  await refuseWithoutText(storage, { plans, errors }, options.columns.text);
+  for (const one of broken) {
+    sink({ event: 'quarantined', ...one, row: 0, rows: null, reason: 'broken-shard' });
   }
   return { plans, broken };
 }

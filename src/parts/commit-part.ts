@@ -23,6 +23,11 @@ export interface StagedPart<M> {
   readonly manifest: M;
   /** In the order in which they are committed. */
   readonly files: readonly Pick<StagedOutput, 'commit'>[];
+  /**
+   * Looks again at what the part was made of, once nothing more is read of it and before it is committed: throws where that is
+   * no longer what the manifest says. Absent where every byte that was read is vouched for by a digest.
+   */
+  look?(): Promise<void>;
 }
 
 export async function commitPart<M extends AnyManifest>(
@@ -37,8 +42,9 @@ export async function commitPart<M extends AnyManifest>(
   },
   place: PartPlace,
   expected: ExpectedPart,
-  { manifest, files }: StagedPart<M>,
+  { manifest, files, look }: StagedPart<M>,
 ): Promise<void> {
+  await look?.();
   const path = manifests.path(place);
   await removeStale(storage, manifests, path, expected, manifest);
   for (const file of files) await file.commit();

@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { firstLine, usageError } from '../errors.js';
+import { isJsonObject } from '../json/canonical-json.js';
 import { parseJson } from '../json/parse-json.js';
+import { isBroken } from '../json/sealed.js';
 import type { Storage } from '../storage/storage.js';
 import type { Section } from './section.js';
 
@@ -61,6 +63,7 @@ async function readEvaluation(storage: Storage, path: string): Promise<z.output<
   } catch (error) {
     throw problem(`not JSON (${firstLine(error)})`, error);
   }
+  if (isJsonObject(json) && isBroken(json)) throw problem('damaged, its digest is not that of its content');
   const parsed = evaluationSchema.safeParse(json);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;

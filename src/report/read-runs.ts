@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { usageError } from '../errors.js';
-import { METRICS_FILE, readMetrics } from '../train/metrics.js';
+import { readMetrics } from '../train/metrics.js';
+import { METRICS_FILE } from '../train/run-files.js';
 import type { Curve, Measurement } from './curves.js';
 import type { ReportSettings } from './settings.js';
 

@@ -1,6 +1,6 @@
 /** What a run's parts say of the rows that were read and set aside. */
 import { readDocuments } from '../dataset/documents.js';
-import type { FinishedPart } from '../dataset/finished-parts.js';
+import { checkPartFile, type FinishedPart } from '../dataset/finished-parts.js';
 import { partFiles } from '../dataset/part-files.js';
 import { parseJson } from '../json/parse-json.js';
 import type { Storage } from '../storage/storage.js';
@@ -56,6 +56,7 @@ export async function rowsSetAside(
   const bytes = outputs.find(({ kind }) => kind === 'quarantine')?.bytes ?? 0;
   const path = partFiles(folder, shard, part).quarantine;
   try {
+    await checkPartFile(storage, { manifest, folder }, 'quarantine');
     const text = Buffer.from(await storage.readRange(path, 0, Math.min(bytes, REPORT_BYTES))).toString(
       'utf8',
     );
@@ -90,6 +91,7 @@ async function lookAtColumns(
   columns: Map<string, Column>,
 ): Promise<void> {
   try {
+    await checkPartFile(storage, { manifest, folder }, 'documents');
     const file = await readDocuments(storage, partFiles(folder, manifest.shard, manifest.part).documents);
     let seen = 0;
     for await (const batch of file.batches()) {

@@ -26,14 +26,25 @@ export interface OpenModels extends ModelInputs {
     rows: { readonly length: number; readonly attention: AttentionScope },
     windowBatches?: number,
   ): BatchRules;
-  /** Loads the weights into sessions. */
+  /**
+   * Loads the weights into sessions.
+   * @throws TokensieveError (fatal) `model-changed` where a file is no longer the one that was hashed
+   */
   openScorer(place: ScorerPlace): Promise<Scorer>;
+  /**
+   * Looks at the files of the models again: to be asked before what was computed is written.
+   * @throws TokensieveError (fatal) `model-changed`
+   */
+  look(): Promise<void>;
 }
 
 /** @throws TokensieveError as `openModelInputs` does */
 export async function openModels(request: ModelRequest, device: Device): Promise<OpenModels> {
   const inputs = await openModelInputs(request, device);
   const { models, roles, compute } = inputs;
+  const look = async (): Promise<void> => {
+    for (const role of roles) await models[role]?.watch.look();
+  };
   return {
     ...inputs,
     device,
@@ -45,10 +56,24 @@ export async function openModels(request: ModelRequest, device: Device): Promise
       fixedRows: device !== 'cpu',
       fixedLength: compute.batch !== null,
     }),
-    openScorer({ lanes = 1, threads, card = 0, inTurns = false }) {
+    look,
+    async openScorer({ lanes = 1, threads, card = 0, inTurns = false }) {
       if (device === 'cuda') settleTf32(usesTf32(compute.precision));
       const share = Math.max(1, Math.floor(availableParallelism() / (lanes * roles.length)));
-      return openScorer({ models, device, threads: threads || share, card, inTurns });
+      const scorer = await openScorer({ models, device, threads: threads || share, card, inTurns }).catch(
+        async (error: unknown) => {
+          // What cannot be opened may be what somebody else is writing just now. A file that is gone is what the error says.
+          const changed: unknown = await look().catch((found: unknown) => found);
+          throw changed instanceof Error && changed.cause === undefined ? changed : error;
+        },
+      );
+      try {
+        await look();
+      } catch (error) {
+        await scorer.close();
+        throw error;
+      }
+      return scorer;
     },
   };
 }

@@ -76,7 +76,8 @@ export async function openScoring(
     async open(lanes) {
       const card = opened++ % compute.cards;
       const inTurns = run.models_on_card === 'turns';
-      return scoringStage(await inputs.openScorer({ lanes, threads: run.threads, card, inTurns }), rules);
+      const scorer = await inputs.openScorer({ lanes, threads: run.threads, card, inTurns });
+      return scoringStage(scorer, rules, inputs.look);
     },
     async finish() {
       const rules = await notedRules(storage, pipeline.out, 'scored');
@@ -136,11 +137,14 @@ function runNotes(pipeline: Scoring, { tokenizerPath, models, roles }: ModelInpu
 }
 
 /** Rows to losses. Errors of the models name the part they came up in. */
-function scoringStage(scorer: Scorer, rules: ScoringRules): RowStage {
+function scoringStage(scorer: Scorer, rules: ScoringRules, look: () => Promise<void>): RowStage {
   return {
+    look,
     async *batches(sequences, place) {
       const score: Scorer['score'] = (batch) =>
-        scorer.score(batch).catch((error: unknown) => {
+        scorer.score(batch).catch(async (error: unknown) => {
+          // Weights that change under a session give losses that are no numbers, too.
+          await look();
           throw locatedError(place, error);
         });
       for await (const group of scoreSequences(sequences, { score }, rules)) {

@@ -1,6 +1,6 @@
 import { FALLBACK_REFUSED, nodesOnCpu } from '../device/placement.js';
 import { fatalError } from '../errors.js';
-import { openWorkerCalls } from '../flow/worker-calls.js';
+import { openHostedCalls } from '../flow/hosted-worker.js';
 import type { Device, PreparedModel } from '../model/prepared-model.js';
 import type { Batch } from './batches.js';
 
@@ -12,7 +12,10 @@ export interface BatchLosses {
   readonly greedy?: Float32Array;
 }
 
-/** One model in one worker thread, for the process's life: `session.run()` blocks the thread it is called on. */
+/**
+ * One model in one worker thread, for the process's life: `session.run()` blocks the thread it is called on. The thread is in a
+ * process beside this one: weights are mapped, and a file that is cut short ends the process that maps it.
+ */
 export interface ModelSession {
   score(batch: Batch): Promise<BatchLosses>;
   close(): Promise<void>;
@@ -96,9 +99,9 @@ export async function openSession(model: PreparedModel, settings: SessionSetting
       `${settings.role} ${model.info.folder}: ${reason} (device ${settings.device}); run \`tokensieve doctor\` to see what loads here`,
     );
   };
-  const opening = openWorkerCalls<Omit<SessionRequest, 'id'>, SessionReply>(
+  const opening = openHostedCalls<Omit<SessionRequest, 'id'>, SessionReply>(
     new URL('./session.worker.js', import.meta.url),
-    { workerData: start, native: true },
+    start,
     fail,
   );
   const calls = await opening.catch(async (error: unknown) => {

@@ -13,6 +13,11 @@ export interface LoadedMethod {
   readonly identity: string;
 }
 
+const digestOf = async (path: string): Promise<string> =>
+  createHash('sha256')
+    .update(await readFile(path))
+    .digest('hex');
+
 /** Whether a method is named by the path of a module, which is code of its user's own. */
 export const isMethodFile = (name: string): boolean => /[\\/]|\.m?js$/.test(name);
 
@@ -28,10 +33,12 @@ export async function loadMethod(name: string): Promise<LoadedMethod> {
   }
   const path = resolve(name);
   try {
-    const digest = createHash('sha256')
-      .update(await readFile(path))
-      .digest('hex');
-    const loaded: { readonly default?: unknown } = await import(pathToFileURL(path).href);
+    const digest = await digestOf(path);
+    // Modules are kept by their names: under one of its own, a file that has changed since is loaded anew.
+    const loaded: { readonly default?: unknown } = await import(
+      `${pathToFileURL(path).href}?sha256=${digest}`
+    );
+    if ((await digestOf(path)) !== digest) throw new Error('it changed while it was loaded');
     if (isMethod(loaded.default)) return { method: loaded.default, identity: `sha256:${digest}` };
   } catch (cause) {
     throw usageError('method-not-loaded', `${name} could not be loaded as a method: ${firstLine(cause)}`, {

@@ -11,8 +11,8 @@ export type Rounding = 'floor' | 'ceil';
  */
 export function ppmOf(fraction: number, field: string): number {
   const ppm = Math.round(fraction * PPM);
-  // 1e-9 of a millionth is far above fp64's error here and far below a seventh decimal.
-  if (!(ppm >= 0 && ppm <= PPM) || Math.abs(fraction * PPM - ppm) > 1e-9 * PPM) {
+  // 1e-9 of a millionth is above fp64's error here, at most 2.3e-10 of one, and far below a tenth decimal.
+  if (!(ppm >= 0 && ppm <= PPM) || Math.abs(fraction * PPM - ppm) > 1e-9) {
     throw usageError(
       'share-too-fine',
       `${field} is ${fraction}; expected a fraction from 0 to 1 with at most six decimals (whole parts per million)`,

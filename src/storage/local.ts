@@ -3,6 +3,7 @@ import type { Dirent } from 'node:fs';
 import { type FileHandle, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fatalError, inputError } from '../errors.js';
+import { pinOf } from './file-pin.js';
 import { ioError } from './io-error.js';
 import { makeFolder } from './make-folder.js';
 import { statAll } from './sizes.js';
@@ -25,9 +26,9 @@ export async function sweepStaging(folder: string): Promise<readonly string[]> {
 
 async function statFile(path: string): Promise<ObjectStat> {
   try {
-    const found = await stat(path);
+    const found = await stat(path, { bigint: true });
     if (!found.isFile()) throw inputError('not-a-file', `${path}: is not a file.`);
-    return { size: found.size, modified: found.mtimeMs };
+    return { size: Number(found.size), modified: Number(found.mtimeNs) / 1e6, pin: pinOf(found) };
   } catch (error) {
     throw ioError('read', path, error);
   }

@@ -73,5 +73,5 @@ export function pathBelow(folder: string, path: string): string | null {
     return path.startsWith(start) ? path.slice(start.length) : null;
   }
   const name = relative(folder, path).split(sep).join('/');
-  return name.startsWith('../') ? null : name;
+  return name === '..' || name.startsWith('../') ? null : name;
 }

@@ -9,6 +9,11 @@ export interface ObjectStat {
   readonly etag?: string;
   /** Milliseconds since 1970 by the store's clock, where it tells. */
   readonly modified?: number;
+  /**
+   * On local disk, what moves when the file is written to, replaced, linked or given other times or rights (`FilePin`): where it
+   * has moved the bytes may be others, where it has not they are the same. Nothing that is written as a result may depend on it.
+   */
+  readonly pin?: string;
 }
 
 export interface ListOptions {

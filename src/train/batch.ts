@@ -49,6 +49,8 @@ export interface SourceDescription {
   readonly tokens: number;
   /** Tokens that are learnt from (docs/conventions.md: eligible). */
   readonly targets: number;
+  /** Tokens of weight above 0; null where the source has no weights. */
+  readonly kept: number | null;
 }
 
 /** What the sources agree on, known before anything is read but manifests and footers. */

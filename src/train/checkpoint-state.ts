@@ -1,8 +1,9 @@
 /** trainer/state.json of a checkpoint: how far the run is, and what each of the checkpoint's files must be. */
 import { z } from 'zod';
 import { fatalError } from '../errors.js';
-import { canonicalJson } from '../json/canonical-json.js';
+import { canonicalJson, isJsonObject } from '../json/canonical-json.js';
 import { parseJson } from '../json/parse-json.js';
+import { isBroken, sealed } from '../json/sealed.js';
 import type { DataPosition } from './batch.js';
 
 export const STATE_VERSION = 1;
@@ -42,6 +43,8 @@ const stateSchema = z.strictObject({
   metrics_bytes: count,
   extra: z.record(z.string(), z.unknown()).readonly(),
   files: z.array(file).max(256).readonly(),
+  /** Of everything else in the file; absent in checkpoints of early versions. */
+  digest: sha256.optional(),
 });
 
 /** How far a run is: everything, beside the tensors, that the steps to come follow from. */
@@ -81,7 +84,7 @@ export function stateBytes(
   const state: CheckpointState = { ...progress, version: STATE_VERSION, files };
   const problem = problemOf(stateSchema.safeParse(state), files);
   if (problem !== undefined) throw fatalError('bad-checkpoint', `${path}: to be written with ${problem}`);
-  return Buffer.from(`${canonicalJson(state)}\n`);
+  return Buffer.from(`${canonicalJson(sealed({ ...state }))}\n`);
 }
 
 /** @throws fatal `bad-checkpoint` naming the file and the field */
@@ -94,8 +97,11 @@ export function parseState(text: string, path: string): CheckpointState {
   }
   const parsed = stateSchema.safeParse(json);
   const problem = problemOf(parsed, parsed.data?.files ?? []);
-  if (parsed.success && problem === undefined) return parsed.data;
-  throw damaged(path, `has ${problem}`);
+  if (!parsed.success || problem !== undefined) throw damaged(path, `has ${problem}`);
+  if (isJsonObject(json) && isBroken(json))
+    throw damaged(path, 'has a digest that is not that of its content');
+  const { digest: _, ...state } = parsed.data;
+  return state;
 }
 
 /** A checkpoint that cannot be trusted. */

@@ -58,7 +58,7 @@ export async function pruneCheckpoints(out: string, keep: number): Promise<reado
 }
 
 /** Renamed first: a reader never sees half a checkpoint, and a killed removal leaves what is swept. */
-async function removeFolder(folder: string): Promise<void> {
+export async function removeFolder(folder: string): Promise<void> {
   const aside = join(folder, '..', stagingName(basename(folder)));
   try {
     await rename(folder, aside);

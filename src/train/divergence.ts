@@ -18,6 +18,8 @@ export function divergence(
   lastGood: string | null,
 ): TokensieveError | null {
   const { step, loss_selected: loss, gradient_norm: norm, loss_scale: scale = 1 } = metrics;
+  // A step that kept nothing has neither.
+  if (loss === null) return null;
   const found = !Number.isFinite(loss)
     ? `a loss of ${loss}`
     : norm !== null && !Number.isFinite(norm)

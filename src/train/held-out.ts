@@ -1,8 +1,11 @@
 /** Held-out loss as training goes: the model's own forward pass over rows set aside. */
 
+import { findSource } from '../dataset/source.js';
+import { tellOf } from '../parts/tell-of.js';
 import type { Storage } from '../storage/storage.js';
 import type { DataDescription, StepBatch } from './batch.js';
 import { heldOutBatches } from './data/held-out.js';
+import type { TrainSink } from './events.js';
 import type { LossesOf } from './refresh.js';
 import type { TrainSettings } from './settings.js';
 
@@ -39,9 +42,11 @@ export async function openHeldOut(
   storage: Storage,
   { held_out: settings, batch }: Pick<TrainSettings, 'held_out' | 'batch'>,
   data: DataDescription,
+  sink: TrainSink,
 ): Promise<HeldOut> {
   const opened = new Map<string, readonly StepBatch[]>();
   for (const [name, folder] of Object.entries(settings.sources)) {
+    await tellOf(storage, await findSource(storage, folder), sink);
     opened.set(name, await heldOutBatches(storage, folder, settings.tokens, batch.rows, data));
   }
   return opened;

@@ -1,9 +1,12 @@
 /** The steps of a run: batches in, checkpoints and metrics out. */
+import { join } from 'node:path';
 import type { DataPosition, StepBatch } from './batch.js';
 import { readCheckpoint, type StoredCheckpoint, writeCheckpoint } from './checkpoint.js';
+import { damaged, STATE_FILE } from './checkpoint-state.js';
 import { pruneCheckpoints } from './checkpoints.js';
 import { startOf, type TrainingData } from './data/open.js';
 import { divergence } from './divergence.js';
+import { emptyEntry, emptyRecord, emptySteps, isEmptyStep, targetsIn } from './empty-step.js';
 import { scalerEntry } from './graph/loss-scale.js';
 import type { StepGraphSettings } from './graph/step-settings.js';
 import { type HeldOut, heldOutLosses } from './held-out.js';
@@ -52,6 +55,7 @@ export async function takeSteps(context: LoopContext): Promise<StepMetrics> {
   let step = found?.state.step ?? 0;
   let tokens = found?.state.tokens ?? 0;
   let lastGood = found?.folder ?? null;
+  let empty = found === null ? 0 : emptyStepsOf(found);
   let last: StepMetrics | null = null;
   const perCall = stepsPerCall(settings, context.profile.provider);
 
@@ -62,30 +66,37 @@ export async function takeSteps(context: LoopContext): Promise<StepMetrics> {
     if (group.length < perCall && !isBoundary(after, steps, every)) continue;
 
     const began = performance.now();
-    const rates = Float32Array.from(
-      group.flatMap((_, index) => stepRates(step + index + 1, steps, settings.schedule, settings.optimizer)),
-    );
-    const figures = await session.step(
-      group.map(({ batch }) => batch),
-      rates,
-    );
-    const seconds = (performance.now() - began) / 1000 / group.length;
+    // Those that keep nothing take their place in the schedule, and nothing else.
+    const moving = group.map(({ batch }) => !isEmptyStep(batch, context.graph.objective));
+    const [batches, rates]: [StepBatch[], number[]] = [[], []];
+    let taken = step - empty;
+    for (const [index, { batch }] of group.entries()) {
+      if (moving[index] !== true) continue;
+      batches.push(batch);
+      rates.push(...stepRates(step + index + 1, steps, settings.schedule, settings.optimizer, ++taken));
+    }
+    const figures = batches.length === 0 ? null : await session.step(batches, Float32Array.from(rates));
+    const seconds = (performance.now() - began) / 1000 / Math.max(1, batches.length);
+    let moved = 0;
     for (const [index, { batch }] of group.entries()) {
       step++;
-      const sums = sumsAt(figures, index);
-      tokens += sums.eligible;
-      const record = recordOf(
-        sums,
-        context.graph.divisor,
-        {
-          step,
-          tokens,
-          learning_rate: learningRate(step, steps, settings.schedule, settings.optimizer.learning_rate),
-          seconds,
-          tokens_per_second: sums.eligible / seconds,
-        },
-        context.graph.scaling !== undefined,
-      );
+      const place = {
+        step,
+        learning_rate: learningRate(step, steps, settings.schedule, settings.optimizer.learning_rate),
+      };
+      let record: StepMetrics;
+      if (figures === null || moving[index] !== true) {
+        empty++;
+        tokens += targetsIn(batch.eligible);
+        record = emptyRecord(batch, { ...place, tokens });
+      } else {
+        const sums = sumsAt(figures, moved++);
+        tokens += sums.eligible;
+        const timed = { seconds, tokens_per_second: sums.eligible / seconds };
+        const scaled = context.graph.scaling !== undefined;
+        record = recordOf(sums, context.graph.divisor, { ...place, tokens, ...timed }, scaled);
+      }
+      if (empty > 0) record = { ...record, empty_steps: empty };
       const error = divergence(record, batch, settings.run.max_loss, lastGood);
       if (error !== null) throw error;
       const isMeasured = step === steps || (every.heldOut !== null && step % every.heldOut === 0);
@@ -99,7 +110,7 @@ export async function takeSteps(context: LoopContext): Promise<StepMetrics> {
     group = [];
     const stops = options.signal.aborted && step % (context.refreshEvery ?? 1) === 0;
     if (step === steps || step % every.checkpoint === 0 || stops) {
-      lastGood = await keep(context, { step, tokens, position });
+      lastGood = await keep(context, { step, tokens, position, empty });
     }
     if (step === steps) break;
     if (options.signal.aborted && !stops) {
@@ -174,13 +185,27 @@ const measure = ({ heldOut, graph, session }: LoopContext): Promise<Record<strin
   heldOutLosses(heldOut, graph.length, session.losses);
 
 /** Writes the checkpoint, publishes its weights, removes old ones. */
-async function keep(
-  context: LoopContext,
-  progress: { readonly step: number; readonly tokens: number; readonly position: DataPosition },
-): Promise<string> {
+/** Where a run stands when a checkpoint is written. */
+interface KeptProgress {
+  readonly step: number;
+  readonly tokens: number;
+  readonly position: DataPosition;
+  /** Steps so far that kept no token. */
+  readonly empty: number;
+}
+
+/** Of the steps that a checkpoint stands after. @throws fatal `bad-checkpoint` */
+function emptyStepsOf({ folder, state }: StoredCheckpoint): number {
+  const found = emptySteps(state);
+  if (found !== undefined) return found;
+  throw damaged(join(folder, STATE_FILE), 'has a field extra.empty_steps that is no count of its steps');
+}
+
+async function keep(context: LoopContext, { empty, ...progress }: KeptProgress): Promise<string> {
   const { settings, options, model, identity, profile, session, metrics } = context;
   const { config, tokenizerFiles, parameters } = model;
   const state = await session.state();
+  await model.look();
   const folder = await writeCheckpoint(settings.out, {
     config,
     tokenizerFiles,
@@ -190,7 +215,7 @@ async function keep(
       ...progress,
       ...identity,
       metrics_bytes: await metrics.flush(),
-      extra: { ...profileEntry(profile), ...scalerEntry(state.scaler) },
+      extra: { ...profileEntry(profile), ...scalerEntry(state.scaler), ...emptyEntry(empty) },
     },
   });
   await publishModel(settings.out, await readCheckpoint(folder));

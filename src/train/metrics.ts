@@ -12,8 +12,6 @@ import { ioError } from '../storage/io-error.js';
 import { syncFolders } from '../storage/local.js';
 import type { StepMetrics } from './step-metrics.js';
 
-export const METRICS_FILE = 'metrics.jsonl';
-
 /** Longest line that is read; held-out names and figures of a thousand folders fit. */
 const MAX_LINE_BYTES = 2 ** 20;
 const NEWLINE = 0x0a;
@@ -23,7 +21,7 @@ const metricsSchema = z.object({
   step: z.int().min(1),
   tokens: count,
   loss: z.number().nullable(),
-  loss_selected: z.number(),
+  loss_selected: z.number().nullable(),
   loss_unselected: z.number().nullable(),
   eligible: count,
   kept: count,
@@ -31,6 +29,7 @@ const metricsSchema = z.object({
   learning_rate: z.number(),
   loss_scale: z.number().exactOptional(),
   skipped_steps: count.exactOptional(),
+  empty_steps: count.exactOptional(),
   held_out: z.record(z.string(), z.number()).exactOptional(),
   seconds: z.number(),
   tokens_per_second: z.number(),

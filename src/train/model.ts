@@ -8,8 +8,11 @@ import { type Checkpoint, openCheckpoint } from '../model/checkpoint.js';
 import { readConfiguration } from '../model/configuration.js';
 import type { Decoder } from '../model/decoder.js';
 import { modelForm } from '../model/folder-kind.js';
-import { hashModel } from '../model/hash.js';
+import { hashBytes, hashModel } from '../model/hash.js';
+import type { HashedFile } from '../model/model-file.js';
+import { watchModel } from '../model/model-watch.js';
 import { checkVocabulary } from '../model/vocabulary.js';
+import { pinFile } from '../storage/file-pin.js';
 import { identifyTokenizer } from '../tokenizer/open.js';
 import { parametersOf } from './graph/trainable-weights.js';
 import { initialWeights } from './initial-weights.js';
@@ -29,8 +32,16 @@ export interface TrainingModel {
   readonly tokenizerFiles: readonly string[];
   /** What the first weights follow from, for the run's hash. */
   readonly origin: JsonObject;
-  /** The first weights: the start's, or drawn. */
+  /**
+   * The first weights: the start's, or drawn.
+   * @throws fatal `model-changed` where they are not the ones that were hashed
+   */
   initialWeights(): Promise<ParameterVectors>;
+  /**
+   * Looks at the tokenizer's files again, before they are copied into a checkpoint.
+   * @throws fatal `model-changed`
+   */
+  look(): Promise<void>;
 }
 
 /** What belongs to a tokenizer in a Hugging Face folder. */
@@ -51,20 +62,29 @@ const TOKENIZER_FILES = new Set([
  */
 export async function openTrainingModel(settings: TrainSettings['model']): Promise<TrainingModel> {
   const start = settings.start === undefined ? null : await openStart(settings.start);
+  const hashed = start === null ? null : await hashModel(start.files, null);
   const configPath = settings.config ?? join(settings.start ?? '', 'config.json');
   const { decoder, config } = await readConfiguration(configPath);
   const tokenizer = settings.tokenizer ?? settings.start ?? dirname(configPath);
   const parameters = parametersOf(decoder);
   const folder = settings.start ?? configPath;
+  const tokenizerFiles = await filesOf(tokenizer);
+  const kept = await hashedFiles(tokenizerFiles);
   return {
     decoder,
     config,
     parameters,
     warnings: start?.warnings ?? [],
     tokenizerHashes: await hashesOf(tokenizer, folder, decoder.vocabularySize),
-    tokenizerFiles: await filesOf(tokenizer),
-    origin: start === null ? { config, seed: settings.seed } : { start: await hashModel(start.files, null) },
-    initialWeights: () => firstWeights(start, config, parameters, settings.seed),
+    tokenizerFiles,
+    origin: start === null ? { config, seed: settings.seed } : { start: hashed?.hash ?? null },
+    async initialWeights() {
+      const weights = await firstWeights(start, config, parameters, settings.seed);
+      // They are in memory from here on: what becomes of the files changes nothing any more.
+      if (hashed !== null) await watchModel(folder, hashed.files).look();
+      return weights;
+    },
+    look: watchModel(tokenizer, kept).look,
   };
 }
 
@@ -89,6 +109,9 @@ async function hashesOf(path: string, folder: string, vocabularySize: number): P
   checkVocabulary({ folder, vocabularySize }, asText);
   return [asText.hash, asControl.hash];
 }
+
+const hashedFiles = (paths: readonly string[]): Promise<HashedFile[]> =>
+  Promise.all(paths.map(async (path) => ({ ...(await pinFile(path)), sha256: await hashBytes(path) })));
 
 async function filesOf(path: string): Promise<string[]> {
   const folder = (await stat(path)).isDirectory() ? path : dirname(path);

@@ -9,6 +9,8 @@ export interface TrainOptions {
   readonly sink: TrainSink;
   /** Raised, the run writes a checkpoint and ends. */
   readonly signal: AbortSignal;
+  /** A run of other settings or data in the same folder is removed instead of refused. */
+  readonly replace?: boolean;
 }
 
 /** On a GPU the state crosses the bus once a call; on the CPU it is copied, which is next to nothing. */

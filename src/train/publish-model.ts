@@ -14,8 +14,9 @@ import { syncFolders } from '../storage/local.js';
 import { isStagingName, stagingName } from '../storage/staging.js';
 import { moveInPlace, type StoredCheckpoint } from './checkpoint.js';
 import { type FileRecord, MOMENTS_FILE, WEIGHTS_FILE } from './checkpoint-state.js';
+import { MODEL_FOLDER } from './run-files.js';
 
-export const modelFolder = (out: string): string => join(out, 'model');
+export const modelFolder = (out: string): string => join(out, MODEL_FOLDER);
 
 /**
  * Makes OUT/model the model of `checkpoint`, which `readCheckpoint` has checked.

@@ -1,7 +1,10 @@
 /** Whether a training run may go on from what its folder holds. */
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { fatalError, usageError } from '../errors.js';
 import type { StoredCheckpoint } from './checkpoint.js';
-import { checkpointFolders } from './checkpoints.js';
+import { checkpointFolders, removeFolder } from './checkpoints.js';
+import { METRICS_FILE, MODEL_FOLDER, REPORT_FILE, TENSORBOARD_FOLDER } from './run-files.js';
 
 /** What the weights of a run follow from, by hash. */
 export interface RunIdentity {
@@ -18,7 +21,7 @@ export async function refuseDamaged(out: string): Promise<void> {
   if (newest === undefined) return;
   throw fatalError(
     'bad-checkpoint',
-    `${newest}: neither this checkpoint nor an older one is whole; put one back, or remove ${out} to start again`,
+    `${newest}: neither this checkpoint nor an older one is whole; put one back, or begin again with --replace, which removes the run`,
   );
 }
 
@@ -28,14 +31,35 @@ export async function refuseDamaged(out: string): Promise<void> {
  * @throws TokensieveError `other-settings` (usage)
  */
 export function checkSame(out: string, found: StoredCheckpoint, identity: RunIdentity): void {
-  const { settings_hash, data_hash } = found.state;
-  const changed = [
-    ...(settings_hash === identity.settings_hash ? [] : ['settings or first weights']),
-    ...(data_hash === identity.data_hash ? [] : ['data']),
-  ];
+  const changed = changesOf(found, identity);
   if (changed.length === 0) return;
   throw usageError(
     'other-settings',
-    `${out}: holds a run with other ${changed.join(' and ')} (${found.folder}); name another --out, or remove that folder to start again`,
+    `${out}: holds a run with other ${changed.join(' and ')} (${found.folder}); name another --out, or begin again with --replace, which removes that run`,
   );
+}
+
+/** What differs from the run that is asked for, in words; nothing where it can be gone on with. */
+const changesOf = ({ state }: StoredCheckpoint, { settings_hash, data_hash }: RunIdentity): string[] => [
+  ...(state.settings_hash === settings_hash ? [] : ['settings or first weights']),
+  ...(state.data_hash === data_hash ? [] : ['data']),
+];
+
+/**
+ * With --replace: removes a run of other settings or data, or one whose checkpoints are all damaged. Checkpoints go first, so that
+ * a removal that is killed leaves nothing that would be gone on from. A run of these settings stays.
+ * @returns whether a run was removed
+ */
+export async function removeOther(
+  out: string,
+  found: StoredCheckpoint | null,
+  identity: RunIdentity,
+): Promise<boolean> {
+  const folders = await checkpointFolders(out);
+  if (found === null ? folders.length === 0 : changesOf(found, identity).length === 0) return false;
+  for (const folder of folders) await removeFolder(folder);
+  for (const name of [MODEL_FOLDER, TENSORBOARD_FOLDER, METRICS_FILE, REPORT_FILE]) {
+    await rm(join(out, name), { recursive: true, force: true });
+  }
+  return true;
 }

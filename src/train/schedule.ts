@@ -16,14 +16,18 @@ export function learningRate(step: number, steps: number, schedule: Schedule, pe
   return peak * (final + (1 - final) * 0.5 * (1 + Math.cos(Math.PI * progress)));
 }
 
-/** The row of the step graph's input `rates` for step s: columns as in `RATES`. */
+/**
+ * The row of the step graph's input `rates` for step s: columns as in `RATES`.
+ * @param taken steps by which the moments are corrected: those up to this one that moved something
+ */
 export function stepRates(
   step: number,
   steps: number,
   schedule: Schedule,
   { learning_rate: peak, beta1, beta2, epsilon, weight_decay: decay }: Optimizer,
+  taken = step,
 ): readonly [number, number, number, number] {
   const rate = learningRate(step, steps, schedule, peak);
-  const root = Math.sqrt(1 - beta2 ** step);
-  return [(rate * root) / (1 - beta1 ** step), epsilon * root, 1 - rate * decay, rate];
+  const root = Math.sqrt(1 - beta2 ** taken);
+  return [(rate * root) / (1 - beta1 ** taken), epsilon * root, 1 - rate * decay, rate];
 }

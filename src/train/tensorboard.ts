@@ -88,6 +88,7 @@ export function scalarsOf(metrics: StepMetrics): readonly (readonly [tag: string
     ['learning_rate', metrics.learning_rate],
     ['loss_scale', metrics.loss_scale ?? null],
     ['skipped_steps', metrics.skipped_steps ?? null],
+    ['empty_steps', metrics.empty_steps ?? null],
     ['tokens_per_second', metrics.tokens_per_second],
     ...Object.entries(metrics.held_out ?? {}).map(([name, loss]) => [`held_out/${name}`, loss] as const),
   ];

@@ -13,7 +13,7 @@ import type { Device } from '../model/prepared-model.js';
 import { emulated } from '../onnx/emulate.js';
 import type { Graph } from '../onnx/graph.js';
 import { encodeModel, toModelProto } from '../onnx/proto.js';
-import { rulesOfFolder, rulesWarning } from '../rules/run-rules.js';
+import { tellOf } from '../parts/tell-of.js';
 import { claimFolder } from '../storage/folder-claim.js';
 import { localPath } from '../storage/path.js';
 import type { DataDescription } from './batch.js';
@@ -26,16 +26,18 @@ import { buildLossGraph } from './graph/losses.js';
 import { buildStepGraph } from './graph/step.js';
 import { dataInputs, floatTypes, SCALING, type StepGraphSettings } from './graph/step-settings.js';
 import { openHeldOut } from './held-out.js';
+import { keptTokenWarnings } from './kept-tokens.js';
 import { takeSteps } from './loop.js';
 import { checkMemory, hostMemory } from './memory.js';
-import { METRICS_FILE, openMetrics } from './metrics.js';
+import { openMetrics } from './metrics.js';
 import { openTrainingModel, type TrainingModel } from './model.js';
 import { objectiveOf } from './objective.js';
 import { stepsPerCall, type TrainOptions } from './options.js';
 import { emptyVectors, type TrainerState } from './parameters.js';
 import { publishModel } from './publish-model.js';
 import { stepsPerRefresh } from './refresh.js';
-import { checkSame, type RunIdentity, refuseDamaged } from './resume.js';
+import { checkSame, type RunIdentity, refuseDamaged, removeOther } from './resume.js';
+import { METRICS_FILE, TENSORBOARD_FOLDER } from './run-files.js';
 import { openTrainingSession } from './session.js';
 import type { TrainSettings } from './settings.js';
 import type { StepMetrics } from './step-metrics.js';
@@ -61,7 +63,7 @@ export interface TrainReport {
  * Trains a model. OUT/checkpoints holds the newest checkpoints, OUT/model the weights of the last, OUT/metrics.jsonl a
  * line a step, OUT/tensorboard the same for TensorBoard.
  * @throws TokensieveError usage errors of settings and data (`tokenizers-differ`, `sequence-too-long`, `no-weights`,
- *   `no-reference-loss`, `model-too-large`, `other-settings`, `folder-busy`); fatal `diverged`, and errors of models and disk
+ *   `no-reference-loss`, `nothing-kept`, `model-too-large`, `other-settings`, `folder-busy`); fatal `diverged`, and errors of models and disk
  */
 export async function trainRun(settings: TrainSettings, options: TrainOptions): Promise<TrainReport> {
   const began = performance.now();
@@ -71,10 +73,7 @@ export async function trainRun(settings: TrainSettings, options: TrainOptions): 
   for (const message of model.warnings) sink({ event: 'warning', message });
   const data = await openTrainingData(storage, settings.data, settings.batch);
   checkFit(settings, model, data.description);
-  for (const { path } of settings.data.sources) {
-    const old = rulesWarning(path, await rulesOfFolder(storage, path));
-    if (old !== null) sink({ event: 'warning', message: old });
-  }
+  for (const source of data.sources) await tellOf(storage, source, sink);
   const { device, why } = chooseDevice(settings.run.device);
   sink({ event: 'note', message: why });
   const parameters = model.parameters.reduce((sum, { length }) => sum + length, 0);
@@ -91,6 +90,8 @@ export async function trainRun(settings: TrainSettings, options: TrainOptions): 
 
   const steps = stepsOf(settings.batch, data.description);
   const graph = graphSettings(settings, data.description, device);
+  for (const message of keptTokenWarnings(settings.loss, graph.objective, data.description, steps))
+    sink({ event: 'warning', message });
   const identity = {
     settings_hash: hashJson(recipeOf(settings, model, steps)),
     data_hash: data.description.hash,
@@ -99,7 +100,10 @@ export async function trainRun(settings: TrainSettings, options: TrainOptions): 
   const claim = await claimFolder(out, randomUUID());
   try {
     await sweepCheckpoints(out);
-    const found = await latestCheckpoint(out, (error) => sink({ event: 'warning', message: error.message }));
+    const stored = await latestCheckpoint(out, (error) => sink({ event: 'warning', message: error.message }));
+    const removed = options.replace === true && (await removeOther(out, stored, identity));
+    if (removed) sink({ event: 'note', message: `${out}: the run that was here is removed (--replace)` });
+    const found = removed ? null : stored;
     if (found !== null) checkSame(out, found, identity);
     else await refuseDamaged(out);
     const done = found?.state.step ?? 0;
@@ -151,7 +155,7 @@ async function train(settings: TrainSettings, options: TrainOptions, opened: Ope
   const { out } = settings;
   const { model, graph, found, profile } = opened;
   const { decoder, parameters } = model;
-  const heldOut = await openHeldOut(options.storage, settings, opened.data.description);
+  const heldOut = await openHeldOut(options.storage, settings, opened.data.description, options.sink);
   const refresh = settings.loss.kind === 'slm' && settings.loss.selection === 'refresh';
   const emulates = profile.provider === 'cpu' && profile.precision !== 'fp32';
   const bytes = (built: Graph): Uint8Array => encodeModel(toModelProto(emulates ? emulated(built) : built));
@@ -172,7 +176,7 @@ async function train(settings: TrainSettings, options: TrainOptions, opened: Ope
   try {
     const metrics = await openMetrics(join(out, METRICS_FILE), found?.state.metrics_bytes ?? 0);
     open.push(metrics);
-    const events = await openEvents(join(out, 'tensorboard'), (found?.state.step ?? 0) + 1);
+    const events = await openEvents(join(out, TENSORBOARD_FOLDER), (found?.state.step ?? 0) + 1);
     open.push(events);
     return await takeSteps({
       ...opened,

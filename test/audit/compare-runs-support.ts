@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import type { TokenColumn } from '#tokensieve/dataset/sequence-batch.js';
 import type { Row } from '../dataset/batches.js';
@@ -55,4 +56,13 @@ export async function overwriteFloat(path: string, value: number, other: number)
   if (at < 0) throw new Error(`${path}: does not hold ${value}`);
   bytes.writeFloatLE(other, at);
   await writeFile(path, bytes);
+  // A manifest that vouches for it: this is no damage, but what its writer wrote.
+  const manifestPath = path.replace(/\.arrow$/, '.manifest.json');
+  const { digest: _, ...manifest } = JSON.parse(await readFile(manifestPath, 'utf8')) as {
+    digest?: string;
+    outputs: { kind: string; sha256: string }[];
+  };
+  for (const output of manifest.outputs)
+    if (output.kind === 'sequences') output.sha256 = createHash('sha256').update(bytes).digest('hex');
+  await writeFile(manifestPath, JSON.stringify(manifest));
 }

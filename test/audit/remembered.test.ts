@@ -40,7 +40,7 @@ function stranger(name: string, notes: Record<string, unknown>, weightedAlone = 
   cpSync(run, copy, { recursive: true });
   const before = JSON.parse(readFileSync(join(run, 'run.json'), 'utf8'));
   // A digest of the file's own may stand in it.
-  const { sha256: _, ...rest } = before;
+  const { digest: _, ...rest } = before;
   writeFileSync(join(copy, 'run.json'), JSON.stringify({ ...rest, ...notes }));
   if (weightedAlone) rmSync(join(copy, 'scored'), { recursive: true });
   return copy;

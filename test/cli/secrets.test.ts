@@ -22,7 +22,9 @@ const server = createServer(({ url = '', headers, method }, response) => {
   const bytes = Buffer.from(lines);
   const [, from = '', to = ''] = /^bytes=(\d+)-(\d*)$/.exec(headers.range ?? '') ?? [];
   if (from === '') {
-    response.writeHead(200, { 'content-length': bytes.length, etag: '"1"' }).end(method === 'HEAD' ? '' : bytes);
+    response
+      .writeHead(200, { 'content-length': bytes.length, etag: '"1"' })
+      .end(method === 'HEAD' ? '' : bytes);
     return;
   }
   const part = bytes.subarray(Number(from), to === '' ? bytes.length : Number(to) + 1);

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { cpSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -85,6 +85,25 @@ describe('an export that is run again', () => {
       ['export.json', 'manifests/00000.json', 'train.bin', 'train.weights.bin'].sort(),
     );
   });
+
+  it.each([
+    ['hf', 'train/state.json'],
+    ['datatrove', 'export.json'],
+  ] as const)(
+    '%s made anew and killed leaves no description of the shards before',
+    async (to, description) => {
+      const out = outFolder();
+      await exportTo({ run, to, out, shard_bytes: 4000 });
+      expect(existsSync(join(out, description))).toBe(true);
+      const other = { run: softRun, to, out, shard_bytes: 4000, threshold: 0.5 };
+      expect((await exportProcess(other, '"part-done"', ['--replace'])).signal).toBe('SIGKILL');
+      for (const name of [description, 'export.json']) expect(existsSync(join(out, name)), name).toBe(false);
+      const clean = outFolder();
+      await exportTo(other, true);
+      await exportTo({ ...other, out: clean });
+      expect(digestFolder(out)).toEqual(digestFolder(clean));
+    },
+  );
 
   it.each([
     ['datatrove', ['"part-started"', '"data-committed"', '"part-done"', '"data-committed"']],
@@ -254,9 +273,9 @@ it('memory does not grow with the corpus', { timeout: 300_000 }, async () => {
 });
 
 /** Runs an export in a process; one that is killed as soon as its events say `killAt`. */
-async function exportProcess(settings: ExportInput, killAt?: string) {
+async function exportProcess(settings: ExportInput, killAt?: string, flags: readonly string[] = []) {
   const script = fileURLToPath(new URL('export-process.mjs', import.meta.url));
-  const child = spawn(process.execPath, [script, JSON.stringify(settings)]);
+  const child = spawn(process.execPath, [script, JSON.stringify(settings), ...flags]);
   let stdout = '';
   child.stdout.on('data', (chunk: Buffer) => {
     stdout += chunk.toString();

@@ -354,7 +354,12 @@ describe('a verdict', () => {
     const path = join(cacheFolder, 'probes', name!);
     const verdict = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;
     expect(Object.keys(verdict).filter((key) => !/^[a-z_]+$/.test(key))).toEqual([]);
+    // One that was damaged is not believed; one without a digest is of an early version.
     writeFileSync(path, JSON.stringify({ ...verdict, batch_gap: 9 }));
+    await prepareModel(folder, { ...settings, cacheFolder });
+    expect(JSON.parse(readFileSync(path, 'utf8'))).toEqual(verdict);
+    const { digest: _, ...early } = verdict;
+    writeFileSync(path, JSON.stringify({ ...early, batch_gap: 9 }));
     await expect(prepareModel(folder, { ...settings, cacheFolder })).rejects.toThrow(/changes by 9 nats/);
     writeFileSync(path, 'damaged');
     await prepareModel(folder, { ...settings, cacheFolder });

@@ -6,7 +6,8 @@ import { loadSection } from '#tokensieve/report/load-section.js';
 import { readArms } from '#tokensieve/report/read-runs.js';
 import { sectionText } from '#tokensieve/report/section.js';
 import { localStorage } from '#tokensieve/storage/local.js';
-import { METRICS_FILE, openMetrics } from '#tokensieve/train/metrics.js';
+import { openMetrics } from '#tokensieve/train/metrics.js';
+import { METRICS_FILE } from '#tokensieve/train/run-files.js';
 import { temporaryFolder } from '../support/quickstart.js';
 
 const folder = temporaryFolder();

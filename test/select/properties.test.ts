@@ -234,7 +234,7 @@ describe('shares', () => {
         expect(ppmOf(Number(`${ppm}e-6`), 'keep')).toBe(ppm);
       }),
     );
-    for (const fine of [0.6000001, 1 / 3, 0.1234567]) {
+    for (const fine of [0.6000001, 1 / 3, 0.1234567, 1e-7, 1e-9, 1e-12, 0.6000000009, 0.000001000001]) {
       expect(() => ppmOf(fine, 'keep')).toThrow(/keep is .* at most six decimals/);
     }
     expect(keptOf(1, 10, 'floor')).toBe(1);

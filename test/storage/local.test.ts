@@ -29,7 +29,11 @@ describe('reading', () => {
   it('gives the size and exactly the bytes asked for', async () => {
     const path = join(folder, 'a');
     writeFileSync(path, 'hello world');
-    expect(await storage.stat(path)).toEqual({ size: 11, modified: expect.any(Number) });
+    expect(await storage.stat(path)).toEqual({
+      size: 11,
+      modified: expect.any(Number),
+      pin: expect.any(String),
+    });
     expect(Buffer.from(await storage.readRange(path, 6, 11)).toString()).toBe('world');
     expect(await storage.readRange(path, 4, 4)).toHaveLength(0);
   });

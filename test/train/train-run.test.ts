@@ -65,6 +65,7 @@ async function train(
   sections: Sections = {},
   signal: AbortSignal = new AbortController().signal,
   sink: (event: TrainEvent) => void = () => undefined,
+  replace = false,
 ): Promise<TrainReport> {
   const settings = parseSettings(
     trainSchema,
@@ -78,7 +79,7 @@ async function train(
     },
     'test',
   );
-  return trainRun(settings, { storage: localStorage(), sink, signal });
+  return trainRun(settings, { storage: localStorage(), sink, signal, replace });
 }
 
 const linesOf = (name: string): Record<string, unknown>[] =>
@@ -359,7 +360,27 @@ describe('refusals', () => {
     await train('other-settings');
     await expect(train('other-settings', { optimizer: { learning_rate: 1e-5 } })).rejects.toMatchObject({
       code: 'other-settings',
+      message: expect.stringContaining('--replace'),
     });
+  });
+
+  it('an output folder whose checkpoints are all damaged; either begins again with replace, and a run of the same settings goes on', async () => {
+    const redo = (name: string, rate: number) =>
+      train(name, { optimizer: { learning_rate: rate } }, undefined, undefined, true);
+    const clean = await redo('redone-clean', 2e-3);
+    expect(await redo('redone', 1e-3)).toMatchObject({ resumed: 0 });
+    const other = await redo('redone', 2e-3);
+    expect(other.resumed).toBe(0);
+    expect(weightsOf(other).equals(weightsOf(clean))).toBe(true);
+    expect(linesOf('redone')).toHaveLength(6);
+    expect(readdirSync(join(folder, 'redone/tensorboard'))).toHaveLength(1);
+    expect(await redo('redone', 2e-3)).toMatchObject({ resumed: 6, last: null });
+    for (const name of readdirSync(join(folder, 'redone/checkpoints'))) {
+      writeFileSync(join(folder, 'redone/checkpoints', name, 'trainer/state.json'), 'damaged');
+    }
+    const learns = { optimizer: { learning_rate: 2e-3 } };
+    await expect(train('redone', learns)).rejects.toMatchObject({ code: 'bad-checkpoint' });
+    expect(weightsOf(await redo('redone', 2e-3)).equals(weightsOf(clean))).toBe(true);
   });
 
   it('a model that does not fit, with the arithmetic', () => {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Any, Protocol
@@ -24,13 +25,17 @@ class Files(Protocol):
     def open(self, path: str) -> IO[bytes]:
         """For reading from the start."""
 
-    def arrow(self, path: str) -> Any:
-        """As a pyarrow input with random access."""
+    def arrow(self, path: str, *, whole: bool = False) -> Any:
+        """As a pyarrow input with random access. `whole`: all of it will be read, from its start to its end."""
 
 
 @dataclass(frozen=True)
 class LocalFiles:
-    """Memory-mapped: an uncompressed file's columns are views of it and cost no memory of their own."""
+    """
+    Memory-mapped: an uncompressed file's columns are views of it and cost no memory of their own.
+
+    Links to files are followed, as caches of the Hub need; what is no file in the end (a pipe, a device) is not opened.
+    """
 
     def list(self, folder: str) -> list[str]:
         """Links to folders are not followed, so that a folder cannot lead out of itself or round in a circle."""
@@ -40,12 +45,18 @@ class LocalFiles:
         return sorted(path.replace(os.sep, "/") for path in found)
 
     def size(self, path: str) -> int:
-        return os.path.getsize(path)
+        found = os.stat(path)
+        if not stat.S_ISREG(found.st_mode):
+            # A pipe would be waited for, a device read without an end.
+            raise TokensieveError("no-file", f"{path}: is no file; name a folder that tokensieve wrote")
+        return found.st_size
 
     def open(self, path: str) -> IO[bytes]:
+        self.size(path)
         return open(path, "rb")
 
-    def arrow(self, path: str) -> Any:
+    def arrow(self, path: str, *, whole: bool = False) -> Any:
+        self.size(path)
         return pa.memory_map(path)
 
 
@@ -65,7 +76,10 @@ class FsspecFiles:
         file: IO[bytes] = self.fs.open(path, "rb")
         return file
 
-    def arrow(self, path: str) -> Any:
+    def arrow(self, path: str, *, whole: bool = False) -> Any:
+        # One request for what is read from end to end, and not a second one for its digest.
+        if whole:
+            return pa.BufferReader(self.fs.cat_file(path))
         return pa.PythonFile(self.fs.open(path, "rb"), mode="r")
 
 

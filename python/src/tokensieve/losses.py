@@ -228,6 +228,7 @@ def live_weights(
         score = own.detach().float() - reference.float()
         eligible = (label != IGNORE) & ~torch.isnan(reference)
         eligible[:, 0] = False
+        _refuse_narrowed(label, reference)
         # A loss that is no number ranks first, as a sort has it, and shows in the loss.
         scores.append((torch.nan_to_num(score, nan=float("inf")), eligible))
     if scope == "sequence":
@@ -239,6 +240,20 @@ def live_weights(
     else:
         raise TokensieveError("bad-scope", f"scope is {scope!r}; expected sequence, microbatch or step")
     return chosen if many else chosen[0]
+
+
+def _refuse_narrowed(labels: Tensor, reference: Tensor) -> None:
+    """Ranking what a stored selection left would keep a share of a share."""
+    if torch.compiler.is_compiling():
+        return
+    left_out = ((labels == IGNORE) & ~torch.isnan(reference))[:, 1:]
+    if bool(left_out.any()):
+        raise TokensieveError(
+            "labels-narrowed",
+            f"{int(left_out.sum())} tokens have a reference loss and no label: labels carry a stored selection, and live "
+            'selection would rank what it kept; use SelectiveDataset(labels="eligible") or export --labels eligible (tokens '
+            "that are no targets for another reason: set their reference loss to NaN)",
+        )
 
 
 # --- ranking ------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -18,6 +19,23 @@ VERSION = 1
 MAX_BYTES = 1 << 22
 KINDS = ("scored", "weighted", "packed")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_FIELDS = frozenset(
+    [
+        "version",
+        "kind",
+        "shard",
+        "part",
+        "input",
+        "fingerprint",
+        "recipe",
+        "counts",
+        "marks",
+        "histograms",
+        "outputs",
+        "digest",
+    ]
+)
+_RUN_AGAIN = "run the command that made the part again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,25 +77,49 @@ class Manifest:
         """Path of the part's sequence file."""
         return f"{self.folder}/{self.part:05d}.arrow"
 
+    @property
+    def sequence_file(self) -> Output | None:
+        """The output that `file` is, as the manifest has it."""
+        name = self.file.rsplit("/", 1)[1]
+        return next((output for output in self.outputs if output.kind == "sequences" and output.name == name), None)
+
 
 def read_manifest(files: Files, path: str) -> Manifest:
     """
-    Reads and checks a manifest.
+    Reads and checks a manifest: its fields, and its own digest (manifests of early versions have none).
 
-    Raises TokensieveError `bad-manifest`, naming file and field.
+    Raises TokensieveError `bad-manifest`, naming file and field; `unreadable`.
     """
-    size = files.size(path)
-    if size > MAX_BYTES:
-        raise TokensieveError("bad-manifest", f"{path}: {size} bytes; a manifest has at most {MAX_BYTES}")
-    with files.open(path) as file:
-        data = file.read(MAX_BYTES + 1)
     try:
-        root = json.loads(data.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
+        size = files.size(path)
+        if size > MAX_BYTES:
+            raise TokensieveError("bad-manifest", f"{path}: {size} bytes; a manifest has at most {MAX_BYTES}")
+        with files.open(path) as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
         raise TokensieveError(
-            "bad-manifest", f"{path}: not JSON; remove it and run the command that made the part again"
+            "unreadable", f"{path}: cannot be read ({error.strerror or error}); make it readable, or {_RUN_AGAIN}"
         ) from error
+    try:
+        text = data.decode("utf-8")
+        root = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise TokensieveError("bad-manifest", f"{path}: not JSON; remove it and {_RUN_AGAIN}") from error
+    if isinstance(root, dict) and "digest" in root:
+        _check_digest(path, text, root["digest"])
     return _Reader(path).manifest(root)
+
+
+def _check_digest(path: str, text: str, digest: object) -> None:
+    """
+    A manifest is canonical JSON and a line's end, sealed with the sha256 of itself without this field. So the field is
+    taken out of the text as it stands; nothing has to be written as JavaScript writes numbers.
+    """
+    field = f'"digest":"{digest}",'
+    content = text.replace(field, "", 1).removesuffix("\n")
+    sound = text.count(field) == 1 and text.endswith("}\n")
+    if not sound or hashlib.sha256(content.encode()).hexdigest() != digest:
+        raise TokensieveError("bad-manifest", f"{path}: its digest is not that of its content; {_RUN_AGAIN}")
 
 
 class _Reader:
@@ -91,7 +133,7 @@ class _Reader:
         shown = shown if len(shown) <= 60 else shown[:57] + "..."
         return TokensieveError(
             "bad-manifest",
-            f"{self.path}: field {field}: is {shown}, expected {expected}; run the command that made the part again",
+            f"{self.path}: field {field}: is {shown}, expected {expected}; {_RUN_AGAIN}",
         )
 
     def count(self, json: Mapping[str, Any], name: str, where: str = "") -> int:
@@ -143,6 +185,9 @@ class _Reader:
         kind = root.get("kind")
         if kind not in KINDS:
             raise self.bad("kind", kind, " or ".join(KINDS))
+        unknown = sorted(set(root) - _FIELDS)
+        if unknown:
+            raise self.bad(unknown[0], root[unknown[0]], "no such field (a newer version needs a newer package)")
         counts = self.mapping(root, "counts")
         outputs = root.get("outputs")
         if not isinstance(outputs, list):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,7 +16,31 @@ from .manifest import SUFFIX, Manifest, read_manifest
 from .sequences import Batch, Sequence, open_part, read_batches
 
 
-@dataclass(frozen=True)
+class Checked:
+    """A byte a part, 1 where its file need not be checked any more. Forked loader workers share it: one of them checks."""
+
+    def __init__(self, parts: int, *, skip: bool) -> None:
+        self._flags = mmap.mmap(-1, max(1, parts))
+        self._flags[:] = bytes([skip]) * max(1, parts)
+
+    def due(self, part: int) -> bool:
+        return self._flags[part] == 0
+
+    def done(self, part: int) -> None:
+        self._flags[part] = 1
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Of a process of its own nothing is shared: it checks what this one has not.
+        return _checked, (bytes(self._flags[:]),)
+
+
+def _checked(flags: bytes) -> Checked:
+    found = Checked(len(flags), skip=False)
+    found._flags[:] = flags
+    return found
+
+
+@dataclass(frozen=True, repr=False)
 class Run:
     """Finished parts of one data set, in order: by shard name (UTF-16 code units, as the pipeline sorts), then part."""
 
@@ -33,6 +58,14 @@ class Run:
     normaliser: Literal["weights", "eligible"]
     #: Loss columns that hold one mean for all tokens of a row or document (`import --means spread`).
     means: frozenset[str]
+    #: Which parts' bytes still have to be held against their manifest's sha256.
+    checked: Checked
+
+    def __repr__(self) -> str:
+        return (
+            f"<Run {self.folder}: {self.kind}, {len(self.parts)} parts, {self.rows} rows of up to {self.length} ids, "
+            f"{self.tokens} tokens, {self.targets} targets; {', '.join(self.columns)}>"
+        )
 
     @property
     def rows(self) -> int:
@@ -54,10 +87,27 @@ class Run:
             digest.update(json.dumps(part.json, sort_keys=True, separators=(",", ":")).encode())
         return digest.hexdigest()
 
+    def part_batches(self, index: int) -> Iterator[Batch]:
+        """
+        The record batches of part `index` in order. The part's bytes are held against its sha256 when they are first
+        read, by this process or by one that it was forked with.
+        """
+        due = self.checked.due(index)
+        for number, batch in enumerate(read_batches(self.files, self.parts[index], check=due)):
+            if due and number == 0:
+                self.checked.done(index)
+            if batch.columns != self.columns:
+                raise TokensieveError(
+                    "mixed-columns",
+                    f"{self.parts[index].file}: has columns {', '.join(batch.columns)}, {self.parts[0].file} "
+                    f"{', '.join(self.columns)}; run tokensieve verify on its folder",
+                )
+            yield batch
+
     def batches(self) -> Iterator[Batch]:
         """All record batches in order, one in memory."""
-        for part in self.parts:
-            yield from read_batches(self.files, part)
+        for index in range(len(self.parts)):
+            yield from self.part_batches(index)
 
     def __iter__(self) -> Iterator[Sequence]:
         for batch in self.batches():
@@ -65,16 +115,22 @@ class Run:
                 yield batch.row(index)
 
 
-def open_run(path: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None) -> Run:
+def open_run(
+    path: str | os.PathLike[str], *, check: bool = True, storage_options: Mapping[str, Any] | None = None
+) -> Run:
     """
-    Opens a folder of scored, weighted or packed parts, or a run's folder that holds one such folder. Reads the
-    manifests and one footer, no tokens.
+    Opens a folder of scored, weighted or packed parts, or a run's folder. Of a run's folder the weighted files are
+    meant, else the scored, else the packed ones, as by `tokensieve export`. Reads the manifests and one footer, no tokens.
+
+    `check`: each part's bytes are held against its manifest's sha256 when they are first read. Off for those who have
+    just run `verify`.
 
     Raises TokensieveError `no-parts`; `several-data-sets`; `misplaced-part`; `mixed-recipes`; `mixed-inputs`;
     `part-changed` where a file is gone or has not its manifest's bytes; `not-trainable`; `bad-manifest`.
     """
     files, folder = files_of(path, None if storage_options is None else dict(storage_options))
-    manifests = [read_manifest(files, name) for name in files.list(folder) if name.endswith(SUFFIX)]
+    names = _manifest_files(files, folder)
+    manifests = [read_manifest(files, name) for name in names]
     if not manifests:
         raise TokensieveError(
             "no-parts",
@@ -88,10 +144,28 @@ def open_run(path: str | os.PathLike[str], *, storage_options: Mapping[str, Any]
     _check_one(parts)
     for part in parts:
         _check_size(files, part)
-    file = open_part(files, parts[0])
+    file = open_part(files, parts[0], check=False)
     columns = file.columns
     file.close()
-    return Run(folder=roots.pop(), files=files, parts=parts, kind=parts[0].kind, columns=columns, **_rules(parts[0]))
+    return Run(
+        folder=roots.pop(),
+        files=files,
+        parts=parts,
+        kind=parts[0].kind,
+        columns=columns,
+        checked=Checked(len(parts), skip=not check),
+        **_rules(parts[0]),
+    )
+
+
+def _manifest_files(files: Files, folder: str) -> list[str]:
+    """Of a run's folder those of the data set that is meant."""
+    names = [name for name in files.list(folder) if name.endswith(SUFFIX)]
+    for kind in ("weighted", "scored", "packed"):
+        own = [name for name in names if name.startswith(f"{folder.rstrip('/')}/{kind}/")]
+        if own:
+            return own
+    return names
 
 
 def _root(manifest: Manifest) -> str:
@@ -127,11 +201,15 @@ def _check_one(parts: tuple[Manifest, ...]) -> None:
             )
 
 
+#: Of a manifest's input, what is each part's own.
+PART_KEYS = frozenset({"row_start", "row_end", "text_sha256", "columns_sha256"})
+
+
 def _known_input(part: Manifest) -> Mapping[str, Any]:
     found = part.json.get("input")
     if not isinstance(found, dict):
         raise TokensieveError("bad-manifest", f"{part.path}: field input: expected an object")
-    return {key: value for key, value in found.items() if key not in ("row_start", "row_end", "text_sha256")}
+    return {key: value for key, value in found.items() if key not in PART_KEYS}
 
 
 def difference(a: object, b: object, path: str = "") -> str:
@@ -153,10 +231,8 @@ def _short(value: object) -> str:
 
 
 def _check_size(files: Files, part: Manifest) -> None:
-    name = part.file.rsplit("/", 1)[1]
-    expected = next(
-        (output.bytes for output in part.outputs if output.kind == "sequences" and output.name == name), None
-    )
+    output = part.sequence_file
+    expected = None if output is None else output.bytes
     try:
         size: int | None = files.size(part.file)
     except OSError:

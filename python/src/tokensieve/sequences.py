@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from .claims import MAX_BATCH_BYTES, claimed_bytes, record_batches
 from .errors import TokensieveError
 from .files import Files
 from .manifest import Manifest
@@ -91,6 +94,11 @@ class Batch:
     def __len__(self) -> int:
         return len(self.sequence_ids)
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Loss, entropy and weight columns, in the file's order."""
+        return (*self.losses, *(() if self.weight is None else ("weight",)))
+
     def row(self, index: int) -> Sequence:
         at, end = int(self.offsets[index]), int(self.offsets[index + 1])
         first, last = int(self.segment_offsets[index]), int(self.segment_offsets[index + 1])
@@ -104,16 +112,26 @@ class Batch:
 
 
 #: What pyarrow raises over damaged bytes: its own errors, and those of names that are no text, or of missing fields.
-_DAMAGE = (pa.ArrowException, OSError, ValueError, KeyError, TypeError, IndexError, OverflowError)
+_DAMAGE = (pa.ArrowException, OSError, ValueError, KeyError, TypeError, IndexError, OverflowError, struct.error)
 
 
 class SequenceFile:
-    """An open sequence file. `batch(i)` decodes record batch i and no other."""
+    """
+    An open sequence file. `batch(i)` decodes record batch i and no other.
 
-    def __init__(self, files: Files, path: str) -> None:
+    `sha256`: what its bytes must have; they are read whole for it, before anything is made of them.
+    """
+
+    def __init__(self, files: Files, path: str, sha256: str | None = None) -> None:
         self.path = path
         try:
-            self._source = files.arrow(path)
+            self._source = files.arrow(path, whole=sha256 is not None)
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        try:
+            if sha256 is not None:
+                _check_sha256(self._source, sha256, path)
+            self._places = record_batches(self._source)
             self._reader = pa.ipc.open_file(self._source)
             schema = self._reader.schema
             names = set(schema.names)
@@ -125,7 +143,13 @@ class SequenceFile:
             self.columns: tuple[str, ...] = tuple(name for name in TOKEN_COLUMNS if name in names)
             self.metadata: Mapping[str, Any] = _metadata(schema.metadata, path)
             _check_types(schema, self.columns, path)
+            if len(self._places) != self._reader.num_record_batches:
+                raise ValueError("its footer tells of other record batches")
+        except TokensieveError:
+            self._source.close()
+            raise
         except _DAMAGE as error:
+            self._source.close()
             raise _unreadable(path, error) from error
 
     @property
@@ -135,6 +159,9 @@ class SequenceFile:
     def batch(self, index: int) -> Batch:
         """Raises TokensieveError `arrow-corrupt`, `bad-row`."""
         try:
+            claim = claimed_bytes(self._source, self._places[index])
+            if claim > MAX_BATCH_BYTES:
+                raise ValueError(f"record batch {index} claims {claim} bytes; at most {MAX_BATCH_BYTES} are read")
             record = self._reader.get_batch(index)
             record.validate(full=True)
             return _decode(record, self.columns, self.path)
@@ -143,6 +170,21 @@ class SequenceFile:
 
     def close(self) -> None:
         self._source.close()
+
+
+def _check_sha256(source: Any, sha256: str, path: str) -> None:
+    digest = hashlib.sha256()
+    source.seek(0)
+    # A piece at a time, of a mapped file without a copy; pieces leave the lock to other threads.
+    while piece := source.read_buffer(1 << 22):
+        digest.update(piece)
+    source.seek(0)
+    if digest.hexdigest() != sha256:
+        raise TokensieveError(
+            "part-changed",
+            f"{path}: has sha256 {digest.hexdigest()[:12]}…, its manifest says {sha256[:12]}…; "
+            "run tokensieve verify, then make the part again",
+        )
 
 
 def _unreadable(path: str, error: BaseException) -> TokensieveError:
@@ -279,14 +321,14 @@ def _where(batch: Batch, token: int) -> str:
     return f"row {batch.sequence_ids[row]}, position {token - int(batch.offsets[row])}"
 
 
-def read_batches(files: Files, manifest: Manifest) -> Iterator[Batch]:
+def read_batches(files: Files, manifest: Manifest, *, check: bool) -> Iterator[Batch]:
     """
-    The part's record batches in order, each checked. Holds one in memory.
+    The part's record batches in order, the values of each checked. Holds one in memory (of a URL's part, with `check`,
+    the part). `check`: its sha256 against the manifest's, before the first.
 
-    Raises TokensieveError `part-changed` (the file is of another fingerprint than its manifest), `bad-row`,
-    `rows-differ`, `arrow-corrupt`.
+    Raises TokensieveError `part-changed` (the file is not its manifest's), `bad-row`, `rows-differ`, `arrow-corrupt`.
     """
-    file = open_part(files, manifest)
+    file = open_part(files, manifest, check=check)
     try:
         rows = 0
         for index in range(file.batches):
@@ -306,9 +348,18 @@ def read_batches(files: Files, manifest: Manifest) -> Iterator[Batch]:
         file.close()
 
 
-def open_part(files: Files, manifest: Manifest) -> SequenceFile:
-    """The part's sequence file. Raises TokensieveError `part-changed` when its manifest is of another."""
-    file = SequenceFile(files, manifest.file)
+def open_part(files: Files, manifest: Manifest, *, check: bool) -> SequenceFile:
+    """
+    The part's sequence file; `check` reads it whole for its sha256.
+
+    Raises TokensieveError `part-changed` when its manifest is of another.
+    """
+    output = manifest.sequence_file
+    if output is None:
+        raise TokensieveError(
+            "part-changed", f"{manifest.path}: names no sequence file {manifest.part:05d}.arrow; make the part again"
+        )
+    file = SequenceFile(files, manifest.file, output.sha256 if check else None)
     found = file.metadata.get("fingerprint")
     if found != manifest.fingerprint:
         file.close()

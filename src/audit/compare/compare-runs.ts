@@ -1,8 +1,7 @@
 import type { TokenSpan } from '../../dataset/align.js';
-import { readDocuments } from '../../dataset/documents.js';
 import { documentsOf } from '../../dataset/documents-beside.js';
 import { type DomainAxis, domainAxes, NO_DOMAIN } from '../../dataset/domains.js';
-import type { FinishedPart } from '../../dataset/finished-parts.js';
+import { type FinishedPart, openDocuments } from '../../dataset/finished-parts.js';
 import { usageError } from '../../errors.js';
 import type { Storage } from '../../storage/storage.js';
 import type { Comparison } from './comparison-report.js';
@@ -112,8 +111,8 @@ async function axesOf(
 ): Promise<readonly DomainAxis[]> {
   for (const { parts } of shared) {
     for (const part of parts) {
-      const path = await documentsOf(storage, part);
-      if (path !== null) return domainAxes((await readDocuments(storage, path)).keep, by);
+      const owner = await documentsOf(storage, part);
+      if (owner !== null) return domainAxes((await openDocuments(storage, owner)).keep, by);
     }
   }
   return [];
@@ -127,11 +126,11 @@ async function documentGroups(
 ): Promise<ComparedPart['groupsOf']> {
   if (axes.length === 0) return [];
   for (const part of parts) {
-    const path = await documentsOf(storage, part);
-    if (path === null) continue;
+    const owner = await documentsOf(storage, part);
+    if (owner === null) continue;
     const groups = axes.map(() => new Map<bigint, string>());
     const interned = new Map<string, string>(); // a part has many documents of few hosts
-    for await (const batch of (await readDocuments(storage, path)).batches()) {
+    for await (const batch of (await openDocuments(storage, owner)).batches()) {
       for (const { row, columns } of batch) {
         for (const [i, axis] of axes.entries()) {
           const name = axis.nameOf(columns);

@@ -1,9 +1,8 @@
 /** The documents of the reading view: drawn by seed, and those that the audit names. */
 import type { Shard } from '../../corpus/shard.js';
 import { recipeOf } from '../../dataset/data-set.js';
-import { readDocuments } from '../../dataset/documents.js';
-import { type FinishedPart, openSequences } from '../../dataset/finished-parts.js';
-import { partFiles } from '../../dataset/part-files.js';
+import { documentsIn } from '../../dataset/documents-beside.js';
+import { type FinishedPart, openDocuments, openSequences } from '../../dataset/finished-parts.js';
 import { type RowsRecipe, rowEdges } from '../../dataset/recipe.js';
 import type { Storage } from '../../storage/storage.js';
 import type { TokenBytes } from '../../texts/place-tokens.js';
@@ -129,8 +128,9 @@ async function withRecords(
     const here = new Map(
       documents.filter((document) => document.part === part).map((document) => [document.row, document]),
     );
-    const path = partFiles(documentsFolder, part.manifest.shard, part.manifest.part).documents;
-    for await (const batch of (await readDocuments(storage, path)).batches()) {
+    const owner = await documentsIn(storage, documentsFolder, part);
+    if (owner === null) continue;
+    for await (const batch of (await openDocuments(storage, owner)).batches()) {
       for (const { row, columns, textDigest, tokens } of batch) {
         const document = here.get(row);
         if (document === undefined) continue;

@@ -15,7 +15,11 @@ export function trainingText({ path, last, heldOut, checkpoints }: TrainingInspe
       [
         'last step',
         last &&
-          `${nats(last.loss_selected)} on ${count(last.kept)} of ${count(last.eligible)} tokens (${percent(last.kept / Math.max(1, last.eligible))})`,
+          `${last.loss_selected === null ? 'nothing learnt' : nats(last.loss_selected)} on ${count(last.kept)} of ${count(last.eligible)} tokens (${percent(last.kept / Math.max(1, last.eligible))})`,
+      ],
+      [
+        'empty steps',
+        last?.empty_steps === undefined ? null : `${count(last.empty_steps)} kept no token and moved nothing`,
       ],
       ['held out', heldOut && measured && `${measured.join(', ')} at step ${count(heldOut.step)}`],
       ['checkpoints', checkpoints.join(', ')],

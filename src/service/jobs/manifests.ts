@@ -13,8 +13,8 @@ export interface DonePart {
   readonly shard: string;
   readonly part: number;
   readonly counts: Manifest['counts'];
-  /** Path of its quarantine report; null when no row was set aside. */
-  readonly quarantine: string | null;
+  /** Its quarantine report; null when no row was set aside. */
+  readonly quarantine: { readonly path: string; readonly sha256: string } | null;
 }
 
 export interface PartsReader {
@@ -42,7 +42,10 @@ export function openPartsReader(): PartsReader {
         shard,
         part,
         counts,
-        quarantine: report === undefined ? null : path.replace(/[^/]+$/, () => report.name),
+        quarantine:
+          report === undefined
+            ? null
+            : { path: path.replace(/[^/]+$/, () => report.name), sha256: report.sha256 },
       };
       if (known.size >= MAX_REMEMBERED) known.clear();
       known.set(path, { mtimeMs, part: found });

@@ -1,6 +1,8 @@
 import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { z } from 'zod';
+import { hashBytes } from '../../model/hash.js';
 import type { QuarantinePage } from '../api.js';
 import type { DonePart, PartsReader } from './manifests.js';
 import type { PartsFolder } from './record.js';
@@ -43,11 +45,32 @@ export async function quarantineOfJob(
   return { total, reasons, rows };
 }
 
+/** Reports found whole or damaged, by path, time and digest: pages are asked for again and again. */
+const looked = new Map<string, boolean>();
+const MAX_LOOKED = 10_000;
+
+async function isDamaged(path: string, sha256: string): Promise<boolean> {
+  // A report that is gone was of a part that is being made again.
+  const found = await stat(path, { bigint: true }).catch(() => null);
+  if (found === null) return false;
+  const key = `${path}\n${found.mtimeNs}\n${found.size}\n${sha256}`;
+  const known = looked.get(key);
+  if (known !== undefined) return known;
+  const damaged = (await hashBytes(path).catch(() => sha256)) !== sha256;
+  if (looked.size >= MAX_LOOKED) looked.clear();
+  looked.set(key, damaged);
+  return damaged;
+}
+
 async function rowsOf(
   { shard, part }: DonePart,
-  path: string,
+  { path, sha256 }: NonNullable<DonePart['quarantine']>,
   limit: number,
 ): Promise<QuarantinePage['rows']> {
+  if (await isDamaged(path, sha256)) {
+    const detail = `${path}: is damaged, its digest is not that of its manifest; run tokensieve verify`;
+    return [{ shard, part, row: 0, reason: 'damaged-report', detail }];
+  }
   const rows: QuarantinePage['rows'] = [];
   const input = createReadStream(path, { encoding: 'utf8', end: MAX_REPORT_BYTES });
   // A report that is gone was of a part that is being made again.

@@ -164,6 +164,10 @@ export async function openPair(own: PairSettings, settings: ScoringSettings, dev
         const scored = await runDocuments(documents, place, signal, () => {
           began ??= performance.now();
         });
+        // Nothing is answered in the name of a model that lies elsewhere by now.
+        await inputs.look().catch((error: unknown) => {
+          throw failure(own.name, error);
+        });
         const ended = performance.now();
         const weighed = await weights?.weigh(scored);
         const diagnosis = openDiagnosis(weights?.traits);
@@ -230,6 +234,15 @@ function factsOf(info: ModelInfo | undefined): ModelFacts | null {
 /** Failures of the models, with words that are fit for a client; the cause says it all. */
 function failure(name: string, error: unknown): unknown {
   if (!(error instanceof TokensieveError)) return error;
+  if (error.code === 'model-changed') {
+    return new Refusal(
+      503,
+      error.code,
+      `a file of the models of "${name}" has changed since the service opened them; they answer again once it is started anew`,
+      undefined,
+      { cause: error },
+    );
+  }
   return error.code === 'loss-not-finite'
     ? new Refusal(500, error.code, error.message, undefined, { cause: error })
     : new Refusal(

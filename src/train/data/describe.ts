@@ -27,8 +27,11 @@ export function describeData(sources: readonly Source[], ratios: readonly number
     ),
     hasWeights,
     normaliser: hasWeights ? first.normaliser : 'sum-of-weights',
-    sources: sources.map(({ name, rows, tokens, targets }, i) => {
-      return { path: name, ratio: ratios[i] ?? 1, rows, tokens, targets };
+    sources: sources.map(({ name, rows, tokens, targets, columns, parts }, i) => {
+      const kept = columns.includes('weight')
+        ? parts.reduce((sum, { manifest }) => sum + (manifest.counts.kept ?? 0), 0)
+        : null;
+      return { path: name, ratio: ratios[i] ?? 1, rows, tokens, targets, kept };
     }),
     hash: hashOf(sources),
   };

@@ -1,3 +1,4 @@
+import { checkPartFile } from '../../dataset/finished-parts.js';
 import { openSource, type Source } from '../../dataset/source.js';
 import { usageError } from '../../errors.js';
 import type { Storage } from '../../storage/storage.js';
@@ -48,7 +49,11 @@ async function* firstRows(
     for await (const chunk of chunksOf(storage, source, part, wanted)) {
       for (let index = 0; index < chunk.sequenceIds.length; index++) {
         left -= (chunk.offsets[index + 1] ?? 0) - (chunk.offsets[index] ?? 0);
-        if (left < 0 && any) return;
+        if (left < 0 && any) {
+          // Its end was not read, and with it not the digest of what was.
+          await checkPartFile(storage, part, 'sequences');
+          return;
+        }
         yield { chunk, index };
         any = true;
       }

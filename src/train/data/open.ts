@@ -1,4 +1,4 @@
-import { openSource } from '../../dataset/source.js';
+import { openSource, type Source } from '../../dataset/source.js';
 import { usageError } from '../../errors.js';
 import type { Storage } from '../../storage/storage.js';
 import type { DataDescription, DataPosition, StepBatch } from '../batch.js';
@@ -17,6 +17,7 @@ export interface PositionedBatch {
 /** Training batches in an order that settings and files decide, and nothing else. */
 export interface TrainingData {
   readonly description: DataDescription;
+  readonly sources: readonly Source[];
   /**
    * Endless: the batches of the steps after `from`. From any position on they are
    * those of an uninterrupted run.
@@ -77,7 +78,7 @@ export async function openTrainingData(
       await Promise.allSettled(streams.map((stream) => stream.return(undefined)));
     }
   }
-  return { description, steps };
+  return { description, sources, steps };
 }
 
 function checkPosition({ rows, sources }: DataPosition, expected: number): void {

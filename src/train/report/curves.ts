@@ -31,7 +31,7 @@ export async function gatherCurves(steps: AsyncIterable<StepMetrics>): Promise<C
     const { tokens } = step;
     if (step.loss !== null) all.push([tokens, step.loss]);
     if (step.loss_unselected !== null) unselected.push([tokens, step.loss_unselected]);
-    selected.push([tokens, step.loss_selected]);
+    if (step.loss_selected !== null) selected.push([tokens, step.loss_selected]);
     if (step.eligible > 0) kept.push([tokens, step.kept / step.eligible]);
     if (step.gradient_norm !== null) norm.push([tokens, step.gradient_norm]);
     rate.push([tokens, step.learning_rate]);

@@ -5,10 +5,9 @@ import { html } from '../../plot/html.js';
 import { type LinePlot, linePlot, MAX_POINTS } from '../../plot/line-plot.js';
 import { page, plots, table } from '../../plot/page.js';
 import { localStorage } from '../../storage/local.js';
-import { METRICS_FILE, readMetrics } from '../metrics.js';
+import { readMetrics } from '../metrics.js';
+import { METRICS_FILE, REPORT_FILE } from '../run-files.js';
 import { type Curve, type Curves, gatherCurves } from './curves.js';
-
-export const REPORT_FILE = 'report.html';
 
 /**
  * Writes the report of a run, replacing one that is there.
@@ -79,6 +78,9 @@ function resultRows({ last, seconds, heldOut }: Curves): (readonly [string, stri
   return [
     ['Steps', figure(last.step)],
     ['Tokens seen', figure(last.tokens)],
+    ...(last.empty_steps === undefined
+      ? []
+      : [['Steps that kept no token and moved nothing', figure(last.empty_steps)] as const]),
     ...loss('Last step’s loss, all tokens', last.loss),
     ...loss('Last step’s loss, selected tokens', last.loss_selected),
     ...loss('Last step’s loss, unselected tokens', last.loss_unselected),

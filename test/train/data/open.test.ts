@@ -243,11 +243,9 @@ describe('folders that are refused', () => {
       kind: 'weighted',
       columns: ['reference_loss', 'weight'],
     });
-    await refused(
-      [run],
-      'several-data-sets',
-      /run: holds 2 data sets; name one: .*run\/scored, .*run\/weighted$/,
-    );
+    // Of several the newest: weights say more than losses alone.
+    expect((await open([run])).description).toMatchObject({ hasWeights: true });
+    expect((await open([join(run, 'scored')])).description).toMatchObject({ hasWeights: false });
   });
 
   it('were tokenized or packed differently', async () => {

@@ -166,6 +166,7 @@ describe('steps of a run', () => {
     rows,
     tokens: targets + rows,
     targets,
+    kept: null,
   });
   const steps = (batch: object, ...sources: ReturnType<typeof source>[]) =>
     stepsOf(batchOf({ rows: 4, accumulate: 2, ...batch }), { sources });
