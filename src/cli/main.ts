@@ -6,6 +6,7 @@ import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { commands } from './commands.js';
 import { endSoon, reportError } from './exit.js';
+import { refuseFewFiles } from './limits.js';
 import { checkPrinted, hearStreams } from './output.js';
 import type { Misuse } from './usage.js';
 
@@ -14,6 +15,11 @@ const { version } = JSON.parse(readFileSync(new URL('../../package.json', import
 };
 
 hearStreams();
+
+// Unless it was imported: its process is then another's.
+const isProgram = import.meta.url === pathToFileURL(realpathSync(process.argv[1] ?? '')).href;
+// What nobody catches, such as memory that a library could not have, is told in a line like all else.
+if (isProgram) process.on('uncaughtException', (error) => process.exit(reportError(error)));
 
 const given = hideBin(process.argv);
 const [asked, ...about] = given;
@@ -57,6 +63,7 @@ function contextOf(): Pick<Misuse, 'flags' | 'usage'> {
 }
 
 try {
+  refuseFewFiles();
   await program.parseAsync();
   // A command has set its code; without one, yargs has printed something.
   if (process.exitCode === undefined) await checkPrinted();
@@ -67,5 +74,4 @@ try {
     ? (await import('./usage.js')).reportUsage(error as Error & Misuse)
     : reportError(error);
 }
-// Unless it was imported: its process is then another's.
-if (import.meta.url === pathToFileURL(realpathSync(process.argv[1] ?? '')).href) endSoon();
+if (isProgram) endSoon();

@@ -1,4 +1,5 @@
 import { type FileHandle, open } from 'node:fs/promises';
+import pLimit from 'p-limit';
 import { createJobProgress } from './array-progress.js';
 import { createPartEvents, type PartEvents } from './parts.js';
 import type { LogEvent, Progress } from './progress.js';
@@ -38,6 +39,9 @@ const CHUNK_BYTES = 1 << 18;
 const MAX_LINE_BYTES = 1 << 16;
 /** Broken shards remembered. */
 const MAX_BROKEN = 10_000;
+
+/** Reads of lines that are not held, a few at a time: hundreds of followers would hold everything else up. */
+const earlier = pLimit(2);
 
 export function openLog(path: string, stages: readonly string[]): JobLog {
   /** Offset of lines 1, 1 + EVERY, … */
@@ -103,12 +107,14 @@ export function openLog(path: string, stages: readonly string[]): JobLog {
       let line = Math.floor(start / EVERY) * EVERY;
       const offset = offsets[line / EVERY];
       if (offset === undefined || start >= lines || limit < 1) return found;
-      for await (const { text } of linesFrom(path, offset)) {
-        line++;
-        if (line > start) found.push({ line, event: eventOf(text) });
-        if (line >= lines || found.length >= limit) break;
-      }
-      return found;
+      return earlier(async () => {
+        for await (const { text } of linesFrom(path, offset)) {
+          line++;
+          if (line > start) found.push({ line, event: eventOf(text) });
+          if (line >= lines || found.length >= limit) break;
+        }
+        return found;
+      });
     },
   };
 }
