@@ -17,7 +17,8 @@ type Prefix = Pick<RequestMarks, 'prefixId'>;
  */
 export const asEncoded = (ids: Int32Array, { before, after, prefixId }: RequestMarks): Int32Array =>
   before.length + after.length === 0 || (ids.length > 0 && ids[0] === prefixId)
-    ? ids : Int32Array.from([...before, ...ids, ...after]);
+    ? ids
+    : Int32Array.from([...before, ...ids, ...after]);
 
 /**
  * The row of a continuation of nothing: it follows the prefix. Null where there is no prefix, no token, or too many for a row.
