@@ -17,9 +17,17 @@ const { version } = JSON.parse(readFileSync(new URL('../../package.json', import
 hearStreams();
 
 // Unless it was imported: its process is then another's.
-const isProgram = import.meta.url === pathToFileURL(realpathSync(process.argv[1] ?? '')).href;
+const isProgram = isStarted(process.argv[1]);
 // What nobody catches, such as memory that a library could not have, is told in a line like all else.
 if (isProgram) process.on('uncaughtException', (error) => process.exit(reportError(error)));
+
+function isStarted(path: string | undefined): boolean {
+  try {
+    return path !== undefined && import.meta.url === pathToFileURL(realpathSync(path)).href;
+  } catch {
+    return false;
+  }
+}
 
 const given = hideBin(process.argv);
 const [asked, ...about] = given;
