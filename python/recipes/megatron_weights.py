@@ -36,6 +36,7 @@ class _AsBits:
 class WeightedGPTDataset(GPTDataset):  # type: ignore[misc]
     """`weights`: the IndexedDataset beside the ids, `…_weights`."""
 
+    dataset: Any
     weights: Any = None
 
     def __getitem__(self, index: int | None) -> dict[str, torch.Tensor]:

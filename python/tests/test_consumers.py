@@ -150,6 +150,19 @@ def test_a_mixin_makes_any_trainer_selective(tmp_path):
         trainer.train()
         found[kind] = [(entry["loss"], entry["kept"]) for entry in trainer.state.log_history if "loss" in entry]
     assert found[Mine] == found[SelectiveTrainer]
+    # Of documents that do not see each other the positions stay, though the trainer knows of no such column.
+    within = [
+        {name: value for name, value in row.items() if name != "document_ids"}
+        for row in SelectiveDataset(FIXTURES / "scored", rows=None)
+    ]
+    assert "position_ids" in within[0]
+    for kind in (Mine, SelectiveTrainer):
+        trainer = kind(
+            model=own_loop.tiny_llama(), args=arguments(tmp_path, max_steps=1), train_dataset=within, selection="frozen"
+        )
+        trainer.train()
+        found[kind] = trainer.state.log_history[0]["loss"]
+    assert found[Mine] == found[SelectiveTrainer]
     # A collator that drops the weights ends it at the first step.
     trainer = Mine(
         model=own_loop.tiny_llama(),

@@ -11,6 +11,7 @@ Clipping, schedule, optimiser, checkpoints and logging are the Trainer's own.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -181,8 +182,13 @@ class SelectiveLossMixin(_Trainer):
     def _set_signature_columns_if_needed(self) -> None:
         super()._set_signature_columns_if_needed()
         columns: list[str] = list(self._signature_columns or [])
-        wanted = columns + [name for name in OWN if name not in columns]
-        self._signature_columns = wanted  # type: ignore[assignment]
+        # Trainers with columns of their own leave out what the model takes: documents would see each other.
+        model: Any = self.model
+        taken = inspect.signature(
+            (model.get_base_model() if hasattr(model, "get_base_model") else model).forward
+        ).parameters
+        wanted = [*OWN, *(name for name in ("position_ids", "attention_mask") if name in taken)]
+        self._signature_columns = columns + [name for name in wanted if name not in columns]  # type: ignore[assignment]
 
     # --- the step ---------------------------------------------------------------------------------------------
 
