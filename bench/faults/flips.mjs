@@ -238,7 +238,7 @@ try {
       `run/scored/${shard}.documents.arrow`,
       ['verify', 'select by domain', 'audit', 'export of text'],
     ],
-    'quarantine report': [`run/scored/${shard}.quarantine.jsonl`, ['verify', 'status']],
+    'quarantine report': [`run/scored/${shard}.quarantine.jsonl`, ['verify']],
     'scored manifest': [
       `run/scored/${shard}.manifest.json`,
       ['verify', 'select', 'audit', 'diff', 'inspect', 'status'],
