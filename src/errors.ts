@@ -14,18 +14,26 @@ export type Reach = 'usage' | 'fatal' | 'input' | 'retry';
  */
 export class TokensieveError extends Error {
   override readonly name = 'TokensieveError';
+  /** Lines to show below the message on a terminal: of a file, with a mark below what is meant. Empty for most. */
+  readonly frame: readonly string[];
 
   constructor(
     readonly reach: Reach,
     readonly code: string,
     message: string,
-    options?: ErrorOptions,
+    options?: ErrorDetails,
   ) {
     super(redacted(oneLine(message)), options);
+    this.frame = (options?.frame ?? []).map((line) => redacted(oneLine(line)));
   }
 }
 
-export const usageError = (code: string, message: string, options?: ErrorOptions): TokensieveError =>
+/** What an error may have beside its message. */
+export interface ErrorDetails extends ErrorOptions {
+  readonly frame?: readonly string[];
+}
+
+export const usageError = (code: string, message: string, options?: ErrorDetails): TokensieveError =>
   new TokensieveError('usage', code, message, options);
 
 export const fatalError = (code: string, message: string, options?: ErrorOptions): TokensieveError =>
@@ -54,7 +62,7 @@ export function oneLine(text: string): string {
 
 /** Control characters, line separators, and marks that turn the direction of writing. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is meant
-const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;
+const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;
 
 /** The error with the place it happened at before its message; errors of other kinds as they are. */
 export function locatedError(place: string, error: unknown): unknown {

@@ -31,18 +31,27 @@ def same_all(a, b):
 
 
 @pytest.mark.parametrize("index", range(4))
-def test_batches_are_the_trainers(golden, index):
+@pytest.mark.parametrize("labels", ["eligible", None])
+def test_batches_are_the_trainers(golden, index, labels):
     order = golden["orders"][index]
     dataset = SelectiveDataset(
-        FIXTURES / order["kind"], rows=2, seed=order["seed"], shuffle_tokens=order["shuffle_tokens"], epochs=None
+        FIXTURES / order["kind"],
+        rows=2,
+        seed=order["seed"],
+        shuffle_tokens=order["shuffle_tokens"],
+        epochs=None,
+        labels=labels,
     )
+    # By default labels carry a selection, for trainers that know labels alone.
+    narrowed = labels is None and order["kind"] == "weighted"
     wanted = order["rows"]
     for at, batch in zip(range(0, len(wanted) - 1, 2), dataset):
         for row, want in enumerate(wanted[at : at + 2]):
             eligible = np.array(want["eligible"]) == 1
             ids = np.array(want["ids"])
             assert batch["input_ids"][row].tolist() == want["ids"]
-            assert batch["labels"][row].tolist() == np.where(eligible, ids, -100).tolist()
+            targets = eligible & (np.array(want["weight"]) > 0) if narrowed else eligible
+            assert batch["labels"][row].tolist() == np.where(targets, ids, -100).tolist()
             assert batch["loss_weights"][row].tolist() == want.get("weight", want["eligible"])
             if "reference_loss" in want:
                 expected = np.array([np.nan if v is None else v for v in want["reference_loss"]], np.float32)
@@ -152,9 +161,10 @@ def test_states_of_other_data_or_settings_are_refused():
 
 def test_rows_without_padding_and_a_loader_that_batches():
     rows = SelectiveDataset(FIXTURES / "scored", rows=None, seed=4)
+    again = SelectiveDataset(FIXTURES / "scored", rows=None, seed=4)
     batched = SelectiveDataset(FIXTURES / "scored", rows=3, seed=4, pad_to="longest")
     assert {len(row["input_ids"]) for row in rows} == {12, 5, 3, 2}
-    same_all(list(DataLoader(rows, batch_size=3, collate_fn=pad_rows)), list(batched))
+    same_all(list(DataLoader(again, batch_size=3, collate_fn=pad_rows)), list(batched))
 
 
 def test_padding_is_no_target():
@@ -168,7 +178,15 @@ def test_padding_is_no_target():
 
 
 def test_bad_settings_are_refused():
-    for more in ({"rows": 0}, {"seed": -1}, {"epochs": 0}, {"rank": 2, "ranks": 2}, {"rank": 0}):
+    for more in (
+        {"rows": 0},
+        {"seed": -1},
+        {"epochs": 0},
+        {"rank": 2, "ranks": 2},
+        {"rank": 0},
+        {"rows": "8"},
+        {"labels": "all"},
+    ):
         with pytest.raises(TokensieveError):
             SelectiveDataset(FIXTURES / "weighted", **more)
     with pytest.raises(TypeError):

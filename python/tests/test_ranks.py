@@ -89,7 +89,9 @@ def train(mode, rank, ranks):
     model = inner if ranks == 1 else DistributedDataParallel(inner)
     group = None if ranks == 1 else "world"
     optimizer = torch.optim.SGD(inner.parameters(), lr=0.5)
-    batches = iter(SelectiveDataset(FIXTURES / "weighted", rows=2, seed=3, epochs=4, rank=rank, ranks=ranks))
+    batches = iter(
+        SelectiveDataset(FIXTURES / "weighted", rows=2, seed=3, epochs=4, rank=rank, ranks=ranks, labels="eligible")
+    )
     curve = []
     for _ in range(3):
         own = [next(batches) for _ in range(per_step // ranks)]

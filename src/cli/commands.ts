@@ -47,7 +47,7 @@ export const commands: readonly CommandModule[] = [
   ),
   lazy(
     'status <run>',
-    'How far a run is: parts, processes, speed, time left',
+    'How far a pipeline or a run is: stages, parts, speed, time left',
     async () => (await import('./status.js')).statusCommand,
   ),
   lazy(

@@ -5,7 +5,7 @@ import { findCuda } from '../inspect/providers.js';
 import { defaultCacheFolder } from '../score/open-inputs.js';
 import type { Command } from './command.js';
 import { EXIT, untilInterrupted } from './exit.js';
-import { print } from './output.js';
+import { print, tell } from './output.js';
 import { diagnosisText } from './views/diagnosis.js';
 
 export const doctorCommand: Command = {
@@ -39,5 +39,5 @@ async function fix(provider: string | undefined): Promise<void> {
     facts === null
       ? ['CUDA runs on Linux x64 with onnxruntime-node installed; there is nothing to fix here']
       : await fixCuda(facts, provider ?? (process.env[PROVIDER_VARIABLE] || null));
-  for (const line of lines) process.stderr.write(`${line}\n`);
+  for (const line of lines) tell(line);
 }

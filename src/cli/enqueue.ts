@@ -4,6 +4,7 @@ import { enqueueRun, followRun } from '../queue/enqueue.js';
 import type { QueueRules } from '../queue/jobs.js';
 import { closeQueue, openQueue } from '../queue/open-queue.js';
 import { stageSettings, stagesOfRun } from '../queue/pipeline-stages.js';
+import { queueError } from '../queue/queue-error.js';
 import type { Command } from './command.js';
 import { EXIT, withInterrupt } from './exit.js';
 import { logOption, replaceOption } from './options.js';
@@ -85,6 +86,8 @@ export const enqueueCommand: Command = {
           } finally {
             progress.stop();
           }
+        } catch (error) {
+          throw error === signal.reason ? error : queueError(place, error);
         } finally {
           await closeQueue(queue);
         }

@@ -2,6 +2,7 @@ import { endAtOnce } from '../end-at-once.js';
 import { firstLine, TokensieveError } from '../errors.js';
 import { redacted } from '../redacted.js';
 import { printable } from './format.js';
+import { limitError } from './limits.js';
 
 /** Exit codes, the same for every command. */
 export const EXIT = { done: 0, failed: 1, usage: 2, quarantined: 3, interrupted: 130 } as const;
@@ -10,11 +11,13 @@ export const EXIT = { done: 0, failed: 1, usage: 2, quarantined: 3, interrupted:
 const AFTERWARDS = 2000;
 
 /** Prints one line for an error and tells the exit code. The stack follows with TOKENSIEVE_DEBUG=1. */
-export function reportError(error: unknown): number {
+export function reportError(thrown: unknown): number {
+  const error = limitError(thrown);
   const known = error instanceof TokensieveError;
   process.stderr.write(
     `tokensieve: ${printable(known ? error.message : `unexpected: ${redacted(firstLine(error))}`)}\n`,
   );
+  if (known) for (const line of error.frame) process.stderr.write(`  ${redacted(printable(line))}\n`);
   if (process.env['TOKENSIEVE_DEBUG'] === '1' && error instanceof Error)
     process.stderr.write(`${redacted(error.stack ?? '')}\n`);
   else if (!known) process.stderr.write('  (set TOKENSIEVE_DEBUG=1 for the stack)\n');

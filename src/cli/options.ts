@@ -31,6 +31,12 @@ export const logOption = {
     description: 'Progress on stderr: a bar on a terminal, JSON lines otherwise',
     group: 'Output:',
   },
+  quiet: {
+    type: 'boolean' as const,
+    default: false,
+    description: 'No progress, as --log none',
+    group: 'Output:',
+  },
 };
 
 export const replaceOption = {

@@ -4,6 +4,7 @@
  */
 import { fstatSync, fsyncSync, writeSync } from 'node:fs';
 import { fatalError, firstLine } from '../errors.js';
+import { withoutSecrets } from '../redacted.js';
 
 const STDOUT = 1;
 
@@ -20,7 +21,12 @@ export function hearStreams(): void {
 
 /** A line beside the work, such as where its files are. Whether anybody reads it makes no difference. */
 export function say(text: string): void {
-  process.stdout.write(`${text}\n`);
+  process.stdout.write(`${withoutSecrets(text)}\n`);
+}
+
+/** A line of the log, or of what a person is told beside the results. */
+export function tell(text: string): void {
+  process.stderr.write(`${withoutSecrets(text)}\n`);
 }
 
 /**
@@ -28,9 +34,10 @@ export function say(text: string): void {
  * @throws TokensieveError (fatal) `output-lost` when it cannot be written, but for a reader that has gone
  */
 export async function print(text: string): Promise<void> {
+  const line = `${withoutSecrets(text)}\n`;
   try {
-    if (isFile()) writeWhole(Buffer.from(`${text}\n`));
-    else await written(`${text}\n`);
+    if (isFile()) writeWhole(Buffer.from(line));
+    else await written(line);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EPIPE') throw outputLost(error);
   }

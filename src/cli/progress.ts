@@ -3,6 +3,7 @@ import type { EventSink, RunEvent } from '../parts/events.js';
 import type { Share } from '../parts/share.js';
 import { bytes, count, duration, printable } from './format.js';
 import { createMeter } from './meter.js';
+import { tell } from './output.js';
 
 export type LogKind = 'auto' | 'bar' | 'json' | 'none';
 
@@ -44,7 +45,7 @@ function jsonLines(every: number, share: Share | undefined): Progress {
   const whose = share === undefined ? {} : { array_index: share.index };
   let told = Number.NEGATIVE_INFINITY;
   const write = (line: object): void => {
-    process.stderr.write(`${JSON.stringify({ time: new Date().toISOString(), ...whose, ...line })}\n`);
+    tell(JSON.stringify({ time: new Date().toISOString(), ...whose, ...line }));
   };
   return {
     sink: (event) => {
@@ -99,7 +100,7 @@ function bar(): Progress {
   const say = (message: string): void => {
     const active = line.isActive;
     line.stop();
-    process.stderr.write(`${printable(message)}\n`);
+    tell(printable(message));
     if (active) line.start(meter.read().totalBytes, ...shownNow());
   };
   const sink = (event: RunEvent): void => {

@@ -2,6 +2,7 @@ import { readPipelineFile } from '../config/load.js';
 import { usageError } from '../errors.js';
 import { closeQueue, openQueue } from '../queue/open-queue.js';
 import { runOfSettings } from '../queue/pipeline-stages.js';
+import { queueError } from '../queue/queue-error.js';
 import { queueStatus } from '../queue/queue-status.js';
 import { type RemovedRun, removeRun } from '../queue/remove-run.js';
 import type { Command } from './command.js';
@@ -53,6 +54,8 @@ export const queueCommand: Command = {
         const text = args['json'] === true ? JSON.stringify(status, null, 2) : queueStatusText(status);
         await print(text);
         return EXIT.done;
+      } catch (error) {
+        throw queueError(place, error);
       } finally {
         await closeQueue(queue);
       }

@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import type { TrainEvent, TrainSink } from '../train/events.js';
 import { count, duration, printable } from './format.js';
+import { tell } from './output.js';
 import { LOG_EVERY, type LogKind } from './progress.js';
 
 /**
@@ -24,7 +25,7 @@ function jsonLines(every: number): { readonly sink: TrainSink; stop(): void } {
       const now = performance.now();
       if (event.event === 'step' && now - told < every * 1000 && event.held_out === undefined) return;
       if (event.event === 'step') told = now;
-      process.stderr.write(`${JSON.stringify({ time: new Date().toISOString(), ...event })}\n`);
+      tell(JSON.stringify({ time: new Date().toISOString(), ...event }));
     },
     stop: () => undefined,
   };
@@ -48,7 +49,7 @@ function bar(): { readonly sink: TrainSink; stop(): void } {
     const active = line.isActive;
     const value = line.getProgress();
     line.stop();
-    process.stderr.write(`${printable(message)}\n`);
+    tell(printable(message));
     if (active) line.start(steps, Math.round(value * steps), { loss: '', rate: '', left: '' });
   };
   const sink = (event: TrainEvent): void => {

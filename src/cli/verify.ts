@@ -7,7 +7,7 @@ import { routedStorage } from '../storage/routed.js';
 import type { Command } from './command.js';
 import { EXIT, untilInterrupted } from './exit.js';
 import { bytes, count } from './format.js';
-import { print } from './output.js';
+import { print, tell } from './output.js';
 
 export const verifyCommand: Command = {
   builder: (yargs) =>
@@ -57,12 +57,14 @@ export const verifyCommand: Command = {
             ].join('\n');
       if (args['repair'] === true && damaged.length > 0) {
         await withdrawParts(storage, folder, damaged);
-        process.stderr.write(
-          `tokensieve: ${folder}: withdrew ${damaged.length} damaged part(s); run the command that wrote them again\n`,
+        tell(
+          `tokensieve: ${folder}: withdrew ${damaged.length} damaged part(s); run the command that wrote them again`,
         );
       }
       if (manifests === 0)
-        process.stderr.write(`tokensieve: ${folder}: no such folder, or none that a run or an export wrote: no manifests found\n`);
+        tell(
+          `tokensieve: ${folder}: no such folder, or none that a run or an export wrote: no manifests found`,
+        );
       await print(text);
       return findings.length > 0 || manifests === 0 ? EXIT.failed : EXIT.done;
     }),

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import { pipelinePerformer } from '../queue/perform-pipeline.js';
+import { queueError } from '../queue/queue-error.js';
 import { runQueueWorker } from '../queue/worker.js';
 import { routedStorage } from '../storage/routed.js';
 import type { Command } from './command.js';
@@ -68,6 +69,8 @@ export const workerCommand: Command = {
             signal,
           });
           return EXIT.done;
+        } catch (error) {
+          throw error === signal.reason ? error : queueError(place, error);
         } finally {
           progress.stop();
         }

@@ -41,7 +41,7 @@ function walk(schema: z.ZodType, path: readonly string[]): Flag[] {
 }
 
 /** The schema below optional, default and refine wrappers, and the default met on the way. */
-function unwrap(schema: z.ZodType): { inner: z.ZodType; fallback: unknown } {
+export function unwrap(schema: z.ZodType): { inner: z.ZodType; fallback: unknown } {
   let inner: z.ZodType = schema;
   let fallback: unknown;
   while (

@@ -1,6 +1,7 @@
 import { createReadStream } from 'node:fs';
-import { type Document, isAlias, isScalar, isSeq, parse, parseDocument, visit } from 'yaml';
-import { firstLine, usageError } from '../errors.js';
+import { type Document, isAlias, isScalar, isSeq, LineCounter, parse, parseDocument, visit } from 'yaml';
+import { firstLine, TokensieveError, usageError } from '../errors.js';
+import { at, inheritText, placeAt, rememberText } from './origin.js';
 
 /** Longest pipeline file that is read, in bytes. */
 const MAX_FILE_BYTES = 1 << 20;
@@ -39,12 +40,28 @@ export function parsePipelineText(text: string, source: string): Settings {
   let value: unknown;
   try {
     refuseDeep(text);
-    const document = parseDocument(text, { merge: true, logLevel: 'error' });
+    const lines = new LineCounter();
+    const document = parseDocument(text, {
+      merge: true,
+      logLevel: 'error',
+      // Its own look for repeated keys compares each with all before it: 90,000 of them took 85 s.
+      uniqueKeys: false,
+      prettyErrors: false,
+      lineCounter: lines,
+    });
     const [problem] = document.errors;
-    if (problem !== undefined) throw problem;
+    if (problem !== undefined) {
+      const place = placeAt(text, lines, problem.pos);
+      throw usageError('pipeline-unreadable', `${source}${at(place)}: not YAML: ${firstLine(problem)}`, {
+        cause: problem,
+        frame: place.frame,
+      });
+    }
+    refuseRepeated(document);
     if (mergedKeys(document) > MAX_MERGED_KEYS) throw new Error('merge keys (<<) copy too many settings');
     value = document.toJS({ maxAliasCount: 100 });
   } catch (error) {
+    if (error instanceof TokensieveError) throw error;
     throw usageError('pipeline-unreadable', `${source}: not YAML: ${firstLine(error)}`, { cause: error });
   }
   if (!isSettings(value)) {
@@ -53,6 +70,7 @@ export function parsePipelineText(text: string, source: string): Settings {
       `${source}: holds ${describe(value)}, expected a mapping of settings`,
     );
   }
+  rememberText(value, text);
   return value;
 }
 
@@ -60,6 +78,8 @@ export function parsePipelineText(text: string, source: string): Settings {
 const MAX_BRACKETS = 256;
 const MAX_COLUMNS = 1024;
 const MAX_INDICATORS = 1024;
+/** Names of settings, in all of the file. */
+const MAX_NAMES = 10_000;
 
 /**
  * The parser recurses with every level, and keeps an error for everything that is out of place: a megabyte of brackets
@@ -69,6 +89,7 @@ function refuseDeep(text: string): void {
   let open = 0;
   let indented = 0;
   let indicators = 0;
+  let names = 0;
   let before = '\n';
   for (let at = 0; at < text.length; at++) {
     const char = text.charAt(at);
@@ -80,10 +101,27 @@ function refuseDeep(text: string): void {
     else if (char === ']' || char === '}') open--;
     else if (isSpace && '-?:'.includes(before)) indicators++;
     else if (' \t\n'.includes(before) && '&*!|>@`%#"\''.includes(char)) indicators++;
+    // As in `a: 1`, `"a":1` and `{a:}`; not as in a URL.
+    if (char === ':' && (' \t\n,]}'.includes(text.charAt(at + 1)) || '"\''.includes(before))) names++;
+    if (names > MAX_NAMES) throw new Error(`more than ${MAX_NAMES} names of settings`);
     if (Math.abs(open) > MAX_BRACKETS || indented > MAX_COLUMNS || indicators > MAX_INDICATORS)
       throw new Error('nested deeper, or with more indicators in a line, than any pipeline is');
     before = char;
   }
+}
+
+function refuseRepeated(document: Document): void {
+  visit(document, {
+    Map: (_, { items }) => {
+      const seen = new Set<unknown>();
+      for (const { key } of items) {
+        if (!isScalar(key) || key.value === '<<') continue;
+        if (seen.has(key.value))
+          throw new Error(`Map keys must be unique: ${String(key.value)} is there twice`);
+        seen.add(key.value);
+      }
+    },
+  });
 }
 
 /** How many keys the `<<` of a document copy: an alias is a few bytes, what it stands for may be all of the file. */
@@ -120,7 +158,9 @@ export function mergeSettings(base: Settings, patch: Settings): Settings {
     const below = merged.get(key);
     merged.set(key, isSettings(value) && isSettings(below) ? mergeSettings(below, value) : value);
   }
-  return Object.fromEntries(merged);
+  const settings = Object.fromEntries(merged);
+  inheritText(settings, base, patch);
+  return settings;
 }
 
 /**

@@ -1,9 +1,10 @@
 import { z } from 'zod';
 import type { Settings } from '../config/load.js';
 import { parseSettings } from '../config/parse-settings.js';
+import { tokenizerSettings } from '../tokenizer/settings.js';
 import { evaluateSequence, evaluateSettings } from './settings.js';
 
-const { model, tokenizer, score, run } = evaluateSettings.shape;
+const { model, score, run } = evaluateSettings.shape;
 const { length, bos } = evaluateSequence.shape;
 
 /** The settings of `tokensieve loglikelihood`: those of an evaluation that requests have to do with. */
@@ -13,7 +14,16 @@ export const loglikelihoodSettings = z.strictObject({
   }),
   model,
   out: z.string().min(1).meta({ flag: 'out', description: 'File for the answers, JSON lines' }),
-  tokenizer,
+  // Requests are trusted: what spells a control token is one, as for the harness.
+  tokenizer: tokenizerSettings
+    .extend({
+      control_tokens: z.enum(['text', 'special']).optional().meta({
+        flag: 'control-tokens',
+        description:
+          'What a control token spelled out in a request is: special, or text (default: what the tokenizer’s own encoding makes of it)',
+      }),
+    })
+    .prefault({}),
   // A request is a row: it is not packed, has no overlap, sees no other document and ends without EOS.
   sequence: z
     .strictObject({

@@ -81,7 +81,7 @@ export async function answerRequests(
   const quarantined: Record<string, number> = {};
   let examinee: Examinee | null = null;
   try {
-    examinee = await openExaminee({ ...settings, sequence: evaluateSequence.parse(settings.sequence) }, true);
+    examinee = await openForRequests(settings);
     for (const message of examinee.warnings) sink({ event: 'warning', message });
     sink({ event: 'planned', shards: 1, parts: 1, done: 0, text_bytes: size, done_bytes: 0 });
     for await (const entry of answersOf(requestLines(storage, path), examinee)) {
@@ -124,6 +124,25 @@ export async function answerRequests(
   } finally {
     await examinee?.close();
   }
+}
+
+/** As the harness's default has it: control tokens spelled out are such, unless the tokenizer's own encoding splits them. */
+async function openForRequests(settings: LoglikelihoodSettings): Promise<Examinee> {
+  const { path, control_tokens } = settings.tokenizer;
+  const open = (controlTokens: 'text' | 'special'): Promise<Examinee> =>
+    openExaminee(
+      {
+        ...settings,
+        tokenizer: { path, control_tokens: controlTokens },
+        sequence: evaluateSequence.parse(settings.sequence),
+      },
+      { greedy: true, lastIsUnread: true },
+    );
+  if (control_tokens !== undefined) return open(control_tokens);
+  return open('special').catch((error: unknown) => {
+    if (error instanceof TokensieveError && error.code === 'unsupported-tokenizer') return open('text');
+    throw error;
+  });
 }
 
 const encode = (value: unknown): Uint8Array => Buffer.from(`${JSON.stringify(value)}\n`, 'utf8');

@@ -31,14 +31,20 @@ export interface Examinee {
   close(): Promise<void>;
 }
 
+export interface ExamineeOptions {
+  /** Whether each target's being the likeliest token is asked for. */
+  readonly greedy?: boolean;
+  /** Rows take one id more than the model is to read: the last is a target only, as lm-evaluation-harness counts. */
+  readonly lastIsUnread?: boolean;
+}
+
 /**
  * Opens the model and its tokenizer, checked against each other as for scoring.
- * @param greedy whether each target's being the likeliest token is asked for
  * @throws TokensieveError as `openModels` and `openScorer` do
  */
 export async function openExaminee(
   settings: Pick<EvaluateSettings, 'model' | 'tokenizer' | 'sequence' | 'score' | 'run'>,
-  greedy = false,
+  { greedy = false, lastIsUnread = false }: ExamineeOptions = {},
 ): Promise<Examinee> {
   const { sequence, score, run } = settings;
   const { device, why } = chooseDevice(score.device);
@@ -56,7 +62,8 @@ export async function openExaminee(
   try {
     const model = models.current;
     if (model === undefined) throw new Error('the model that was asked for was not opened');
-    const length = sequence.length ?? Math.min(DEFAULT_LENGTH, model.info.maxPositions ?? DEFAULT_LENGTH);
+    const read = sequence.length ?? Math.min(DEFAULT_LENGTH, model.info.maxPositions ?? DEFAULT_LENGTH);
+    const length = lastIsUnread && takesOneMore(model.info, read) ? read + 1 : read;
     const scorer = await opened.openScorer({ threads: run.threads });
     return {
       info: model.info,
@@ -83,3 +90,10 @@ export async function openExaminee(
     throw error;
   }
 }
+
+/**
+ * Whether a row may have an id beyond the positions that the model has. It is read, and nothing is asked of what comes of it: rotary
+ * positions go on, a table of learned ones ends.
+ */
+const takesOneMore = ({ maxPositions, longestRow, shape }: ModelInfo, length: number): boolean =>
+  maxPositions === null || length < maxPositions || (shape?.rope != null && longestRow == null);

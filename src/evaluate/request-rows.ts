@@ -11,9 +11,14 @@ export interface ContinuationRow {
 /** What the first token of all follows: BOS, or else EOS; null where there is neither. */
 type Prefix = Pick<RequestMarks, 'prefixId'>;
 
-/** Ids as the tokenizer's own `encode` gives them, with what it puts around a text. */
-export const asEncoded = (ids: Int32Array, { before, after }: RequestMarks): Int32Array =>
-  before.length + after.length === 0 ? ids : Int32Array.from([...before, ...ids, ...after]);
+/**
+ * Ids as the harness has them encoded: with what the tokenizer's own encoding puts around a text, unless the text begins with BOS
+ * spelled out, which then is no text.
+ */
+export const asEncoded = (ids: Int32Array, { before, after, prefixId }: RequestMarks): Int32Array =>
+  before.length + after.length === 0 || (ids.length > 0 && ids[0] === prefixId)
+    ? ids
+    : Int32Array.from([...before, ...ids, ...after]);
 
 /**
  * The row of a continuation of nothing: it follows the prefix. Null where there is no prefix, no token, or too many for a row.

@@ -1,7 +1,7 @@
 /** What decides the bytes of an export. Pure. */
 import type { Manifest } from '../dataset/manifest.js';
 import { usageError } from '../errors.js';
-import type { JsonObject } from '../json/canonical-json.js';
+import { canonicalJson, type JsonObject } from '../json/canonical-json.js';
 import type { ExportFormat } from './format.js';
 import { type ShardIdentity, shardFingerprint } from './manifest.js';
 import type { PlannedShard } from './plan.js';
@@ -14,9 +14,13 @@ export function exportRecipe(
   format: ExportFormat,
   source: ExportSource,
 ): JsonObject {
-  const chosen = Object.fromEntries(
+  const chosen: Record<string, unknown> = Object.fromEntries(
     (['shard_bytes', 'threshold', ...format.settings] as const).map((name) => [name, settings[name] ?? null]),
   );
+  for (const [name, before] of Object.entries(format.later ?? {})) {
+    const value = settings[name as keyof ExportSettings];
+    if (canonicalJson(value) !== canonicalJson(before)) chosen[name] = value;
+  }
   return {
     format: format.name,
     semantics: { exporting: 1, format: format.semantics },

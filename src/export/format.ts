@@ -58,6 +58,10 @@ export interface ExportFormat {
   readonly semantics: number;
   /** Settings, beside the common ones, that decide its bytes. */
   readonly settings: readonly (keyof ExportSettings)[];
+  /**
+   * Settings that came later: the value at which the bytes are what they were before, and at which a recipe does not have them.
+   */
+  readonly later?: Readonly<Partial<Record<keyof ExportSettings, unknown>>>;
   /** Whether output shards may end within a part. */
   readonly cut: 'rows' | 'parts';
   /** Why weights must be 0 or 1; null where fractions are kept. */

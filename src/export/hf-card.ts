@@ -4,11 +4,14 @@ import { provenanceOf, weightWords } from './provenance.js';
 /** A column as the card tells of it. */
 export interface DescribedColumn {
   readonly name: string;
-  readonly type: 'int32' | 'float32';
+  readonly type: 'int8' | 'int32' | 'float32';
   readonly meaning: string;
 }
 
-/** The data set's card. Its front matter tells `load_dataset` where the data is. */
+/**
+ * The data set's card. Its front matter tells `load_dataset` where the data is, and it alone: `map` of `load_from_disk` leaves
+ * files of its cache (cache-*.arrow) beside it.
+ */
 export function hfCard(finished: FinishedExport, columns: readonly DescribedColumn[]): string {
   const from = provenanceOf(finished);
   const { counts, source } = finished;
@@ -20,7 +23,7 @@ configs:
 - config_name: default
   data_files:
   - split: train
-    path: train/*.arrow
+    path: train/data-*.arrow
 ---
 # Tokens with loss weights
 

@@ -1,4 +1,4 @@
-import { Field, Float32, Int32, List, Schema } from 'apache-arrow';
+import { type DataType, Field, Float32, Int8, Int32, List, Schema } from 'apache-arrow';
 import { arrowStream, type ColumnData, flatColumn, listColumn } from '../dataset/arrow-writer.js';
 import { canonicalJson } from '../json/canonical-json.js';
 import { markRuns } from '../sequence/runs.js';
@@ -17,17 +17,20 @@ export const hf: ExportFormat = {
   summary: 'Hugging Face datasets: input_ids, labels, loss_weights, reference_loss',
   semantics: 1,
   settings: [],
+  later: { labels: 'kept', add: [] },
   cut: 'rows',
   bitsOnly: () => null,
-  bytesPerToken: (_, source) => 4 * columnsOf({ source }).length,
-  async open({ source, index, shards, create }) {
-    const columns = columnsOf({ source });
+  bytesPerToken: (settings, source) => 4 * columnsOf({ settings, source }).length,
+  async open({ settings, source, index, shards, create }) {
+    const columns = columnsOf({ settings, source });
     const stream = arrowStream(schemaOf(columns));
     const file = await create(`train/${dataName(index, shards)}`);
     await file.write(stream.head);
     return {
       async write(rows) {
-        const data = columns.map(({ values }) => listColumn(rows.offsets, items(values(rows))));
+        const data = columns.map(({ values, offsets }) =>
+          listColumn(offsets?.(rows) ?? rows.offsets, items(values(rows))),
+        );
         await file.write(stream.batch(rowCount(rows), data));
       },
       finish: () => file.write(stream.end),
@@ -67,18 +70,20 @@ const dataName = (index: number, shards: number): string =>
   `data-${String(index).padStart(5, '0')}-of-${String(shards).padStart(5, '0')}.arrow`;
 
 interface HfColumn extends DescribedColumn {
-  values(rows: ExportRows): Int32Array | Float32Array;
+  values(rows: ExportRows): Int8Array | Int32Array | Float32Array;
+  /** [rows + 1] Where a row begins in `values`; that of its tokens where there is none. */
+  offsets?(rows: ExportRows): Int32Array;
 }
 
-function columnsOf({ source }: Pick<ExportContext, 'source'>): HfColumn[] {
+function columnsOf({ settings, source }: Pick<ExportContext, 'settings' | 'source'>): HfColumn[] {
+  const isNarrowed = settings.labels === 'kept';
   const columns: HfColumn[] = [
     { name: 'input_ids', type: 'int32', meaning: 'token ids', values: ({ inputIds }) => inputIds },
     {
       name: 'labels',
       type: 'int32',
-      meaning:
-        'the id of the same position, −100 where the weight is 0. Not shifted: models of transformers shift labels themselves, and position 0 of a row is never a target',
-      values: ({ inputIds, weights }) => labelsOf(inputIds, weights),
+      meaning: `the id of the same position, −100 where ${isNarrowed ? 'the weight is 0' : 'it is no target: tokens of weight 0 have one, for live selection'}. Not shifted: models of transformers shift labels themselves, and position 0 of a row is never a target`,
+      values: (rows) => labelsOf(rows.inputIds, isNarrowed ? rows.weights : targetsOf(rows)),
     },
     {
       name: 'loss_weights',
@@ -106,7 +111,31 @@ function columnsOf({ source }: Pick<ExportContext, 'source'>): HfColumn[] {
       values: positionsOf,
     });
   }
+  if (settings.add.includes('attention_mask'))
+    columns.push({
+      name: 'attention_mask',
+      type: 'int8',
+      meaning: '1 for every id: a row has no padding',
+      values: ({ inputIds }) => new Int8Array(inputIds.length).fill(1),
+    });
+  if (settings.add.includes('seq_lengths'))
+    columns.push({
+      name: 'seq_lengths',
+      type: 'int32',
+      meaning: 'ids of each document of the row, in order',
+      values: ({ segments }) => segments.tokenCount,
+      offsets: ({ segments }) => segments.offsets,
+    });
   return columns;
+}
+
+/** [tokens] 1 where a token is a target: where it has a loss, or, without losses, a weight. */
+function targetsOf({ columns, weights, offsets }: ExportRows): Float32Array {
+  const [losses] = Object.values(columns);
+  if (losses === undefined) return weights;
+  const targets = Float32Array.from(losses, (loss) => (Number.isNaN(loss) ? 0 : 1));
+  for (const start of offsets.subarray(0, -1)) targets[start] = 0;
+  return targets;
 }
 
 function positionsOf({ offsets, segments, inputIds }: ExportRows): Int32Array {
@@ -122,9 +151,12 @@ function positionsOf({ offsets, segments, inputIds }: ExportRows): Int32Array {
 const schemaOf = (columns: readonly HfColumn[]): Schema =>
   new Schema(
     columns.map(({ name, type }) => {
-      const item = new Field('item', type === 'int32' ? new Int32() : new Float32(), true);
-      return new Field(name, new List<Int32 | Float32>(item as Field<Int32 | Float32>), true);
+      const item: Field<DataType> = new Field('item', new ITEMS[type](), true);
+      return new Field(name, new List(item), true);
     }),
   );
 
-const items = (values: Int32Array | Float32Array): ColumnData => flatColumn(values.length, values);
+const ITEMS = { int8: Int8, int32: Int32, float32: Float32 } as const;
+
+const items = (values: Int8Array | Int32Array | Float32Array): ColumnData =>
+  flatColumn(values.length, values);

@@ -38,6 +38,19 @@ export const exportSchema = z.strictObject({
     description:
       'nanogpt, megatron: beside the ids float32 weights, a mask of bytes, or int32 labels (-100 where the weight is 0)',
   }),
+  labels: z.enum(['kept', 'eligible']).default('kept').meta({
+    flag: 'labels',
+    description:
+      'hf: which tokens have a label: those of weight above 0, or every target, which live selection ranks (a trainer that does not multiply by loss_weights would learn them all)',
+  }),
+  add: z
+    .array(z.enum(['attention_mask', 'seq_lengths']))
+    .default([])
+    .meta({
+      flag: 'add',
+      description:
+        'hf: columns that some trainers ask for: attention_mask (axolotl), seq_lengths, ids of each document of a row (padding-free training)',
+    }),
   rows: z.enum(['token', 'sequence']).default('token').meta({
     flag: 'rows',
     description: 'parquet: what a row is',

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { auditSettings } from '../audit/settings.js';
 import { mergeSettings, type Settings } from '../config/load.js';
+import { inheritText } from '../config/origin.js';
 import { parseSettings } from '../config/parse-settings.js';
 import { usageError } from '../errors.js';
 import { evaluateSettings } from '../evaluate/settings.js';
@@ -132,6 +133,7 @@ export function overrideStages(settings: Settings, assignments: readonly Setting
   const stages = settings['stages'];
   if (!Array.isArray(stages)) return settings;
   const changed: unknown[] = [...stages];
+  const over: Record<number, Settings> = {};
   for (const [name, patch] of assignments.flatMap((assignment) => Object.entries(assignment))) {
     const index = changed.findIndex((stage) => nameOf(stage) === name);
     const stage = changed[index];
@@ -143,8 +145,11 @@ export function overrideStages(settings: Settings, assignments: readonly Setting
       );
     }
     changed[index] = mergeSettings(stage, { [kind]: patch });
+    over[index] = mergeSettings(over[index] ?? {}, { [kind]: patch });
   }
-  return { ...settings, stages: changed };
+  const overridden = { ...settings, stages: changed };
+  inheritText(overridden, settings, { stages: over });
+  return overridden;
 }
 
 /** The name of a stage that has not been checked yet. */

@@ -1,5 +1,6 @@
 import type { RedisOptions } from 'bullmq';
 import { usageError } from '../errors.js';
+import { percentDecoded } from '../storage/path.js';
 
 /** Name of a queue when none is given; one Redis may hold several. */
 export const DEFAULT_QUEUE = 'tokensieve';
@@ -33,9 +34,12 @@ export function queuePlace(url: string | undefined, queue = DEFAULT_QUEUE): Queu
   const refuse = (what: string) =>
     usageError('bad-redis', `the Redis URL ${what}; expected redis://[user:password@]host[:port][/database]`);
   if (!URL.canParse(url)) throw refuse('is not a URL');
-  const { protocol, hostname, port, username, password, pathname } = new URL(url);
+  const { protocol, hostname, port, username, password, pathname, search, hash } = new URL(url);
   if (protocol !== 'redis:' && protocol !== 'rediss:')
     throw refuse('begins with neither redis:// nor rediss://');
+  // Clients read options there, each in its own way: what is not read must not be told.
+  if (search !== '' || hash !== '')
+    throw refuse('goes on behind the database with ? or #, which is not read');
   const database = pathname.replace(/^\//, '');
   if (database !== '' && !/^\d{1,4}$/.test(database)) throw refuse('has a database that is not a number');
   const host = hostname === '' ? '127.0.0.1' : hostname.replace(/^\[(.*)\]$/, '$1');
@@ -45,8 +49,8 @@ export function queuePlace(url: string | undefined, queue = DEFAULT_QUEUE): Queu
     connection: {
       host,
       port: Number(port || 6379),
-      ...(username !== '' && { username: decodeURIComponent(username) }),
-      ...(password !== '' && { password: decodeURIComponent(password) }),
+      ...(username !== '' && { username: percentDecoded(username, 'the Redis URL: user') }),
+      ...(password !== '' && { password: percentDecoded(password, 'the Redis URL: password') }),
       ...(database !== '' && { db: Number(database) }),
       ...(protocol === 'rediss:' && { tls: {} }),
       connectTimeout: 10_000,

@@ -7,6 +7,7 @@ import type { JsonObject } from '../json/canonical-json.js';
 import type { EventSink } from '../parts/events.js';
 import type { QueuePlace } from './connection.js';
 import { partData, partResult, type QueueRules, runId, stageId, stageResult } from './jobs.js';
+import { LOST_JOB } from './queue-error.js';
 import { forgetRemoval, isRemoved } from './remove-run.js';
 import { addStage } from './stage-job.js';
 
@@ -170,7 +171,7 @@ export async function followRun(options: FollowOptions): Promise<{ readonly quar
             continue;
           }
           if (state === 'failed') await refuse(queue, run);
-          if (state === 'failed') throw fatalError('run-failed', job.failedReason ?? 'the stage failed');
+          if (state === 'failed') throw fatalError('run-failed', job.failedReason || LOST_JOB);
         }
       } catch (error) {
         if (isOwn(error)) throw error;

@@ -17,6 +17,12 @@ export async function openQueue(place: QueuePlace, patience = PATIENCE_MS): Prom
   for (const until = Date.now() + patience; ; await wait(AGAIN_MS)) {
     const problem = await ping(place);
     if (problem === null) break;
+    if (/DB index|SELECT/.test(problem)) {
+      throw usageError(
+        'redis-refused',
+        `Redis at ${place.name} has no database ${place.connection.db} (${problem}); name another in the URL`,
+      );
+    }
     // `WRONGPASS invalid username-password pair`: the code alone, in words of our own.
     const [refused] = /NOAUTH|WRONGPASS|NOPERM/.exec(problem) ?? [];
     if (refused !== undefined) {
@@ -59,6 +65,8 @@ async function ping({ connection }: QueuePlace): Promise<string | null> {
   });
   try {
     await client.connect();
+    // The client goes on with database 0 where its own choice is refused.
+    if (db !== undefined) await client.select(db);
     await client.ping();
     return null;
   } catch (error) {

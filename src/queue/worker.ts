@@ -23,6 +23,7 @@ import {
 } from './jobs.js';
 import { closeQueue, openQueue } from './open-queue.js';
 import { type Performer, UnfitWorker } from './performer.js';
+import { queueError } from './queue-error.js';
 import { isRemoved, RunRemoved } from './remove-run.js';
 import { doStageJob } from './stage-job.js';
 
@@ -32,6 +33,8 @@ const PROGRESS_MS = 5_000;
 const EMPTY_MS = 1_000;
 /** Time that parting from Redis may take. */
 const CLOSE_MS = 10_000;
+/** How long a worker that ends with the queue bears that Redis refuses. */
+const REFUSED_MS = 15_000;
 /** A stage whose output another process holds is tried again after this. */
 const BUSY_MS = 10_000;
 /** Time between two looks whether the run of a long job was removed. */
@@ -58,7 +61,8 @@ export interface QueueWorkerOptions {
  * Works on a queue until it is stopped, or until the queue is empty. Sessions run in threads of their own, so that the
  * lease is renewed while a model is at work.
  * @throws TokensieveError `unfit-worker` (usage) when this machine cannot do what the queue asks for, after handing the
- *   job back; `no-redis` (fatal) when Redis does not answer at the start
+ *   job back; `no-redis` (fatal) when Redis does not answer at the start; `redis-refused` (fatal) when it refuses for
+ *   long and the worker was to end with the queue
  */
 export async function runQueueWorker(options: QueueWorkerOptions): Promise<void> {
   const { place, performer, sink, signal } = options;
@@ -132,8 +136,21 @@ export async function runQueueWorker(options: QueueWorkerOptions): Promise<void>
   });
   worker.on(
     'error',
-    rarely((error: Error) => sink({ event: 'warning', message: `queue: ${firstLine(error)}` })),
+    rarely((error: Error) =>
+      sink({ event: 'warning', message: `queue: ${firstLine(queueError(place, error))}` }),
+    ),
   );
+  // A Redis that is away comes back; one that refuses (full memory) does so until somebody does something.
+  let refusal: { readonly error: TokensieveError; readonly since: number } | null = null;
+  worker.on('error', (error) => {
+    const told = queueError(place, error);
+    if (told instanceof TokensieveError && told.code === 'redis-refused')
+      refusal ??= { error: told, since: Date.now() };
+  });
+  worker.on('active', () => {
+    refusal = null;
+  });
+  const refusedFor = (): number => (refusal === null ? 0 : Date.now() - refusal.since);
   worker.on('failed', (job, error) => {
     const made = `attempt ${job?.attemptsMade ?? '?'} of ${job?.opts.attempts ?? '?'}`;
     const data = partData.safeParse(job?.data);
@@ -153,7 +170,10 @@ export async function runQueueWorker(options: QueueWorkerOptions): Promise<void>
     }
   });
   try {
-    await Promise.race([ended, ...(options.untilEmpty ? [empty(queue, ended, () => inWork)] : [])]);
+    await Promise.race([
+      ended,
+      ...(options.untilEmpty ? [empty(queue, ended, () => inWork, refusedFor)] : []),
+    ]);
     // No further jobs; those in work may end by themselves for a while.
     await worker.pause(true);
     const grace = unfit === null ? options.grace : 0;
@@ -170,6 +190,8 @@ export async function runQueueWorker(options: QueueWorkerOptions): Promise<void>
     await performer.close();
     await closeQueue(queue);
   }
+  const refused = refusal as { readonly error: TokensieveError } | null;
+  if (options.untilEmpty && refused !== null && !signal.aborted) throw refused.error;
   const reason = unfit as UnfitWorker | null;
   if (reason !== null) {
     throw usageError(
@@ -207,14 +229,20 @@ function progressOf(job: Job): (progress: { readonly tokens: number; readonly te
   };
 }
 
-/** Resolves when nothing waits, is in work or will come later, seen twice in a row. */
-async function empty(queue: Queue, ended: Promise<void>, inWork: () => number): Promise<void> {
+/** Resolves when nothing waits, is in work or will come later, seen twice in a row; or nothing can be taken. */
+async function empty(
+  queue: Queue,
+  ended: Promise<void>,
+  inWork: () => number,
+  refusedFor: () => number,
+): Promise<void> {
   let over = false;
   void ended.then(() => {
     over = true;
   });
   for (let seen = 0; seen < 2 && !over; ) {
     await wait(EMPTY_MS);
+    if (refusedFor() > REFUSED_MS && inWork() === 0) return;
     try {
       const counts = await queue.getJobCounts(
         ...(['wait', 'active', 'delayed', 'prioritized', 'waiting-children'] as const),

@@ -7,6 +7,7 @@ import { createTickets, readToken } from './http/token.js';
 import { type Executors, openExecutors } from './jobs/executors.js';
 import { openJobs } from './jobs/jobs.js';
 import { openStore } from './jobs/store.js';
+import { createParser } from './pipeline/parser.js';
 import { openRoots } from './pipeline/roots.js';
 import { createPlanner } from './plans/planner.js';
 import { openScoring, type Scoring } from './scoring/open.js';
@@ -89,8 +90,10 @@ async function serve(opened: Opened): Promise<Service> {
   };
   for (const message of scoring.warnings()) log.warn(message);
   const graceMs = settings.grace_seconds * 1000;
+  const parser = createParser();
   const jobs = await openJobs({
     store,
+    parser,
     places: { roots, jobs: folder },
     executors,
     concurrency,
@@ -116,13 +119,15 @@ async function serve(opened: Opened): Promise<Service> {
       hosts: hostNames(settings),
       wrongTokens: settings.limits.wrong_tokens,
     },
+    trustProxy: settings.trust_proxy,
+    bodyBytes: settings.memory * 2 ** 20,
     scoringStats: scoring.stats,
     addRoutes: (server) => scoreRoutes(server, scoring),
   });
 
   const close = async (): Promise<void> => {
     stopping.abort();
-    await Promise.all([planner.close(), jobs.stop(), scoring.close()]);
+    await Promise.all([planner.close(), jobs.stop(), scoring.close(), parser.close()]);
     // Whoever is still being answered is cut off in the end.
     const late = setTimeout(() => app.server.closeAllConnections(), CLOSING_MS);
     await app.close();

@@ -20,6 +20,8 @@ export async function openApiDocument(version: string): Promise<object> {
     version,
     logger: createLogger('silent'),
     guard: { token: null, tickets: createTickets(), hosts: null, wrongTokens: 1 },
+    trustProxy: [],
+    bodyBytes: 2 ** 20,
     scoringStats: () => null,
     addRoutes: (server) => scoreRoutes(server, {} as Scoring),
   });

@@ -5,8 +5,10 @@ import Fastify, { type FastifyBaseLogger } from 'fastify';
 import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod';
 import { type Logger, pino } from 'pino';
 import type { App } from './http/app.js';
+import { boundBodies } from './http/bodies.js';
 import { errorBody, sendError } from './http/errors.js';
 import { addGuard, type GuardOptions } from './http/guard.js';
+import { boundJson } from './http/json.js';
 import { addOpenApi } from './http/openapi.js';
 import { createMetrics } from './metrics.js';
 import type { RouteContext } from './routes/context.js';
@@ -23,12 +25,18 @@ import type { ServeSettings } from './settings.js';
 const BODY_BYTES = 1 << 20;
 /** Time a client has to send its request, and a handler to answer. */
 const REQUEST_MS = 30_000;
+/** Time between two looks for requests that take longer; Node's own is as long as the limit. */
+const CHECKED_MS = 2_000;
 const HANDLER_MS = 120_000;
 
 export interface ServerOptions extends RouteContext {
   readonly version: string;
   readonly logger: Logger;
   readonly guard: GuardOptions;
+  /** Addresses and networks of proxies that are believed. */
+  readonly trustProxy: readonly string[];
+  /** Bytes that all bodies under way may hold together. */
+  readonly bodyBytes: number;
   readonly scoringStats: () => ScoringStats | null;
   /** Further routes, added like those here. */
   readonly addRoutes?: (app: App) => void | Promise<void>;
@@ -58,11 +66,13 @@ export const createLogger = (level: ServeSettings['log']): Logger =>
 
 /** The server with all its routes, not listening yet. */
 export async function buildServer(options: ServerOptions): Promise<App> {
-  const { version, logger, guard, scoringStats, addRoutes } = options;
+  const { version, logger, guard, trustProxy, bodyBytes, scoringStats, addRoutes } = options;
   const app = Fastify({
     loggerInstance: logger as FastifyBaseLogger,
     bodyLimit: BODY_BYTES,
     requestTimeout: REQUEST_MS,
+    http: { headersTimeout: REQUEST_MS, connectionsCheckingInterval: CHECKED_MS },
+    ...(trustProxy.length > 0 && { trustProxy: [...trustProxy] }),
     handlerTimeout: HANDLER_MS,
     // Streams are ended by the routes themselves, and files may be on their way.
     forceCloseConnections: 'idle',
@@ -99,6 +109,8 @@ export async function buildServer(options: ServerOptions): Promise<App> {
   });
   await app.register(rateLimit, { global: false });
   addGuard(app, guard);
+  boundBodies(app, bodyBytes);
+  boundJson(app);
   await addOpenApi(app, version);
   const registry = createMetrics(app, options.jobs, scoringStats);
 

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { z } from 'zod';
 import { DEFAULT_QUEUE } from '../queue/connection.js';
 import { EXECUTORS } from './jobs/executors.js';
@@ -13,6 +14,16 @@ const modelPairs = z
     z.array(pairSettings).max(64),
   )
   .default([]);
+
+const isNetwork = (text: string): boolean => {
+  const [address = '', bits, ...more] = text.split('/');
+  const longest = { 0: -1, 4: 32, 6: 128 }[isIP(address)] ?? -1;
+  return (
+    more.length === 0 &&
+    longest > 0 &&
+    (bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= longest))
+  );
+};
 
 const rate = z.int().min(1).max(1_000_000);
 
@@ -71,6 +82,26 @@ export const serveSettings = z.strictObject({
     repeats: true,
     description: 'Name that requests may call this host, beside localhost (repeatable)',
   }),
+  trust_proxy: z
+    .array(z.string().refine(isNetwork, 'expected an address or a network, such as 127.0.0.1 or 10.0.0.0/8'))
+    .max(64)
+    .default([])
+    .meta({
+      flag: 'trust-proxy',
+      repeats: true,
+      description:
+        'Address or network of a proxy whose X-Forwarded-For tells who asks (repeatable); others are not believed',
+    }),
+  memory: z
+    .int()
+    .min(16)
+    .max(1 << 20)
+    .default(256)
+    .meta({
+      flag: 'memory',
+      description:
+        'MiB that the bodies of requests under way may hold together; more are told to come again (429)',
+    }),
   preload: z.boolean().default(false).meta({
     flag: 'preload',
     description: 'Load the models at the start, not at the first use',

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { inputError, TokensieveError, usageError } from '../errors.js';
 import { refuseToWrite } from './http.js';
 import { readByRange, request } from './http-range.js';
+import { percentDecoded } from './path.js';
 import { createPatience, PassingFailure, type PatienceSettings } from './patience.js';
 import type { ListOptions, ObjectStat, Storage } from './storage.js';
 
@@ -215,7 +216,7 @@ function parseHub(path: string): HubPath {
   if (start !== '' && !climbs)
     return {
       repo: `${encodeURIComponent(owner)}/${encodeURIComponent(name)}`,
-      revision: decodeURIComponent(revision),
+      revision: percentDecoded(revision, `${path}: the revision`),
       file,
       start,
     };

@@ -1,6 +1,8 @@
 /** Storage on web servers, read only: byte ranges of `http://` and `https://` URLs. */
 import { usageError } from '../errors.js';
+import { redacted } from '../redacted.js';
 import { type RangeRequest, readByRange, statByRange } from './http-range.js';
+import { percentDecoded } from './path.js';
 import { createPatience, type PatienceSettings } from './patience.js';
 import type { Storage } from './storage.js';
 
@@ -51,7 +53,10 @@ function asked(path: string, signal: AbortSignal): RangeRequest {
   const { username, password } = url;
   url.username = '';
   url.password = '';
-  const credentials = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
+  const [user, secret] = [username, password].map((part) =>
+    percentDecoded(part, `${redacted(path)}: user or password`),
+  );
+  const credentials = `${user}:${secret}`;
   const headers: Record<string, string> = {};
   if (username !== '' || password !== '')
     headers['Authorization'] = `Basic ${Buffer.from(credentials).toString('base64')}`;

@@ -13,6 +13,22 @@ const URL_START = /^([a-z][a-z0-9+.-]+):\/\//i;
 export const schemeOf = (path: string): string | null => URL_START.exec(path)?.[1]?.toLowerCase() ?? null;
 
 /**
+ * What percent signs stand for in a part of a URL.
+ * @param what the part, for the message; not the URL, which may hold a password
+ * @throws TokensieveError (usage) `bad-url`
+ */
+export function percentDecoded(text: string, what: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw usageError(
+      'bad-url',
+      `${what} has a % that begins no code of a character; write %25 for the sign itself`,
+    );
+  }
+}
+
+/**
  * A path that must be on local disk: node:path would make a folder named `s3:` of a URL.
  * @throws TokensieveError (usage) `local-only`
  */

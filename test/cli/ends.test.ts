@@ -120,6 +120,14 @@ describe('standard output that cannot be written', () => {
   });
 });
 
+it.skipIf(!existsSync('/proc/self/limits'))('few file handles are named before anything is begun', () => {
+  const { status, stderr } = shell('ulimit -n 64; $CLI verify packed');
+  expect(stderr).toMatch(
+    /^tokensieve: this process may have 64 files open \(ulimit -n\), at least \d+ are needed/,
+  );
+  expect(status).toBe(2);
+});
+
 describe('a training run that cannot begin', () => {
   const train = (out: string) =>
     runCli([

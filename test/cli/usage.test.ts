@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { closest } from '#tokensieve/cli/usage.js';
+import { closest } from '#tokensieve/config/closest.js';
 import { cliHere } from '../support/cli-here.js';
 import { tokensieve } from './cli.js';
 
@@ -23,7 +23,8 @@ async function refused(args: readonly string[], line: RegExp): Promise<void> {
     .split('\n')
     .slice(1)
     .filter((text) => text !== '');
-  expect(rest.filter((text) => !text.startsWith('  (tokensieve <command> --help'))).toEqual([]);
+  // The hint, and the line of a file with what is meant marked below it.
+  expect(rest.filter((text) => !/^ {2}(\(tokensieve .* --help|\d+ \| | +\^+$)/.test(text))).toEqual([]);
   expect(out).toBe('');
   expect(code).toBe(2);
 }
@@ -32,7 +33,6 @@ const job = ['--shards', 'none.parquet', '--reference', 'none', '--out', join(fo
 
 describe('a wrong command line', () => {
   it.each<[string, string[], RegExp]>([
-    ['no command', [], /^tokensieve: Name a command/],
     ['an unknown command', ['scor'], /Did you mean score\?$/],
     ['an unknown subcommand', ['model', 'inf'], /Did you mean info\?$/],
     ['a group without its command', ['model'], /Name a command of model: info/],
@@ -40,10 +40,30 @@ describe('a wrong command line', () => {
     ['a flag like no other', ['score', '--qqqqqqqq'], /Unknown argument: qqqqqqqq$/],
     ['a flag of another command', ['verify', 'x', '--shards', 'y'], /Unknown argument: shards$/],
     ['a word too many', ['doctor', 'extra'], /Unknown argument: extra$/],
-    ['a missing word', ['inspect'], /Not enough non-option arguments: got 0, need at least 1$/],
+    ['a missing word', ['inspect'], /a value is missing: tokensieve inspect <path>$/],
+    ['letters that changed places', ['serve', '--prot', '1'], /Did you mean --port\?$/],
+    [
+      'a flag near one of another command alone',
+      ['verify', 'x', '--shrads', 'y'],
+      /Unknown argument: shrads$/,
+    ],
     ['a flag without its value', ['score', '--shards'], /Not enough arguments following: shards$/],
     ['a choice that is none', ['score', ...job, '--device', 'gpu'], /Given: "gpu", Choices: "auto", "cpu"/],
   ])('%s', (_, args, line) => refused(args, line));
+
+  it('without a command lists them, and says so on its last line', async () => {
+    const { code, stdout, stderr } = await cliHere([]);
+    for (const name of ['score', 'select', 'train', 'serve']) expect(stderr).toContain(`tokensieve ${name} `);
+    expect(stderr).toMatch(/\ntokensieve: Name a command\.\n/);
+    expect([code, stdout]).toEqual([2, '']);
+  });
+
+  it('that begins with help is the help of what follows', async () => {
+    const { code, stdout } = await cliHere(['help', 'select']);
+    expect(stdout).toBe((await cliHere(['select', '--help'])).stdout);
+    expect(stdout).toMatch(/^tokensieve select <run>\n/);
+    expect(code).toBe(0);
+  });
 
   it('shows no control characters of its own input', async () => {
     const { stderr: err } = await cliHere(['score', '--\u001b[31mred']);
@@ -58,7 +78,11 @@ describe('wrong settings name the field', () => {
     ['too small', ['--sequence-length', '1'], /sequence\.length: .*>=2/],
     ['a fraction', ['--batch-tokens', '10.5'], /score\.batch_tokens: .*int/],
     ['by --set', ['--set', 'run.workers=0'], /run\.workers: .*>=1/],
-    ['an unknown one by --set', ['--set', 'sequence.lenght=512'], /sequence: .*"lenght"/],
+    [
+      'an unknown one by --set',
+      ['--set', 'sequence.lenght=512'],
+      /command line: sequence: Unrecognized key: "lenght", did you mean length\?$/,
+    ],
     ['a section that is a number', ['--set', 'corpus=3'], /corpus: .*expected object/],
   ])('%s', (_, args, line) => refused(['score', ...job, ...args], line));
 
@@ -128,8 +152,12 @@ describe('a wrong pipeline file', () => {
     ['a list', '- a\n- b\n', /holds a list, expected a mapping of settings/],
     ['a string', 'hello\n', /holds a string, expected a mapping/],
     ['nothing', '', /holds nothing, expected a mapping/],
-    ['no YAML', 'shards: [x\n', /not YAML/],
-    ['an unknown key', 'shards: [x.parquet]\nreference: r\nout: o\nbogus: 1\n', /Unrecognized key: "bogus"/],
+    ['no YAML', 'shards: [x\n', /no-YAML\.yaml:2:1: not YAML: Flow sequence/],
+    [
+      'an unknown key',
+      'shards: [x.parquet]\nreference: r\nout: o\nbogus: 1\n',
+      /an-unknown-key\.yaml:4:1: Unrecognized key: "bogus"$/,
+    ],
     ['another version', 'version: 2\nshards: [x.parquet]\nreference: r\nout: o\n', /version: .*expected 1/],
     [
       'a prototype',
@@ -139,12 +167,44 @@ describe('a wrong pipeline file', () => {
     [
       'a tag that would make code',
       'shards: !!js/function "x"\nreference: r\nout: o\n',
-      /shards: .*expected array/,
+      /a-tag-that-would-make-code\.yaml:1:1: shards: .*expected array/,
     ],
     ['a file beyond 1 MiB', `# ${'x'.repeat(1 << 20)}\n`, /longer than 1 MiB/],
   ])('%s', (name, text, line) => {
     const path = file(`${name.replaceAll(' ', '-')}.yaml`, text);
     return refused(['run', path], line);
+  });
+
+  it('is shown where it is wrong, with the stage and the key that was meant', async () => {
+    const path = file(
+      'stages.yaml',
+      [
+        'stages:',
+        '  - name: first',
+        '    score:',
+        '      shards: [x.parquet]',
+        '      refrence: r',
+        '      out: o',
+        '  - train:',
+        '      out: t',
+        '      loss: { knid: slm }',
+      ].join('\n'),
+    );
+    const { stderr } = await cliHere(['run', path]);
+    expect(stderr).toMatch(
+      /stages\.yaml:5:7: stages\.0\.score \(first\): Unrecognized key: "refrence", did you mean reference\?/,
+    );
+    expect(stderr).toContain('\n  5 |       refrence: r\n            ^^^^^^^^\n');
+    expect(stderr).toContain('; line 7: stages.1.train.data: is missing, expected a mapping');
+    expect(stderr).toContain('; line 9: stages.1.train.loss: Unrecognized key: "knid", did you mean kind?');
+    // A flag is not in the file, whatever the file says in its place.
+    const set = await cliHere([
+      'run',
+      file('set.yaml', 'shards: [x]\nreference: r\nout: o\nsequence: { length: 8 }\n'),
+      '--sequence-length',
+      '1',
+    ]);
+    expect(set.stderr).toMatch(/set\.yaml: sequence\.length: /);
   });
 
   it('that is not there', () =>

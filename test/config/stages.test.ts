@@ -62,7 +62,7 @@ describe('a pipeline of stages', () => {
       '  - {score: {shards: [s], reference: r, out: o}, select: {run: o}}\n',
       /stages\.0: is one of/,
     ],
-    ['a stage that is none', '  - {name: x}\n', /stages\.0: is one of .*train, score, select/],
+    ['a stage that is none', '  - {name: x}\n', /stages\.0 \(x\): is one of .*train, score, select/],
     ['an unknown kind', '  - {sing: {}}\n', /stages\.0: Unrecognized key: "sing"/],
     [
       'a wrong setting',

@@ -27,7 +27,7 @@ async function planned(files: Readonly<Record<string, string | Uint8Array>>, tex
 const lines = (...rows: readonly object[]): string =>
   `${rows.map((row) => JSON.stringify(row)).join('\n')}\n`;
 const OTHER = lines({ content: 'One', url: 'x' }, { content: 'Two', url: 'y' });
-const parquet = await parquetBytes(rowsOf({ ...spec[0]!, rows: 4 }, 1), 'SNAPPY', 4);
+const parquet = await parquetBytes(rowsOf({ ...spec[0]!, rows: 4 }, 'text'), 'SNAPPY', 4);
 const refused = (message: RegExp) => ({
   code: 'missing-column',
   reach: 'usage',

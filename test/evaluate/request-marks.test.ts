@@ -50,7 +50,11 @@ const ours = (rows: readonly (ContinuationRow | null)[]): (string | number)[][] 
 describe('ids of requests are the harness’s', () => {
   it.each(golden.cases)('$kind $config add_bos_token=$add_bos_token', async (one) => {
     const path = writeFolder({ 'tokenizer.json': kinds[one.kind], 'tokenizer_config.json': one.config });
-    const tokenizer = await openTokenizer({ path, bos: one.add_bos_token ?? undefined });
+    const tokenizer = await openTokenizer({
+      path,
+      bos: one.add_bos_token ?? undefined,
+      controlTokens: 'special',
+    });
     const { requests } = tokenizer;
     const length = golden.max_length + 1;
     const encode = async (text: string): Promise<Int32Array> => (await tokenizer.encode([text]))[0]!.ids;

@@ -211,6 +211,46 @@ describe('formats of rows', () => {
     );
   });
 
+  it('hf: labels of every target, and columns that trainers ask for, under a recipe of their own', async () => {
+    const spec = {
+      parts: [[5, 9, 3], [20]],
+      rules: { packing: 'packed', length: 8, overlap: 1, bosId: BOS, eosId: EOS, attention: 'within' },
+    } as const;
+    await check(spec, bits, async (run, out) => {
+      await exportTo({ run, to: 'hf', out: join(out, 'kept') });
+      await exportTo({
+        run,
+        to: 'hf',
+        out: join(out, 'all'),
+        labels: 'eligible',
+        add: ['attention_mask', 'seq_lengths'],
+      });
+      const rowsOf = (folder: string) =>
+        files(join(out, folder), /\.arrow$/).flatMap((path) =>
+          tableFromIPC(readFileSync(path))
+            .toArray()
+            .map((row) => rowOf(row.toJSON())),
+        );
+      const [kept, all, source] = [rowsOf('kept'), rowsOf('all'), await sourceRows(run)];
+      const targets = source.map(({ ids, losses }) =>
+        ids.map((id, i) => (i > 0 && !Number.isNaN(losses[i]) ? id : -100)),
+      );
+      expect(all.map((row) => row['labels'])).toEqual(targets);
+      const count = (labels: unknown[]) => labels.flat().filter((label) => label !== -100).length;
+      expect(count(all.map((row) => row['labels']))).toBeGreaterThan(count(kept.map((row) => row['labels'])));
+      expect(all.map((row) => row['attention_mask'])).toEqual(source.map(({ ids }) => ids.map(() => 1)));
+      expect(all.map((row) => row['seq_lengths'])).toEqual(source.map(({ counts }) => counts));
+      expect(kept[0]).not.toHaveProperty('seq_lengths');
+      const recipeOf = (folder: string) =>
+        JSON.parse(readFileSync(join(out, folder, 'export.json'), 'utf8')).recipe.settings;
+      // What came later stands in a recipe only where it changes bytes: exports of earlier versions are gone on with.
+      expect(recipeOf('kept')).toEqual({ shard_bytes: 512 << 20, threshold: null });
+      expect(recipeOf('all')).toMatchObject({ labels: 'eligible', add: ['attention_mask', 'seq_lengths'] });
+      // Files that a reader's cache leaves beside the data are no data.
+      expect(readFileSync(join(out, 'all', 'README.md'), 'utf8')).toContain('path: train/data-*.arrow\n');
+    });
+  });
+
   it('parquet, a row a sequence; null where there is no loss', async () => {
     await fc.assert(
       fc.asyncProperty(corpora, async ({ shardBytes, ...spec }) => {

@@ -1,5 +1,5 @@
 import { chmodSync, writeFileSync } from 'node:fs';
-import { request } from 'node:http';
+import { get, request } from 'node:http';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -163,6 +163,27 @@ describe('with a token', () => {
   });
 });
 
+describe('a page of another site', () => {
+  it('has no picture of anything here, and may link to it', async () => {
+    const { url } = await serviceHere({}, temporaryFolder());
+    // Not by fetch, which says for itself what it is.
+    const status = (path: string, headers: Record<string, string>) =>
+      new Promise<number>((resolve) =>
+        get(`${url}${path}`, { headers }, (answer) => resolve(answer.resume().statusCode ?? 0)),
+      );
+    const picture = { 'sec-fetch-mode': 'no-cors', 'sec-fetch-dest': 'image' };
+    for (const site of ['cross-site', 'same-site'])
+      expect(await status('/v1/jobs', { ...picture, 'sec-fetch-site': site })).toBe(403);
+    expect(await status('/v1/jobs', { ...picture, 'sec-fetch-site': 'same-origin' })).toBe(200);
+    const link = {
+      'sec-fetch-mode': 'navigate',
+      'sec-fetch-dest': 'document',
+      'sec-fetch-site': 'cross-site',
+    };
+    expect(await status('/', link)).toBe(200);
+  });
+});
+
 describe('wrong tokens', () => {
   it('are few in a minute', async () => {
     const root = temporaryFolder();
@@ -170,13 +191,14 @@ describe('wrong tokens', () => {
       { token_file: tokenFile(root), limits: { wrong_tokens: 3 } },
       root,
     );
+    const wrong = asking(url, 'a-wrong-token-of-mine');
     const statuses: number[] = [];
-    for (let i = 0; i < 5; i++) statuses.push((await ask('GET', '/v1/jobs')).status);
-    expect(statuses.slice(0, 3)).toEqual([401, 401, 401]);
-    expect(statuses.at(-1)).toBe(429);
-    const refused = await asking(url, TOKEN)('GET', '/v1/jobs');
-    expect(refused.status).toBe(429);
-    expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
+    for (let i = 0; i < 5; i++) statuses.push((await wrong('GET', '/v1/jobs')).status);
+    expect(statuses).toEqual([401, 401, 401, 429, 429]);
+    expect(Number((await wrong('GET', '/v1/jobs')).headers.get('retry-after'))).toBeGreaterThan(0);
+    // They lock out nobody else of that address: who has the token, or who sends none and guesses nothing.
+    expect((await asking(url, TOKEN)('GET', '/v1/jobs')).status).toBe(200);
+    for (let i = 0; i < 5; i++) expect((await ask('GET', '/v1/jobs')).status).toBe(401);
     expect((await ask('GET', '/health/live')).status).toBe(200);
   });
 

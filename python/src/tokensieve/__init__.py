@@ -27,12 +27,13 @@ if TYPE_CHECKING:
         token_losses,
         token_losses_from_hidden,
     )
-    from .trainer import SelectiveTrainer
+    from .trainer import SelectiveLossMixin, SelectiveTrainer
 
 __version__ = "0.1.0"
 
 _LAZY = {
     "SelectiveDataset": "data",
+    "SelectiveLossMixin": "trainer",
     "SelectiveTrainer": "trainer",
     "live_selective_loss": "losses",
     "live_selective_loss_from_hidden": "losses",
@@ -49,7 +50,19 @@ _LAZY = {
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module 'tokensieve' has no attribute {name!r}")
-    return getattr(import_module(f".{_LAZY[name]}", __name__), name)
+    try:
+        return getattr(import_module(f".{_LAZY[name]}", __name__), name)
+    except ModuleNotFoundError as error:
+        extra = {"torch": "torch", "transformers": "transformers", "accelerate": "transformers"}.get(error.name or "")
+        if extra is None:
+            raise
+        raise ModuleNotFoundError(
+            f"tokensieve.{name} needs {error.name}: pip install 'tokensieve[{extra}]'", name=error.name, path=error.path
+        ) from error
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 __all__ = [
@@ -58,6 +71,7 @@ __all__ = [
     "Run",
     "Segments",
     "SelectiveDataset",
+    "SelectiveLossMixin",
     "SelectiveTrainer",
     "Sequence",
     "TokensieveError",

@@ -7,7 +7,10 @@ batches that all ranks take together at a step are one process's batches of that
 
 from __future__ import annotations
 
+import copy
+import multiprocessing
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,15 +19,31 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
+from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from . import sequences
 from .errors import TokensieveError
 from .losses import IGNORE
 from .order import OrderRules, Window, rows_of_window, windows_from
+from .parcel import Parcel
+from .place import Place
 from .run import Run, open_run
+from .shares import Share, share_of_process
 
 Item = dict[str, Tensor]
-_STATE_VERSION = 1
+Labels = Literal["kept", "eligible"]
+_STATE_VERSION = 2
+
+
+@dataclass
+class _OfWorker:
+    """Where a loader worker is: the pass, and the number of its next batch of the rank's."""
+
+    epoch: int
+    next: int
+    worker: int
+    workers: int
+    is_loaded: bool = False
 
 
 class SelectiveDataset(IterableDataset[Item]):
@@ -34,7 +53,7 @@ class SelectiveDataset(IterableDataset[Item]):
 
     A batch, [rows, tokens] each:
       input_ids       int64, 0 in padding
-      labels          int64, the id where the token is a target, else -100. Not shifted
+      labels          int64, the id where the token is a target, else -100 (see `labels`). Not shifted
       loss_weights    float32; the stored weights, 1 for every target in scored files, 0 where no target
       reference_loss  float32 nats, NaN where no target; where the files have it
       position_ids    int64, with attention `within`: restart at each document
@@ -44,15 +63,22 @@ class SelectiveDataset(IterableDataset[Item]):
 
     `shuffle_tokens`: rows are shuffled among about so many tokens, which are in memory together (files without
     compression are memory-mapped and cost none); 0 keeps the files' order.
-    `epochs`: passes over the data; None never ends.
+    `labels`: "kept" leaves out targets of weight 0 too, so that a trainer that knows labels alone trains on what was selected:
+    so by default for weighted files. "eligible" has every target: what live selection ranks, and what weights of `dft` are
+    divided by (the default for these; a SelectiveTrainer asks for them by itself). Fractions are in `loss_weights` only.
+    `epochs`: passes over the data of one iteration; None never ends. Each iteration goes on with the next passes.
+    `check`: files are held against their manifests' sha256 when they are first read.
     `pad_to`: "length" for the longest row that the files may have (equal shapes), "longest" of the batch, or a number.
     `rank`, `ranks`: this process's share; those of torch.distributed by default, where it is initialised.
 
     Every rank yields the same number of batches: where the rows do not go round, the last ones are without a target.
 
-    Resuming: `state_dict` says which batch is next and `load_state_dict` goes there, without reading what comes before.
-    With loader workers the loader is ahead of the training loop: use torchdata's StatefulDataLoader, which asks the
-    workers, or `state_after(batches)` with the number of batches that the loop has taken.
+    Iterations: the first is pass 0, the next one pass 1, in its own order; `set_epoch` chooses. One that is broken off is gone
+    on with by the next, where the loop was, whatever workers had read ahead (where rows are batched or pinned by others, the
+    pass begins again); after one batch alone, a look, the next begins where that one began.
+
+    Resuming: `state_dict` says which batch is next and `load_state_dict` goes there, without reading what comes before;
+    `state_after(batches)` is the state after so many batches of the loop. torchdata's StatefulDataLoader works too.
     """
 
     def __init__(
@@ -66,10 +92,12 @@ class SelectiveDataset(IterableDataset[Item]):
         pad_to: int | Literal["length", "longest"] = "length",
         rank: int | None = None,
         ranks: int | None = None,
+        labels: Labels | None = None,
+        check: bool = True,
         storage_options: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        self.run = folder if isinstance(folder, Run) else open_run(folder, storage_options=storage_options)
+        self.run = folder if isinstance(folder, Run) else open_run(folder, check=check, storage_options=storage_options)
         if self.run.rows == 0 or self.run.targets == 0:
             raise TokensieveError(
                 "no-targets",
@@ -81,8 +109,12 @@ class SelectiveDataset(IterableDataset[Item]):
             ("shuffle_tokens", shuffle_tokens, 0),
             ("epochs", 1 if epochs is None else epochs, 1),
         ):
-            if value < least:
-                raise TokensieveError("bad-settings", f"{name} is {value}; expected at least {least}")
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise TokensieveError(
+                    "bad-settings", f"{name} is {value!r}; expected a whole number of at least {least}"
+                )
+        if labels not in (None, "kept", "eligible"):
+            raise TokensieveError("bad-settings", f"labels is {labels!r}; expected kept or eligible")
         if (rank is None) != (ranks is None):
             raise TokensieveError("bad-settings", "rank and ranks: give both or neither")
         if rank is not None and ranks is not None and not 0 <= rank < ranks:
@@ -91,31 +123,67 @@ class SelectiveDataset(IterableDataset[Item]):
         self.rules = OrderRules(seed=seed, window_tokens=shuffle_tokens)
         self.epochs = epochs
         self.pad_to = pad_to
-        self._share = None if rank is None or ranks is None else (rank, ranks)
-        self._next = 0
-        #: (worker, workers) that `_next` belongs to, where a worker's own state was loaded.
-        self._worker: tuple[int, int] | None = None
+        self.labels = labels
+        self._share = None if rank is None or ranks is None else Share(rank, ranks)
+        self._place = Place(self._length)
+        #: Of a loader worker: where it is itself.
+        self._own: _OfWorker | None = None
+
+    def __repr__(self) -> str:
+        rows = "single rows" if self.rows is None else f"batches of {self.rows} rows"
+        passes = "without an end" if self.epochs is None else f"{self.epochs} passes an iteration"
+        return f"<SelectiveDataset of {self.run!r}: {rows}, labels {self._labels()}, {passes}, seed {self.rules.seed}>"
+
+    def with_rows(self, rows: int) -> SelectiveDataset:
+        """The same rows, `rows` a batch, from the start."""
+        found = copy.copy(self)
+        found.rows, found._own = rows, None
+        found._place = Place(found._length)
+        return found
+
+    def _labels(self) -> Labels:
+        if self.labels is not None:
+            return self.labels
+        return "kept" if self.run.kind == "weighted" and self.run.normaliser == "weights" else "eligible"
 
     @property
     def share(self) -> tuple[int, int]:
         """(rank, ranks)"""
-        if self._share is not None:
-            return self._share
-        import torch.distributed as dist
+        found = self._share_now()
+        return found.rank, found.ranks
 
-        if dist.is_available() and dist.is_initialized():
-            return dist.get_rank(), dist.get_world_size()
-        return 0, 1
+    def _share_now(self) -> Share:
+        return share_of_process() if self._share is None else self._share
+
+    def set_epoch(self, epoch: int) -> None:
+        """
+        The next iteration is pass `epoch` (of `epochs` each), from its start: what a DistributedSampler's does, and called by
+        accelerate, transformers and Lightning. Nothing where a loaded state says where to go on, or there is no end.
+        """
+        # Refuses here what accelerate could not share.
+        self._share_now()
+        if self.epochs is not None:
+            self._place.set_epoch(epoch)
 
     def __len__(self) -> int:
-        """Batches (or rows) of this rank over all epochs. TypeError where there is no end."""
+        """
+        Batches (or rows) of this rank in an iteration, whatever of it was taken. TypeError where there is no end.
+
+        For a loader that `accelerator.prepare` made, those of all ranks: it divides them.
+        """
         if self.epochs is None:
             raise TypeError("a data set without an end has no length")
-        _, ranks = self.share
-        return -(-self._items() // ranks)
+        return self._length_of(self._share_now(), 1)
+
+    def _length_of(self, share: Share, workers: int) -> int:
+        unit = share.ranks * share.multiple * (workers if share.multiple > 1 else 1)
+        return -(-self._items() // unit) * unit // share.ranks
+
+    def _length(self) -> int | None:
+        return None if self.epochs is None else self._length_of(self._share_now(), 1)
 
     def _items(self) -> int:
-        """Batches of all ranks together, without those that make the ranks equal. A batch may hold rows of two epochs."""
+        """Batches of all ranks together in an iteration, without those that make the ranks equal."""
         assert self.epochs is not None
         return -(-self.run.rows * self.epochs // (self.rows or 1))
 
@@ -123,11 +191,17 @@ class SelectiveDataset(IterableDataset[Item]):
 
     def state_after(self, items: int) -> dict[str, Any]:
         """The state when the training loop has taken `items` batches of this rank since the very start."""
+        length = self._length()
+        return self._state(*((0, items) if length is None else divmod(items, length)))
+
+    def _state(self, epoch: int, taken: int, worker: tuple[int, int] | None = None) -> dict[str, Any]:
         return {
             "version": _STATE_VERSION,
-            "next": items,
-            "worker": None,
+            "epoch": epoch,
+            "next": taken,
+            "worker": None if worker is None else list(worker),
             "rows": self.rows,
+            "epochs": self.epochs,
             "ranks": self.share[1],
             "seed": self.rules.seed,
             "shuffle_tokens": self.rules.window_tokens,
@@ -135,8 +209,12 @@ class SelectiveDataset(IterableDataset[Item]):
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """Where this process (or loader worker) is: plain JSON."""
-        return {**self.state_after(self._next), "worker": None if self._worker is None else list(self._worker)}
+        """Where this process's loop is, or, in a loader worker, the worker: plain JSON."""
+        if self._own is not None:
+            return self._state(self._own.epoch, self._own.next, (self._own.worker, self._own.workers))
+        length = self._length()
+        epoch, taken = self._place.now()
+        return self._state(epoch + 1, 0) if length is not None and taken >= length else self._state(epoch, taken)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """
@@ -144,63 +222,107 @@ class SelectiveDataset(IterableDataset[Item]):
 
         Raises TokensieveError `bad-state` where data or settings are not those that the state was taken with.
         """
-        expected = self.state_after(0)
-        for name in ("version", "rows", "ranks", "seed", "shuffle_tokens", "data"):
-            if state.get(name) != expected[name]:
+        expected = self._state(0, 0)
+        # Version 1 knew no passes.
+        known = {**state, "version": _STATE_VERSION, "epochs": self.epochs} if state.get("version") == 1 else state
+        for name in ("version", "rows", "epochs", "ranks", "seed", "shuffle_tokens", "data"):
+            if known.get(name) != expected[name]:
                 raise TokensieveError(
                     "bad-state",
                     f"{self.run.folder}: state of {name} {state.get(name)!r}, here {expected[name]!r}; "
                     "go on with the data and settings that the run began with",
                 )
-        position = state.get("next")
-        if not isinstance(position, int) or position < 0:
-            raise TokensieveError("bad-state", f"state's next is {position!r}; expected a number of batches")
+        epoch, position = known.get("epoch", 0), known.get("next")
+        if not isinstance(position, int) or position < 0 or not isinstance(epoch, int) or epoch < 0:
+            raise TokensieveError(
+                "bad-state",
+                f"state's epoch and next are {epoch!r} and {position!r}; expected a pass and a number of batches",
+            )
         worker = state.get("worker")
-        self._next = position
-        self._worker = None if worker is None else (int(worker[0]), int(worker[1]))
+        if worker is None:
+            self._own = None
+            self._place.load(epoch, position)
+        else:
+            self._own = _OfWorker(epoch, position, int(worker[0]), int(worker[1]), is_loaded=True)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A spawned loader worker has no process group to ask.
+        spawning = multiprocessing.context.get_spawning_popen() is not None
+        return {**self.__dict__, "_share": self._share_now() if spawning else self._share}
 
     # --- reading ----------------------------------------------------------------------------------------------
 
     def __iter__(self) -> Iterator[Item]:
-        """From the position on; the position moves with it, and is the start again at the end."""
+        """
+        A pass: the next one after a pass that came to its end, the rest of one that was broken off, the same again after one of
+        which a single batch was looked at.
+        """
         info = get_worker_info()
-        worker, workers = (0, 1) if info is None else (info.id, info.num_workers)
-        if self._worker is not None and self._worker != (worker, workers):
+        return self._iterate() if info is None else self._iterate_as_worker(info.id, info.num_workers)
+
+    def _iterate(self) -> Iterator[Item]:
+        if self._own is not None:
             raise TokensieveError(
                 "bad-state",
-                f"state of loader worker {self._worker[0]} of {self._worker[1]} in worker {worker} of {workers}; "
+                f"state of loader worker {self._own.worker} of {self._own.workers} in a loader without workers; "
                 "resume with as many workers",
             )
-        if info is not None and self._worker is None:
+        share = self._share_now()
+        length = None if self.epochs is None else self._length_of(share, 1)
+        loader = _loader_asking()
+        epoch, at = self._place.begin()
+        for taken, item in enumerate(self._stream(share, length, epoch, at, 1)):
+            # A loader that batches single rows has taken none before its second batch.
+            is_first = (taken if loader is None else loader._num_yielded) == 0
+            self._place.take(epoch, at + taken + 1, is_first=is_first)
+            yield item
+
+    def _iterate_as_worker(self, worker: int, workers: int) -> Iterator[Item]:
+        own = self._own
+        if own is not None and own.is_loaded:
+            if (own.worker, own.workers) != (worker, workers):
+                raise TokensieveError(
+                    "bad-state",
+                    f"state of loader worker {own.worker} of {own.workers} in worker {worker} of {workers}; "
+                    "resume with as many workers",
+                )
+            own.is_loaded = False
+        else:
             # The loader asks its workers in turn, beginning with the first.
-            self._next += worker
-            self._worker = (worker, workers)
-        rank, ranks = self.share
+            epoch, start = self._place.start_of_worker(workers)
+            own = self._own = _OfWorker(epoch, start + worker, worker, workers)
+        share = self._share_now()
+        length = None if self.epochs is None else self._length_of(share, workers)
+        start = max(0, own.next - worker)
+        for item in self._stream(share, length, own.epoch, own.next, workers):
+            own.next += workers
+            if self.rows is not None:
+                item.origin = (self._place.token, own.epoch, start)
+            yield item
+        self._place.end_of_worker(worker, own.epoch)
+
+    def _stream(self, share: Share, length: int | None, epoch: int, first: int, step: int) -> Iterator[Parcel]:
+        """Every `step`-th batch (or row) of a rank's from `first` on, to the pass's end."""
         size = self.rows or 1
-        total = None if self.epochs is None else self._items()
-        length = None if total is None else -(-total // ranks)
-        rows_left = None if self.epochs is None else self.run.rows * self.epochs
-        stream: _Rows | None = None
-        while length is None or self._next < length:
-            item = self._next * ranks + rank
-            if stream is None:
-                stream = _Rows(self.run, self.rules, item * size)
-            first = item * size
-            count = size if rows_left is None else max(0, min(size, rows_left - first))
-            stream.move_to(first)
-            batch = [stream.take() for _ in range(count)]
-            self._next += workers
+        per_pass = None if self.epochs is None else self.run.rows * self.epochs
+        before = 0 if per_pass is None else epoch * per_pass
+        stream = _Rows(self.run, self.rules, self._labels())
+        at = first
+        while length is None or at < length:
+            row = (at * share.ranks + share.rank) * size
+            count = size if per_pass is None else max(0, min(size, per_pass - row))
+            batch = [stream.take(before + row + index) for index in range(count)]
+            at += step
             if self.rows is not None:
                 yield self._pad(batch, size)
             else:
-                yield batch[0] if batch else self._filler()
-        self._next = 0 if info is None else worker
-        if info is not None:
-            self._worker = (worker, workers)
+                yield Parcel(batch[0]) if batch else self._filler()
 
-    def _filler(self) -> Item:
+    def _filler(self) -> Parcel:
         """A row without a target."""
-        return {name: values[0] for name, values in pad_rows([], count=1, length=1, like=self._columns()).items()}
+        return Parcel(
+            {name: values[0] for name, values in pad_rows([], count=1, length=1, like=self._columns()).items()}
+        )
 
     def _columns(self) -> tuple[str, ...]:
         within = ("position_ids", "document_ids") if self.run.attention == "within" else ()
@@ -209,7 +331,7 @@ class SelectiveDataset(IterableDataset[Item]):
         reference = ("reference_loss",) if has else ()
         return ("input_ids", "labels", "loss_weights", *reference, *within)
 
-    def _pad(self, batch: list[Item], size: int) -> Item:
+    def _pad(self, batch: list[Item], size: int) -> Parcel:
         longest = max((len(row["input_ids"]) for row in batch), default=1)
         length = {"length": self.run.length, "longest": longest}.get(str(self.pad_to), self.pad_to)
         assert isinstance(length, int)
@@ -218,13 +340,17 @@ class SelectiveDataset(IterableDataset[Item]):
         return pad_rows(batch, count=size, length=length, like=self._columns())
 
 
-_PADDING: Mapping[str, float] = {
-    "input_ids": 0,
-    "labels": IGNORE,
-    "loss_weights": 0.0,
-    "reference_loss": float("nan"),
-    "position_ids": 0,
+#: Columns of a batch: type, and what stands in padding.
+_PADDING: Mapping[str, tuple[torch.dtype, float]] = {
+    "input_ids": (torch.int64, 0),
+    "attention_mask": (torch.int64, 0),
+    "labels": (torch.int64, IGNORE),
+    "loss_weights": (torch.float32, 0.0),
+    "reference_loss": (torch.float32, float("nan")),
+    "position_ids": (torch.int64, 0),
+    "document_ids": (torch.int64, 0),
 }
+_LAYOUT = tuple(_PADDING)
 
 
 def pad_rows(
@@ -233,27 +359,25 @@ def pad_rows(
     count: int | None = None,
     length: int | None = None,
     like: Sequence[str] | None = None,
-) -> Item:
+) -> Parcel:
     """
     Rows of unequal length side by side, padded at their ends: a collate function.
 
     `rows` hold [tokens] tensors or lists by column; other columns than a SelectiveDataset's are left out. `count` rows
     (default: as many as there are) of `length` ids (default: the longest).
     """
-    names = [name for name in (like or rows[0].keys()) if name in _PADDING or name == "document_ids"]
+    names = [name for name in (like or rows[0].keys()) if name in _PADDING]
     lengths = [len(row["input_ids"]) for row in rows]
     size = (len(rows) if count is None else count, max(lengths, default=1) if length is None else length)
-    batch: Item = {}
-    for name in names:
-        kind = torch.float32 if name in ("loss_weights", "reference_loss") else torch.int64
-        filled = torch.full(size, _PADDING.get(name, 0), dtype=kind)
+    batch = Parcel.of(tuple((name, _PADDING[name][0], size) for name in sorted(names, key=_LAYOUT.index)))
+    for name, filled in batch.items():
+        filled.fill_(_PADDING[name][1])
         for index, row in enumerate(rows):
             values = torch.as_tensor(row[name])
             filled[index, : len(values)] = values
             if name == "document_ids" and len(values):
                 # Padding is a document of its own.
                 filled[index, len(values) :] = int(values[-1]) + 1
-        batch[name] = filled
     return batch
 
 
@@ -264,38 +388,51 @@ class _Loaded:
     batches: list[sequences.Batch]
     starts: Any
 
+    def holds(self, place: int) -> bool:
+        return self.window.first <= place < self.window.first + self.window.rows
+
+
+def _loader_asking() -> Any:
+    """The iterator of torch's loader, in this process, that asks for rows; None for a loop of its own."""
+    frame = sys._getframe(1).f_back
+    for _ in range(32):
+        if frame is None:
+            return None
+        asking = frame.f_locals.get("self")
+        if isinstance(asking, _BaseDataLoaderIter):
+            return asking
+        frame = frame.f_back
+    return None
+
 
 class _Rows:
     """The stream of rows from any place on. In memory is one window, and of it what was asked for."""
 
-    def __init__(self, run: Run, rules: OrderRules, at: int) -> None:
-        self.run, self.rules, self.at = run, rules, at
+    def __init__(self, run: Run, rules: OrderRules, labels: Labels) -> None:
+        self.run, self.rules, self.labels = run, rules, labels
         self._sizes = [(part.sequences, part.tokens) for part in run.parts]
         self._per_epoch = run.rows
         self._loaded: _Loaded | None = None
 
-    def move_to(self, at: int) -> None:
-        self.at = at
-
-    def take(self) -> Item:
-        epoch, place = divmod(self.at, self._per_epoch)
-        window = None if self._loaded is None else self._loaded.window
-        if window is None or window.epoch != epoch or not window.first <= place < window.first + window.rows:
-            self._load()
+    def take(self, at: int) -> Item:
+        """Row `at` of the endless stream."""
+        epoch, place = divmod(at, self._per_epoch)
         loaded = self._loaded
-        assert loaded is not None
+        if loaded is None or loaded.window.epoch != epoch or not loaded.holds(place):
+            loaded = self._load(at)
         row = int(loaded.order[place - loaded.window.first])
         index = int(np.searchsorted(loaded.starts, row, side="right")) - 1
-        self.at += 1
-        return _tensors(loaded.batches[index].row(row - int(loaded.starts[index])), self.run.attention, self.run.means)
+        found = loaded.batches[index].row(row - int(loaded.starts[index]))
+        return _tensors(found, self.run.attention, self.run.means, self.labels)
 
-    def _load(self) -> None:
+    def _load(self, at: int) -> _Loaded:
         """The window of row `at`."""
         self._loaded = None
-        window, _ = next(windows_from(self._sizes, self.rules, self.at))
+        window, _ = next(windows_from(self._sizes, self.rules, at))
         batches = [batch for part in window.parts for batch in self._part(part)]
         starts = np.cumsum([0, *(len(batch) for batch in batches)])[:-1]
         self._loaded = _Loaded(window, rows_of_window(window, self.rules), batches, starts)
+        return self._loaded
 
     def _part(self, index: int) -> list[sequences.Batch]:
         part = self.run.parts[index]
@@ -309,13 +446,13 @@ class _Rows:
         return batches
 
 
-def _tensors(row: sequences.Sequence, attention: str, means: frozenset[str]) -> Item:
+def _tensors(row: sequences.Sequence, attention: str, means: frozenset[str], labels: Labels) -> Item:
     eligible = row.eligible
     ids = row.input_ids.astype(np.int64)
     weight = np.ones(len(ids), np.float32) if row.weight is None else row.weight
     item = {
         "input_ids": torch.from_numpy(ids),
-        "labels": torch.from_numpy(np.where(eligible, ids, IGNORE)),
+        "labels": torch.from_numpy(np.where(eligible & (weight > 0) if labels == "kept" else eligible, ids, IGNORE)),
         "loss_weights": torch.from_numpy(np.where(eligible, weight, 0).astype(np.float32)),
     }
     reference = row.losses.get("reference_loss")

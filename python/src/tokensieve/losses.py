@@ -11,8 +11,9 @@ A token is a target (eligible) where its label is not -100. Of the targets, thos
     loss = Σ w·L / Σ w      over the targets of the whole step: all ranks, all micro-batches
                             (normaliser "eligible": over their number, for the weights of `dft`)
 
-Only tokens whose weight is not 0 are computed for the loss, and `chunk` of them at a time: beside the logits (and
-their gradient) there are never more than `chunk` · V numbers in fp32.
+Only tokens whose weight is not 0 are computed for the loss, and `chunk` of them at a time (by default as many as 64 MiB
+take, 16 to 1024): beside the logits (and their gradient) there are never more than `chunk` · V numbers in fp32. Compiled
+(torch.compile, fullgraph=True too), all tokens are computed at once, and the compiler decides what exists.
 """
 
 from __future__ import annotations
@@ -23,17 +24,19 @@ from typing import Any, overload
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn.functional import cross_entropy
 
 from .errors import TokensieveError
 from .selection import PPM, Normaliser, Rounding, Scope, ppm_of
 
 IGNORE = -100
-CHUNK = 1024
+#: Numbers of a chunk of logits in fp32 where no `chunk` is given (64 MiB), and the tokens that it has at least and at most.
+_CHUNK_NUMBERS, _CHUNK_LEAST, _CHUNK_MOST = 1 << 24, 16, 1024
 #: A process group, "world" for the default one, or None: this process alone.
 Group = Any
 
 
-def token_losses(logits: Tensor, labels: Tensor, *, chunk: int = CHUNK) -> Tensor:
+def token_losses(logits: Tensor, labels: Tensor, *, chunk: int | None = None) -> Tensor:
     """
     −ln p of every target in nats: [B, T] float32 (float64 of float64 logits), NaN where a token is no target.
 
@@ -46,7 +49,7 @@ def token_losses(logits: Tensor, labels: Tensor, *, chunk: int = CHUNK) -> Tenso
 
 
 def token_losses_from_hidden(
-    hidden: Tensor, weight: Tensor, labels: Tensor, *, bias: Tensor | None = None, chunk: int = CHUNK
+    hidden: Tensor, weight: Tensor, labels: Tensor, *, bias: Tensor | None = None, chunk: int | None = None
 ) -> Tensor:
     """The same from final hidden states [B, T, H] and the output embedding [V, H]: logits never exist whole."""
     targets = _targets(hidden, labels, hidden.shape[:2])
@@ -63,7 +66,7 @@ def selective_loss(
     normaliser: Normaliser = "weights",
     divisor: Tensor | float | None = None,
     group: Group = None,
-    chunk: int = CHUNK,
+    chunk: int | None = None,
 ) -> Tensor:
     """
     Σ w·L / Σ w, a scalar in fp32, to call `backward` on.
@@ -93,7 +96,7 @@ def selective_loss_from_hidden(
     normaliser: Normaliser = "weights",
     divisor: Tensor | float | None = None,
     group: Group = None,
-    chunk: int = CHUNK,
+    chunk: int | None = None,
 ) -> Tensor:
     """
     `selective_loss` from final hidden states [B, T, H] and the output embedding `weight` [V, H], without the logits.
@@ -116,7 +119,7 @@ def live_selective_loss(
     rounding: Rounding = "floor",
     divisor: Tensor | float | None = None,
     group: Group = None,
-    chunk: int = CHUNK,
+    chunk: int | None = None,
 ) -> Tensor:
     """
     The published method: the `max(1, floor(keep · n))` targets of highest own loss − reference loss, of n in the
@@ -149,7 +152,7 @@ def live_selective_loss_from_hidden(
     rounding: Rounding = "floor",
     divisor: Tensor | float | None = None,
     group: Group = None,
-    chunk: int = CHUNK,
+    chunk: int | None = None,
 ) -> Tensor:
     """`live_selective_loss` from final hidden states and the output embedding: logits never exist whole."""
     labels = labels.masked_fill(torch.isnan(reference_loss), IGNORE)
@@ -228,6 +231,7 @@ def live_weights(
         score = own.detach().float() - reference.float()
         eligible = (label != IGNORE) & ~torch.isnan(reference)
         eligible[:, 0] = False
+        _refuse_narrowed(label, reference)
         # A loss that is no number ranks first, as a sort has it, and shows in the loss.
         scores.append((torch.nan_to_num(score, nan=float("inf")), eligible))
     if scope == "sequence":
@@ -239,6 +243,20 @@ def live_weights(
     else:
         raise TokensieveError("bad-scope", f"scope is {scope!r}; expected sequence, microbatch or step")
     return chosen if many else chosen[0]
+
+
+def _refuse_narrowed(labels: Tensor, reference: Tensor) -> None:
+    """Ranking what a stored selection left would keep a share of a share."""
+    if _is_compiling():
+        return
+    left_out = ((labels == IGNORE) & ~torch.isnan(reference))[:, 1:]
+    if bool(left_out.any()):
+        raise TokensieveError(
+            "labels-narrowed",
+            f"{int(left_out.sum())} tokens have a reference loss and no label: labels carry a stored selection, and live "
+            'selection would rank what it kept; use SelectiveDataset(labels="eligible") or export --labels eligible (tokens '
+            "that are no targets for another reason: set their reference loss to NaN)",
+        )
 
 
 # --- ranking ------------------------------------------------------------------------------------------------
@@ -398,15 +416,43 @@ def _frozen(states: Tensor, labels: Tensor, weights: Tensor) -> tuple[Tensor, Te
     return targets, weight.masked_fill(targets == IGNORE, 0)
 
 
-def _logits_losses(logits: Tensor, targets: Tensor, active: Tensor, chunk: int) -> Tensor:
-    found: Tensor = _LogitsLoss.apply(logits.reshape(-1, logits.shape[-1]), targets, active, chunk)
+def _chunk_of(chunk: int | None, vocabulary: int) -> int:
+    if chunk is not None:
+        return chunk
+    return max(_CHUNK_LEAST, min(_CHUNK_MOST, _CHUNK_NUMBERS // vocabulary))
+
+
+def _is_compiling() -> bool:
+    # From torch 2.1 on.
+    return hasattr(torch, "compiler") and hasattr(torch.compiler, "is_compiling") and torch.compiler.is_compiling()
+
+
+def _logits_losses(logits: Tensor, targets: Tensor, active: Tensor, chunk: int | None) -> Tensor:
+    flat = logits.reshape(-1, logits.shape[-1])
+    if _is_compiling():
+        return _at_once(flat, targets, active)
+    found: Tensor = _LogitsLoss.apply(flat, targets, active, _chunk_of(chunk, logits.shape[-1]))
     return found
 
 
+def _at_once(logits: Tensor, targets: Tensor, active: Tensor) -> Tensor:
+    """Of shapes that are known before: a number of tokens that depends on values would break the graph."""
+    return cross_entropy(_raised(logits), targets.masked_fill(~active, IGNORE), ignore_index=IGNORE, reduction="none")
+
+
 def _hidden_losses(
-    hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, active: Tensor, chunk: int
+    hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, active: Tensor, chunk: int | None
 ) -> Tensor:
-    found: Tensor = _HiddenLoss.apply(hidden.reshape(-1, hidden.shape[-1]), weight, bias, targets, active, chunk)
+    if hasattr(weight, "full_tensor") and not hasattr(hidden, "full_tensor"):
+        raise TokensieveError(
+            "sharded-weight",
+            f"the output embedding {tuple(weight.shape)} is sharded (FSDP2): call the loss within the forward of the module that "
+            "fully_shard wrapped, where weights are whole and their gradients are reduced",
+        )
+    flat = hidden.reshape(-1, hidden.shape[-1])
+    if _is_compiling():
+        return _at_once(_logits_of(flat, weight, bias), targets, active)
+    found: Tensor = _HiddenLoss.apply(flat, weight, bias, targets, active, _chunk_of(chunk, weight.shape[0]))
     return found
 
 

@@ -12,10 +12,11 @@ Clipping, schedule, optimiser, checkpoints and logging are the Trainer's own.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import transformers
+from accelerate.data_loader import DataLoaderShard
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -35,8 +36,20 @@ OWN = ("labels", "loss_weights", "reference_loss", "document_ids")
 _DIVISOR = "_tokensieve_divisor"
 
 
-class SelectiveTrainer(transformers.Trainer):
+# A mixin of Trainers; for the types it is one.
+if TYPE_CHECKING:
+    _Trainer = transformers.Trainer
+else:
+    _Trainer = object
+
+
+class SelectiveLossMixin(_Trainer):
     """
+    Before a Trainer: `class Mine(SelectiveLossMixin, trl.SFTTrainer)` is an SFTTrainer whose loss is this one.
+
+    What a trainer derived from transformers' does with a loss, a collator or columns of its own is overruled: batches come as
+    SelectiveTrainer's do, and one that lacks its weights ends the training at the first step.
+
     `selection`:
       "frozen"  weights are the column `loss_weights`
       "live"    ranked by the model's own loss minus the column `reference_loss`, each step: `keep`, `scope`, `rounding`
@@ -62,7 +75,7 @@ class SelectiveTrainer(transformers.Trainer):
         scope: Scope = "step",
         rounding: Rounding = "floor",
         normaliser: Normaliser | None = None,
-        chunk: int = 1024,
+        chunk: int | None = None,
         **kwargs: Any,
     ) -> None:
         if selection not in ("frozen", "live", None):
@@ -72,7 +85,8 @@ class SelectiveTrainer(transformers.Trainer):
         ppm_of(keep)
         if kwargs.get("compute_loss_func") is not None:
             raise TokensieveError("bad-settings", "compute_loss_func: the loss of a SelectiveTrainer is its own")
-        if kwargs.get("data_collator") is None and kwargs.get("processing_class") is None:
+        if kwargs.get("data_collator") is None:
+            # The tokenizer's collators drop the weights' columns, or make labels anew.
             kwargs["data_collator"] = _collate
         super().__init__(*args, **kwargs)
         if self.args.n_gpu > 1:
@@ -85,11 +99,37 @@ class SelectiveTrainer(transformers.Trainer):
         dataset = self.train_dataset
         stored = dataset.run.normaliser if isinstance(dataset, SelectiveDataset) and selection == "frozen" else None
         self.normaliser: Normaliser = normaliser or stored or "weights"
+        evaluated = self.eval_dataset
+        for name, one in {"": dataset, **(evaluated if isinstance(evaluated, dict) else {" ": evaluated})}.items():
+            if isinstance(one, SelectiveDataset):
+                self._take_over(one, is_trained_on=name == "")
         # Ours is divided by the whole step's divisor: nothing is left for the Trainer to divide. Versions before
         # `loss_is_scaled_for_ga` infer that from the other.
         self.loss_is_scaled_for_ga = True
         self.model_accepts_loss_kwargs = True
         self._last_step: dict[str, float] = {}
+
+    def _take_over(self, dataset: SelectiveDataset, *, is_trained_on: bool) -> None:
+        if dataset.labels is None:
+            # Weights are multiplied here, so that labels need not carry them.
+            dataset.labels = "eligible"
+        if dataset.labels != "eligible" and (self.selection != "frozen" or not is_trained_on):
+            raise TokensieveError(
+                "labels-narrowed",
+                f'{dataset.run.folder}: labels="kept" has the tokens of a stored selection only, and '
+                f'selection={self.selection!r} is over all targets; leave labels out, or say "eligible"',
+            )
+        if (
+            is_trained_on
+            and dataset.epochs not in (None, 1)
+            and self.args.max_steps <= 0
+            and self.args.num_train_epochs != 1
+        ):
+            raise TokensieveError(
+                "two-epochs",
+                f"the data set makes {dataset.epochs} passes an iteration, and num_train_epochs is {self.args.num_train_epochs:g}: "
+                "leave epochs of the data set at 1, or set num_train_epochs to 1",
+            )
 
     # --- data -------------------------------------------------------------------------------------------------
 
@@ -104,12 +144,39 @@ class SelectiveTrainer(transformers.Trainer):
                 f"the data set makes batches of {dataset.rows} rows, per_device_train_batch_size is "
                 f"{self.args.per_device_train_batch_size}; make them equal",
             )
-        return DataLoader(
+        return self._own_loader(dataset)
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
+        found = self.eval_dataset if eval_dataset is None else eval_dataset
+        if isinstance(found, str) and isinstance(self.eval_dataset, dict):
+            found = self.eval_dataset[found]
+        if not isinstance(found, SelectiveDataset):
+            loader: DataLoader[Any] = super().get_eval_dataloader(eval_dataset)
+            return loader
+        self._take_over(found, is_trained_on=False)
+        if found.epochs is None:
+            raise TokensieveError(
+                "bad-settings", f"{found.run.folder}: epochs=None has no end to evaluate to; set epochs=1"
+            )
+        if found.rows is None:
+            found = found.with_rows(self.args.per_device_eval_batch_size)
+        # The same rows each time.
+        found.set_epoch(0)
+        return self._own_loader(found)
+
+    def _own_loader(self, dataset: SelectiveDataset) -> DataLoader[Any]:
+        """Shares and batches are the data set's: accelerate's loader, which counts passes, but not its sharing."""
+        workers = self.args.dataloader_num_workers
+        loader: DataLoader[Any] = DataLoaderShard(
             dataset,
+            device=self.args.device,
             batch_size=None,
-            num_workers=self.args.dataloader_num_workers,
+            num_workers=workers,
             pin_memory=self.args.dataloader_pin_memory and torch.cuda.is_available(),
+            persistent_workers=self.args.dataloader_persistent_workers and workers > 0,
+            prefetch_factor=self.args.dataloader_prefetch_factor if workers > 0 else None,
         )
+        return loader
 
     def _set_signature_columns_if_needed(self) -> None:
         super()._set_signature_columns_if_needed()
@@ -225,3 +292,7 @@ def _logits(outputs: Any) -> Tensor:
 
 def _collate(rows: list[Mapping[str, Any]]) -> dict[str, Tensor]:
     return pad_rows(rows)
+
+
+class SelectiveTrainer(SelectiveLossMixin, transformers.Trainer):
+    __doc__ = SelectiveLossMixin.__doc__

@@ -33,15 +33,22 @@ export function addGuard(app: App, { token, tickets, hosts, wrongTokens }: Guard
     checkOrigin(request);
     const { open, ticket } = request.routeOptions.config;
     if (token === null || open === true || request.is404) return;
-    const before = await tries(request, { increment: false });
-    if (!before.isAllowed && before.isExceeded) throw tooManyTries(before.ttlInSeconds);
+    // A good token passes whatever others have tried: nobody guesses one of sixteen characters, so no lock is needed.
     if (isBearer(request, token)) return;
     if (ticket === true && hasTicket(request, tickets)) return;
+    // Who sends none guesses nothing.
+    if (!guesses(request, ticket === true)) throw noToken();
     const now = await tries(request);
     if (!now.isAllowed && now.isExceeded) throw tooManyTries(now.ttlInSeconds);
-    throw new ServiceError(401, 'no-token', 'send the token: Authorization: Bearer TOKEN');
+    throw noToken();
   });
 }
+
+const noToken = (): ServiceError =>
+  new ServiceError(401, 'no-token', 'send the token: Authorization: Bearer TOKEN');
+
+const guesses = ({ headers, query }: FastifyRequest, tickets: boolean): boolean =>
+  headers.authorization !== undefined || (tickets && (query as { ticket?: unknown }).ticket !== undefined);
 
 const tooManyTries = (seconds: number): ServiceError =>
   new ServiceError(429, 'too-many-tries', 'too many wrong tokens from this address; wait a minute', seconds);
@@ -65,11 +72,15 @@ function checkHost({ headers }: FastifyRequest, hosts: readonly string[] | null)
   throw new ServiceError(403, 'wrong-host', 'this service does not go by that name; see --allow-host');
 }
 
-/** Nor may it change anything: what a browser sends on behalf of another site says where it comes from. */
+/**
+ * Nor may it ask for anything: what a browser sends on behalf of another site says where it comes from. A link that
+ * somebody follows to here is no more than that.
+ */
 function checkOrigin({ method, headers }: FastifyRequest): void {
-  if (method === 'GET' || method === 'HEAD') return;
   const { origin, host } = headers;
   const site = headers['sec-fetch-site'];
+  const reads = method === 'GET' || method === 'HEAD';
+  if (reads && headers['sec-fetch-mode'] === 'navigate' && headers['sec-fetch-dest'] === 'document') return;
   const own = origin === undefined || origin === `http://${host}` || origin === `https://${host}`;
   if (own && (site === undefined || site === 'same-origin' || site === 'none')) return;
   throw new ServiceError(403, 'other-site', 'asked for by a page of another site');

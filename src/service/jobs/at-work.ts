@@ -1,5 +1,5 @@
-import { parsePipelineText } from '../../config/load.js';
 import { firstLine, TokensieveError } from '../../errors.js';
+import type { PipelineParser } from '../pipeline/parser.js';
 import { type Places, resolvePipeline } from '../pipeline/resolve.js';
 import { type AttemptEnd, runAttempt, writeResolved } from './attempt.js';
 import type { Executors } from './executors.js';
@@ -23,6 +23,7 @@ export interface AtWorkOptions {
   readonly logs: JobLogs;
   readonly parts: PartsReader;
   readonly places: Omit<Places, 'job'>;
+  readonly parser: Pick<PipelineParser, 'parse'>;
   readonly executors: Executors;
   /** Time a process has to stop by itself, in milliseconds. */
   readonly graceMs: number;
@@ -66,7 +67,7 @@ interface LeftQueue extends Pick<JobRecord, 'queued_run'> {
 const OUT: LeftQueue = { queued_run: null, problem: null };
 
 export function openAtWork(options: AtWorkOptions): AtWork {
-  const { store, records, logs, parts, places, executors, graceMs, log } = options;
+  const { store, records, logs, parts, places, parser, executors, graceMs, log } = options;
   const { serially, isStopping, leave } = options;
   const { get, keep, change, tell } = records;
   const active = new Map<string, Active>();
@@ -102,7 +103,7 @@ export function openAtWork(options: AtWorkOptions): AtWork {
       const files = store.files(id);
       await stopAnnounced(files.folder, graceMs);
       // Judged again: links may have changed since it was submitted.
-      const settings = parsePipelineText(await store.pipeline(id), 'pipeline');
+      const settings = await parser.parse(await store.pipeline(id));
       const resolved = await resolvePipeline(settings, { ...places, job: files.folder });
       await writeResolved(files, resolved.settings);
       const { steps, queued_run } = planAttempt(files, resolved, record.executor, executors);

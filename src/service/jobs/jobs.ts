@@ -1,6 +1,7 @@
 import pLimit from 'p-limit';
 import { stringify } from 'yaml';
-import { parsePipelineText, type Settings } from '../../config/load.js';
+import type { Settings } from '../../config/load.js';
+import type { PipelineParser } from '../pipeline/parser.js';
 import { type Places, type ResolvedPipeline, resolvePipeline } from '../pipeline/resolve.js';
 import { ServiceError } from '../service-error.js';
 import { type ExecutorName, type Executors, requireExecutor } from './executors.js';
@@ -20,6 +21,7 @@ import { takeOut } from './take-out.js';
 export interface JobsOptions {
   readonly store: JobStore;
   readonly places: Omit<Places, 'job'>;
+  readonly parser: PipelineParser;
   readonly executors: Executors;
   /** Jobs at work at once. */
   readonly concurrency: number;
@@ -64,6 +66,8 @@ export interface Jobs {
 
 /** Jobs there may be; their records are held in memory. */
 const MAX_JOBS = 10_000;
+/** Settings of more, as JSON, are kept as JSON. */
+const YAML_CHARACTERS = 20_000;
 /** How long deleting a job waits for parts of it that workers of a queue are at. */
 const REMOVE_MS = 20_000;
 
@@ -72,7 +76,7 @@ const REMOVE_MS = 20_000;
  * before all that wait.
  */
 export async function openJobs(options: JobsOptions): Promise<Jobs> {
-  const { store, places, executors } = options;
+  const { store, places, parser, executors } = options;
   const found = await recovered(options);
   const records = openRecords(store, found);
   const { get, change } = records;
@@ -90,7 +94,7 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
 
   const resolve = async (submission: Submission): Promise<ResolvedPipeline & { readonly id: string }> => {
     const { pipeline } = submission;
-    const settings = typeof pipeline === 'string' ? parsePipelineText(pipeline, 'pipeline') : pipeline;
+    const settings = typeof pipeline === 'string' ? await parser.parse(pipeline) : pipeline;
     lastId = nextJobId(new Date(), lastId);
     const id = lastId;
     return { id, ...(await resolvePipeline(settings, { ...places, job: store.files(id).folder })) };
@@ -105,7 +109,7 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
     const { pipeline, name, executor = executors.usual } = submission;
     requireExecutor(executors, executor);
     const { id, stages, parts: folders, reports, audit } = await resolve(submission);
-    const text = typeof pipeline === 'string' ? pipeline : stringify(pipeline);
+    const text = typeof pipeline === 'string' ? pipeline : textOf(pipeline);
     const record = newRecord({
       id,
       name: name ?? id,
@@ -182,6 +186,12 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
     pids: line.pids,
     stop: line.stop,
   };
+}
+
+/** Settings as a pipeline file. YAML of many would hold the service up; JSON is YAML too. */
+function textOf(settings: Settings): string {
+  const json = JSON.stringify(settings, null, 2);
+  return json.length <= YAML_CHARACTERS ? stringify(settings) : `${json}\n`;
 }
 
 /** The records of a folder, as they are once what the last service left at work is stopped. */

@@ -1,4 +1,5 @@
 import { type FileHandle, open } from 'node:fs/promises';
+import pLimit from 'p-limit';
 import { createJobProgress } from './array-progress.js';
 import { createPartEvents, type PartEvents } from './parts.js';
 import type { LogEvent, Progress } from './progress.js';
@@ -31,15 +32,21 @@ export interface JobLog {
 
 /** Lines between two offsets that are remembered. */
 const EVERY = 256;
+/** Lines of the end that are held, for all who follow the job. */
+const RECENT = 1024;
 const CHUNK_BYTES = 1 << 18;
 /** A longer line is cut: events are short, and a page must not be drowned. */
 const MAX_LINE_BYTES = 1 << 16;
 /** Broken shards remembered. */
 const MAX_BROKEN = 10_000;
 
+/** Reads of lines that are not held, a few at a time: hundreds of followers would hold everything else up. */
+const earlier = pLimit(2);
+
 export function openLog(path: string, stages: readonly string[]): JobLog {
   /** Offset of lines 1, 1 + EVERY, … */
   const offsets: number[] = [0];
+  let recent: LogLine[] = [];
   let lines = 0;
   let end = 0;
   const progress = createJobProgress(stages);
@@ -72,6 +79,8 @@ export function openLog(path: string, stages: readonly string[]): JobLog {
       if (lines % EVERY === 0) offsets.push(next);
       const event = eventOf(text);
       note(event);
+      recent.push({ line: lines, event });
+      if (recent.length >= 2 * RECENT) recent = recent.slice(-RECENT);
     }
     return lines > before;
   };
@@ -91,15 +100,21 @@ export function openLog(path: string, stages: readonly string[]): JobLog {
     async read(after, limit) {
       const found: LogLine[] = [];
       const start = Math.max(0, after);
+      const [oldest] = recent;
+      if (oldest !== undefined && start + 1 >= oldest.line) {
+        return recent.slice(start + 1 - oldest.line, start + 1 - oldest.line + Math.max(0, limit));
+      }
       let line = Math.floor(start / EVERY) * EVERY;
       const offset = offsets[line / EVERY];
       if (offset === undefined || start >= lines || limit < 1) return found;
-      for await (const { text } of linesFrom(path, offset)) {
-        line++;
-        if (line > start) found.push({ line, event: eventOf(text) });
-        if (line >= lines || found.length >= limit) break;
-      }
-      return found;
+      return earlier(async () => {
+        for await (const { text } of linesFrom(path, offset)) {
+          line++;
+          if (line > start) found.push({ line, event: eventOf(text) });
+          if (line >= lines || found.length >= limit) break;
+        }
+        return found;
+      });
     },
   };
 }

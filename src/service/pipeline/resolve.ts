@@ -13,7 +13,7 @@ import type { RememberedSettings } from '../../texts/remembered.js';
 import { RESERVED_NAMES } from '../jobs/job-files.js';
 import type { PartsFolder } from '../jobs/record.js';
 import { mapRunPaths, mapStagePaths, outputsOf, type PathMapper, runOutputs } from './path-fields.js';
-import { isInside, isSuspect, isWithin, linkOutside } from './roots.js';
+import { isInside, isSuspect, isWithin, type Looks, linkOutside, MAX_ENTRIES } from './roots.js';
 
 /** What `tokensieve audit` is called with. */
 export interface AuditCall {
@@ -42,6 +42,32 @@ export interface Places {
   /** The job's own folder. */
   readonly job: string;
 }
+
+/** Stages of a pipeline; each of its inputs is looked at. */
+const MAX_STAGES = 200;
+
+/** What has been looked at for one pipeline: a folder that many stages name is walked once. */
+interface Looked {
+  readonly left: Looks;
+  once<T>(key: string, look: () => Promise<T>): Promise<T>;
+}
+
+function createLooked(): Looked {
+  const found = new Map<string, Promise<unknown>>();
+  return {
+    left: { entries: MAX_ENTRIES },
+    once: <T>(key: string, look: () => Promise<T>): Promise<T> => {
+      const known = found.get(key) as Promise<T> | undefined;
+      if (known !== undefined) return known;
+      const looking = look();
+      found.set(key, looking);
+      return looking;
+    },
+  };
+}
+
+const tooManyFiles = (field: string): Error =>
+  usageError('too-many-files', `${field}: more than ${MAX_ENTRIES} files; name fewer`);
 
 /** What errors call the pipeline of a request. */
 const SOURCE = 'pipeline';
@@ -72,6 +98,13 @@ export async function resolvePipeline(settings: Settings, places: Places): Promi
     };
   }
   const { stages, assume } = parseStages(settings, SOURCE);
+  if (stages.length > MAX_STAGES) {
+    throw usageError(
+      'too-many-stages',
+      `pipeline: has ${stages.length} stages, the service takes ${MAX_STAGES}; submit it in parts`,
+    );
+  }
+  const looked = createLooked();
   const outputs = stages.flatMap(outputsOf);
   for (const stage of stages) await checkOutputs(places, `${stage.name}.`, outputsOf(stage));
   const mapped: Stage[] = [];
@@ -84,7 +117,7 @@ export async function resolvePipeline(settings: Settings, places: Places): Promi
         `${stage.name}.sections: modules are code, and a request may bring none; leave sections out`,
       );
     }
-    mapped.push(await mapStagePaths(stage, pathMapper(places, `${stage.name}.`, outputs, makers)));
+    mapped.push(await mapStagePaths(stage, pathMapper(places, `${stage.name}.`, outputs, makers, looked)));
   }
   return {
     settings: withoutUndefined({
@@ -175,6 +208,7 @@ function pathMapper(
   prefix: string,
   outputs: readonly string[],
   makers: readonly Maker[] = [],
+  looked: Looked = createLooked(),
 ): PathMapper {
   const allowed = [...roots, job];
   const made = outputs.map((path) => resolve(job, path));
@@ -213,7 +247,7 @@ function pathMapper(
     if (!found.isMade && !(await isThere(found.path))) {
       throw usageError('no-such-input', `${prefix}${field}: ${path}: no such file or folder; check the path`);
     }
-    const link = await linkOutside(allowed, found.path);
+    const link = await looked.once(`link ${found.path}`, () => linkOutside(allowed, found.path, looked.left));
     if (link !== null) throw outside(field, link);
     return found.path;
   };
@@ -246,9 +280,14 @@ function pathMapper(
       if (!(await isInside(allowed, fixedPart(path)))) throw outside(field, pattern);
       absolute.push(path);
     }
-    for (const shard of await expand(absolute, `${prefix}${field}`)) {
-      if (!(await isInside(allowed, shard))) throw outside(field, shard);
-    }
+    const strange = await looked.once(`shards ${JSON.stringify(absolute)}`, async () => {
+      for (const shard of await expand(absolute, `${prefix}${field}`)) {
+        if (--looked.left.entries < 0) throw tooManyFiles(`${prefix}${field}`);
+        if (!(await isInside(allowed, shard))) return shard;
+      }
+      return null;
+    });
+    if (strange !== null) throw outside(field, strange);
     return absolute;
   };
 

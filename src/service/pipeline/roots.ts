@@ -4,8 +4,13 @@ import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import picomatch from 'picomatch';
 import { firstLine, usageError } from '../../errors.js';
 
-/** Entries looked at below an input folder; a model or a data set has fewer. */
-const MAX_ENTRIES = 100_000;
+/** Entries looked at below the inputs of a pipeline; models and data sets have fewer. */
+export const MAX_ENTRIES = 100_000;
+
+/** What is left to look at. */
+export interface Looks {
+  entries: number;
+}
 
 /**
  * Resolves the configured roots.
@@ -80,9 +85,12 @@ export async function isInside(folders: readonly string[], path: string): Promis
  * The first link at or below a folder that leads outside of the allowed folders; null when there is none.
  * @throws TokensieveError `too-many-files` (usage)
  */
-export async function linkOutside(folders: readonly string[], path: string): Promise<string | null> {
+export async function linkOutside(
+  folders: readonly string[],
+  path: string,
+  left: Looks = { entries: MAX_ENTRIES },
+): Promise<string | null> {
   const pending = [path];
-  let seen = 0;
   for (let at = pending.pop(); at !== undefined; at = pending.pop()) {
     let entries: Awaited<ReturnType<typeof entriesOf>>;
     try {
@@ -91,10 +99,10 @@ export async function linkOutside(folders: readonly string[], path: string): Pro
       continue;
     }
     for (const entry of entries) {
-      if (++seen > MAX_ENTRIES) {
+      if (--left.entries < 0) {
         throw usageError(
           'too-many-files',
-          `${path}: more than ${MAX_ENTRIES} files; name a folder further down`,
+          `${path}: more than ${MAX_ENTRIES} files below what this pipeline names; name a folder further down`,
         );
       }
       const found = join(at, entry.name);

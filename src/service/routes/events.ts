@@ -101,9 +101,9 @@ async function stream(
   let spokeAt = Date.now();
   const change = createBell(jobs, id);
 
-  const send = async (event: string, data: unknown, line?: number): Promise<void> => {
+  const send = async (event: string, data: unknown): Promise<void> => {
     spokeAt = Date.now();
-    const text = `${line === undefined ? '' : `id: ${line}\n`}event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
+    const text = `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
     if (!to.write(text)) await drained(to, signal);
   };
 
@@ -122,11 +122,11 @@ async function stream(
       for (;;) {
         const lines = await log.read(at, BATCH);
         if (lines.length === 0) break;
-        for (const { line, event } of lines) {
-          if (signal.aborted) return;
-          await send('log', event, line);
-          at = line;
-        }
+        if (signal.aborted) return;
+        spokeAt = Date.now();
+        const sent = lines.map(({ line, event }) => `id: ${line}\nevent: log\ndata: ${textOf(event)}\n\n`);
+        if (!to.write(sent.join(''))) await drained(to, signal);
+        at = lines.at(-1)?.line ?? at;
       }
       const progress = JSON.stringify(jobs.progress(id));
       const rest = progressAt + PROGRESS_MS - Date.now();
@@ -149,6 +149,17 @@ async function stream(
   } finally {
     change.end();
   }
+}
+
+/** Events as they are sent, written once for all who follow. */
+const texts = new WeakMap<object, string>();
+
+function textOf(event: object): string {
+  const known = texts.get(event);
+  if (known !== undefined) return known;
+  const text = JSON.stringify(event);
+  texts.set(event, text);
+  return text;
 }
 
 const recordOf = (jobs: Jobs, id: string) => {

@@ -2,12 +2,16 @@ import { TokensieveError } from '../../errors.js';
 import { type BatchRules, planBatches } from '../../score/batches.js';
 import type { ScoredSequence, Scorer } from '../../score/scorer.js';
 import type { Sequence } from '../../sequence/sequence.js';
+import { createClock } from './clock.js';
 import type { LoadedModels } from './models.js';
 import { nextBatch, type WaitingRow } from './plan.js';
 import { createRate } from './rate.js';
 
 /** Batches given to the models at once: while one runs the next is there, and no more is planned ahead than that. */
 const BATCHES_IN_FLIGHT = 2;
+
+/** How far the requests that come may go before the common clock, in batches. */
+const SLACK_BATCHES = 8;
 
 /** After these a session answers nothing more. */
 const SESSION_ENDS: ReadonlySet<string> = new Set(['session-failed', 'out-of-memory']);
@@ -64,8 +68,7 @@ export function createLane(models: Pick<LoadedModels, 'get' | 'drop'>, rules: Ba
   let inFlight = 0;
   let rows = 0;
   let jobs = 0;
-  /** Tokens given to the models since the start: the clock of turns. */
-  let startedTokens = 0;
+  const clock = createClock(SLACK_BATCHES * rules.batchTokens);
   const counts = { runningTokens: 0, scoredTokens: 0, batches: 0, positions: 0, failedBatches: 0 };
   const rate = createRate();
   let whenIdle: (() => void)[] = [];
@@ -92,7 +95,7 @@ export function createLane(models: Pick<LoadedModels, 'get' | 'drop'>, rules: Ba
 
   const runBatch = async (entries: readonly Entry[]): Promise<void> => {
     const tokens = entries.reduce((sum, { length }) => sum + length, 0);
-    startedTokens += tokens;
+    clock.began(tokens, open.size);
     counts.runningTokens += tokens;
     for (const { job, length } of entries) job.started(length);
     let scorer: Scorer | null = null;
@@ -168,7 +171,8 @@ export function createLane(models: Pick<LoadedModels, 'get' | 'drop'>, rules: Ba
         };
         open.add(job);
         signal.addEventListener('abort', abort, { once: true });
-        let turn = startedTokens;
+        const begun = waiting.filter(({ index }) => index > 0).map((entry) => entry.turn);
+        let turn = clock.turn(begun);
         sequences.forEach((sequence, index) => {
           const length = sequence.ids.length;
           waiting.push({ turn, order: rows++, length, request: job.id, alone: false, sequence, index, job });

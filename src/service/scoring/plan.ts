@@ -1,10 +1,9 @@
 /**
  * Which waiting rows the models run next: a pure function of the rows, apart from whoever runs them.
  *
- * A row's turn is the number of tokens that had been started when its request came, plus the request's own tokens
- * before it: what would have been started before it if the request were alone. Lowest turn first, so a short request
- * does not wait behind the tail of a long one; and no row starves, since the count of started tokens passes its turn
- * and everything that comes later has a higher one.
+ * A row's turn is that of its request (`clock.ts`), plus the request's own tokens before it. Lowest turn first, so a
+ * short request does not wait behind the rows of long ones; and no row starves, since the common clock passes its turn
+ * and what comes much later has a higher one.
  */
 import { rowLengths } from '../../score/batches.js';
 
