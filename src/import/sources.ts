@@ -90,8 +90,13 @@ export function readSources(
     const version = seen.get(path) ?? open.version;
     if (await isUnchanged(storage, path, version)) return;
     const now = await storage.stat(path).catch(() => null);
-    // Other times, rights or links alone: the bytes tell.
-    if (now !== null && (await fileDigest(storage, path, now.size).catch(() => null)) === sha256) {
+    // Written to, if with the bytes that it had: they may have been others for a moment. Rights and links alone: the bytes tell.
+    const isWritten = now?.modified !== version.modified || now?.etag !== version.etag;
+    if (
+      now !== null &&
+      !isWritten &&
+      (await fileDigest(storage, path, now.size).catch(() => null)) === sha256
+    ) {
       seen.set(path, now);
       return;
     }
