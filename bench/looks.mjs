@@ -77,8 +77,9 @@ try {
     ],
     ...['--cache', join(root, `cache-${build}`), '--device', 'cpu', '--threads', '1', '--out', out, ...quiet],
   ];
-  time('now', [...score('now', scored)]);
-  time('before', [...score('before', join(root, 'warm'))]);
+  // By the build of before: it would not read a manifest with fields that it does not know.
+  time('before', score('before', scored));
+  time('now', score('now', join(root, 'warm')));
   for (let round = 0; round < Number(values.rounds); round++) {
     for (const build of round % 2 === 0 ? ['before', 'now'] : ['now', 'before']) {
       const out = join(root, `${build}-${round}`);
@@ -97,7 +98,7 @@ try {
       ];
       note('pack', build, time(build, pack));
       rmSync(out, { recursive: true });
-      note('audit', build, time(build, ['audit', scored, '--documents', '0', '--out', out, ...quiet]));
+      note('audit', build, time(build, ['audit', scored, '--documents', '1', '--out', out, ...quiet]));
       rmSync(out, { recursive: true });
     }
   }

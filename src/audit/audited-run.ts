@@ -4,7 +4,7 @@ import { documentsIn } from '../dataset/documents-beside.js';
 import { type FinishedPart, openDocuments, readParts } from '../dataset/finished-parts.js';
 import { explainDifference, MANIFEST_SUFFIX } from '../dataset/manifest.js';
 import { partFiles, scoredFolder } from '../dataset/part-files.js';
-import { usageError } from '../errors.js';
+import { TokensieveError, usageError } from '../errors.js';
 import { absolutePath, normalPath } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 
@@ -61,7 +61,11 @@ async function scoredBeside(storage: Storage, run: string, weighted: DataSet): P
   for (const folder of new Set([scoredFolder(run), scoredFolder(weighted.run), run])) {
     if (absolutePath(folder) === absolutePath(weighted.folder)) continue;
     const first = (await storage.list(folder)).filter((path) => path.endsWith(MANIFEST_SUFFIX)).slice(0, 1);
-    const [found] = await readParts(storage, folder, first).catch(() => []);
+    const [found] = await readParts(storage, folder, first).catch((error: unknown) => {
+      // A page without kept columns would not say that they are missing for damage.
+      if (error instanceof TokensieveError && error.code === 'bad-manifest') throw error;
+      return [];
+    });
     if (found?.manifest.kind !== 'scored') continue;
     const difference = explainDifference(found.manifest.recipe, weighted.recipe.rowsJson);
     if (difference.length === 0) return folder;

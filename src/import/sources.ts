@@ -5,6 +5,7 @@ import { fileDigest } from '../dataset/file-digest.js';
 import { fatalError, TokensieveError, usageError } from '../errors.js';
 import { nameOf, withoutQuery } from '../storage/path.js';
 import type { ObjectStat, Storage } from '../storage/storage.js';
+import { isUnchanged } from '../storage/unchanged.js';
 import { arrowRecords } from './arrow.js';
 import { jsonRecords } from './json.js';
 import { parquetRecords } from './parquet.js';
@@ -81,11 +82,24 @@ export function readSources(
   settings: ImportSettings,
 ): RecordReader {
   let open: ImportSource | null = null;
+  /** Of sources whose pin moved and whose bytes did not. */
+  const seen = new Map<string, ObjectStat>();
   const check = async (): Promise<void> => {
     if (open === null) return;
-    const { path, version } = open;
-    const { size, etag, modified } = await storage.stat(path);
-    if (size === version.size && etag === version.etag && modified === version.modified) return;
+    const { path, sha256 } = open;
+    const version = seen.get(path) ?? open.version;
+    if (await isUnchanged(storage, path, version)) return;
+    const now = await storage.stat(path).catch(() => null);
+    // Written to, if with the bytes that it had: they may have been others for a moment. Rights and links alone: the bytes tell.
+    const isWritten = now?.modified !== version.modified || now?.etag !== version.etag;
+    if (
+      now !== null &&
+      !isWritten &&
+      (await fileDigest(storage, path, now.size).catch(() => null)) === sha256
+    ) {
+      seen.set(path, now);
+      return;
+    }
     throw fatalError(
       'source-changed',
       `${path}: changed while it was imported; run the command again, with --replace where parts were made of it before`,

@@ -25,7 +25,10 @@ function stageText(stage: PartsStatus): string {
     ['time left', stage.seconds_left === null ? 'not known' : duration(stage.seconds_left)],
   ];
   if (parts.stale > 0)
-    rows.push(['made otherwise', `${about}${parts.stale} parts, with other settings or inputs`]);
+    rows.push([
+      'made otherwise',
+      `${about}${parts.stale} parts, with other settings or inputs, or damaged (tokensieve verify tells which)`,
+    ]);
   if (streams > 0) rows.push(['jsonl shards', `${streams}; only reading tells their parts`]);
   if (stage.broken_shards > 0) rows.push(['broken shards', String(stage.broken_shards)]);
   if (stage.quarantined_rows > 0) rows.push(['quarantined rows', `${about}${count(stage.quarantined_rows)}`]);
