@@ -46,8 +46,12 @@ const CALLS = [
   'symlink',
   'link',
 ];
-/** The package's own program, which runs an export's graphs where they can end nothing else. */
-const PROBE = new URL('../dist/model/onnx-export-runner-main.js', import.meta.url).href;
+/** The package's own programs, which run graphs where they can end nothing else. */
+const OWN = ['model/onnx-export-runner-main.js', 'flow/worker-host-main.js'].map((name) =>
+  fileURLToPath(new URL(`../dist/${name}`, import.meta.url)),
+);
+/** As it is given to `fork`: a path, or an address. */
+const isOwn = (file) => OWN.includes(/^file:/.test(String(file)) ? fileURLToPath(file) : String(file));
 const PROGRAMS = ['spawn', 'spawnSync', 'exec', 'execSync', 'execFile', 'execFileSync', 'fork'];
 
 /** @returns `start` before an input, `stop` after it with what was touched and may not be */
@@ -100,7 +104,7 @@ export function watchFiles({ input, outside }) {
   for (const call of PROGRAMS) {
     const original = childProcess[call];
     childProcess[call] = function watched(file, ...rest) {
-      if (call !== 'fork' || String(file) !== PROBE) found?.push(`${call} ${file}`);
+      if (call !== 'fork' || !isOwn(file)) found?.push(`${call} ${file}`);
       return original.call(this, file, ...rest);
     };
   }

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -319,16 +320,18 @@ describe('a change touches', () => {
   });
 
   it('no part that says what was put around its documents: it is by newer rules, whatever it set aside', async () => {
+    const line = `{"row":3,"rows":1,"reason":"bad-json","detail":"Unexpected token 'N', \\"{\\"text\\": NaN, oops}\\""}\n`;
+    const report = line.padEnd(200, '\n');
+    const sha256 = createHash('sha256').update(report).digest('hex');
     const manifest = {
       shard: 'a.jsonl',
       part: 0,
       counts: { quarantined: { 'bad-json': 1 } },
-      outputs: [{ kind: 'quarantine', name: '00000.quarantine.jsonl', bytes: 200, sha256: '', rows: 1 }],
+      outputs: [{ kind: 'quarantine', name: '00000.quarantine.jsonl', bytes: 200, sha256, rows: 1 }],
     };
-    const line = `{"row":3,"rows":1,"reason":"bad-json","detail":"Unexpected token 'N', \\"{\\"text\\": NaN, oops}\\""}\n`;
     const place = join(temporary, 'a.jsonl');
     mkdirSync(place);
-    writeFileSync(join(place, '00000.quarantine.jsonl'), line.padEnd(200, '\n'));
+    writeFileSync(join(place, '00000.quarantine.jsonl'), report);
     const part = (more: object) =>
       ({ folder: temporary, manifest: { ...manifest, ...more } }) as unknown as FinishedPart;
     const rows = await rowsSetAside(localStorage(), part({}));
