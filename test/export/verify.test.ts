@@ -4,6 +4,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { inspectionText } from '#tokensieve/cli/views/inspection.js';
 import { verifyExport } from '#tokensieve/export/verify.js';
 import { inspect } from '#tokensieve/inspect/inspect.js';
+import { canonicalJson, hashJson } from '#tokensieve/json/canonical-json.js';
 import { digestFolder, filesBelow, runCli } from '../support/cli.js';
 import { cliHere } from '../support/cli-here.js';
 import { temporaryFolder } from '../support/quickstart.js';
@@ -76,7 +77,9 @@ describe('verify of an export', () => {
     const path = join(out, 'manifests/00000.json');
     const manifest = JSON.parse(readFileSync(path, 'utf8'));
     const found = async (change: object) => {
-      writeFileSync(path, JSON.stringify({ ...manifest, ...change }));
+      // Sealed again: who changes a manifest on purpose can do so, and what it says must still fit.
+      const { digest: _, ...content } = { ...manifest, ...change };
+      writeFileSync(path, `${canonicalJson({ ...content, digest: hashJson(content) })}\n`);
       return (await verifyExport(storage, out)).findings.map(({ reason }) => reason).join('; ');
     };
     expect(await found({ sources: [] })).toContain('its fingerprint is not that of its recipe and sources');
@@ -88,6 +91,8 @@ describe('verify of an export', () => {
     );
     expect(await found({ shard: 'x' })).toContain('field shard');
     expect(await found({})).toBe('');
+    writeFileSync(path, JSON.stringify({ ...manifest, shards: 7 }));
+    expect((await verifyExport(storage, out)).findings[0]?.reason).toContain('digest');
   });
 });
 
