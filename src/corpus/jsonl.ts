@@ -28,6 +28,8 @@ const maxLineBytes = (maxTextBytes: number): number => Math.min(3 * maxTextBytes
 /** A line shorter than this is parsed unseen: what it may become in memory is bounded by it. UTF-16 code units. */
 const SHORT_LINE = 1 << 20;
 /** Longest first row that is looked into for its names. */
+/** Rows of a shard that are looked into for its text. */
+const FIRST_ROWS = 1000;
 const MAX_FIRST_ROW = 1 << 22;
 
 type JsonLines = keyof typeof TEXT_RATIO;
@@ -119,16 +121,18 @@ async function* readRows(
 }
 
 /**
- * Names of the members of a shard's first row.
- * @returns null where there is none, none that is an object, or one with the text inside of another value: rows tell what is wrong
- *   with them
+ * Names of the members of a shard's first rows, where none of these has the text: a header, or rows of another kind, may come
+ * before those that have.
+ * @returns null where one has it, directly or inside of another value, or where they are no objects: rows tell what is wrong with
+ *   them
  */
-export async function firstRowNames(
+export async function namesWithoutText(
   storage: Storage,
   { shard, identity }: ShardPlan,
   text: string,
 ): Promise<readonly string[] | null> {
   if (shard.format === 'parquet') throw new Error('not a JSON-lines shard');
+  const names = new Set<string>();
   try {
     for await (const line of readLines(
       decompressed(storage, shard.path, identity, shard.format),
@@ -139,14 +143,17 @@ export async function firstRowNames(
       const json = strict.decode(found.bytes);
       if (json.trim() === '') continue;
       const value = parseRow(json);
-      return isObject(value) && outerOf(value, text) === undefined ? Object.keys(value) : null;
+      if (!isObject(value) || Object.hasOwn(value, text) || outerOf(value, text) !== undefined) return null;
+      for (const name of Object.keys(value).slice(0, MOST_NAMED)) names.add(name);
+      if (line.number + 1 >= FIRST_ROWS) break;
     }
+    return names.size > 0 ? [...names] : null;
   } catch (error) {
     // Broken streams, bytes and JSON are for their reader to tell, who reads all of them.
     if (!(error instanceof BrokenStream || error instanceof SyntaxError || error instanceof TypeError))
       throw error;
+    return null;
   }
-  return null;
 }
 
 const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });

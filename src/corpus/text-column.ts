@@ -2,11 +2,9 @@
 import type { TokensieveError } from '../errors.js';
 import { usageError } from '../errors.js';
 import type { Storage } from '../storage/storage.js';
-import { firstRowNames } from './jsonl.js';
+import { namesWithoutText } from './jsonl.js';
 import type { ShardPlan } from './shard.js';
 
-/** JSON-lines shards that are looked into: the first row of each. */
-const LOOKED_AT = 16;
 const FLAG = 'name the one that holds the text with --text-column (corpus.text)';
 
 /**
@@ -24,16 +22,17 @@ export async function refuseWithoutText(
   // A parquet shard that could be planned has it.
   if (plans.some(({ shard }) => shard.format === 'parquet')) return;
   let names: readonly string[] = [];
-  for (const plan of plans.slice(0, LOOKED_AT)) {
-    const own = await firstRowNames(storage, plan, text);
-    if (own === null || own.includes(text)) return;
+  // The first that has it ends the look, which is most often the first of all.
+  for (const plan of plans) {
+    const own = await namesWithoutText(storage, plan, text);
+    if (own === null) return;
     names = names.length > 0 ? names : own;
   }
   const [shard] = plans;
   if (shard !== undefined) {
     throw usageError(
       'missing-column',
-      `${shard.shard.path}: its first row has no ${JSON.stringify(text)}, and nor has that of any other shard; it has ${names.slice(0, 12).join(', ')}: ${FLAG}`,
+      `${shard.shard.path}: none of its first rows has ${JSON.stringify(text)}, nor has one of any other shard; they have ${names.slice(0, 12).join(', ')}: ${FLAG}`,
     );
   }
   if (first !== undefined) {

@@ -9,7 +9,7 @@ import type { Pipeline } from '../pipeline/settings.js';
 import type { Stage, StagedPipeline } from '../pipeline/stages.js';
 import { absolutePath, folderOf, isUrl, joinPath } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
-import { METRICS_FILE } from '../train/run-files.js';
+import { METRICS_FILE, REPORT_FILE } from '../train/run-files.js';
 import { inspectTraining } from './training.js';
 
 /** A process that has added no step for so long is not counted as being at it. */
@@ -107,10 +107,20 @@ async function parts(
   if (own === undefined) return { ...named, state: 'waiting' };
   const { done, running, total } = own.parts;
   const isAtWork = running > 0 || own.workers.some(({ state }) => state === 'running');
-  // Of compressed jsonl nobody knows the number of parts: a maker that ended well knows that it made all.
-  const ended = own.workers.some(({ state }) => state === 'done') || own.workers.length === 0;
-  const isDone = total === null ? done > 0 && ended : done >= total;
+  const isDone = total === null ? done > 0 && ended(own) : done >= total;
   return { ...named, state: isAtWork ? 'at work' : isDone ? 'done' : 'begun', parts: own };
+}
+
+/**
+ * Of compressed jsonl nobody knows the number of parts but who made them all: the process that was at it last, or every share of
+ * an array. Without notes of them nothing tells that it is done.
+ */
+function ended({ workers }: PartsStatus): boolean {
+  const [last] = workers;
+  if (last === undefined || last.share === null) return last?.state === 'done';
+  const { count } = last.share;
+  const shares = workers.filter(({ state, share }) => state === 'done' && share?.count === count);
+  return new Set(shares.map(({ share }) => share?.index)).size === count;
 }
 
 async function statusOrNone(storage: Storage, folder: string): Promise<readonly PartsStatus[]> {
@@ -128,6 +138,13 @@ async function file(storage: Storage, named: Named, path: string): Promise<Stage
   return { ...named, state: isThere ? 'done' : 'waiting' };
 }
 
+/** When a local file was written last, in milliseconds; null where there is none. */
+const writtenAt = (path: string): Promise<number | null> =>
+  stat(path).then(
+    ({ mtimeMs }) => mtimeMs,
+    () => null,
+  );
+
 interface TrainSteps {
   readonly batch?: { readonly steps?: number | undefined } | undefined;
 }
@@ -143,10 +160,7 @@ export async function trainingStatus(
 ): Promise<{ readonly training: TrainingStatus | null; readonly state: StageState }> {
   // Training writes to local disk alone.
   if (isUrl(folder)) return { training: null, state: 'waiting' };
-  const written = await stat(join(folder, METRICS_FILE)).then(
-    ({ mtimeMs }) => mtimeMs,
-    () => null,
-  );
+  const written = await writtenAt(join(folder, METRICS_FILE));
   const found = written === null ? null : await inspectTraining(folder);
   const isFresh = written !== null && Date.now() - written < SILENT_MS;
   // Until the first checkpoint there is nothing that a resumed run would go on from.
@@ -154,7 +168,10 @@ export async function trainingStatus(
   const total = batch?.steps ?? null;
   const done = found.last?.step ?? 0;
   const newest = Number(found.checkpoints[0]?.replace('step-', '') ?? 0);
-  const isDone = total === null ? newest === done && !isFresh : newest >= total;
+  // Where only the data tells how many steps there are, the report does, which a run writes when it has taken them all.
+  const reported = await writtenAt(join(folder, REPORT_FILE));
+  const isDone =
+    total === null ? newest === done && reported !== null && reported >= (written ?? 0) : newest >= total;
   const state = isDone ? 'done' : isFresh ? 'at work' : 'begun';
   const rate = state === 'at work' ? (found.last?.tokens_per_second ?? null) : null;
   const perStep = done > 0 ? (found.last?.tokens ?? 0) / done : 0;

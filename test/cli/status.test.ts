@@ -1,4 +1,4 @@
-import { rmSync, writeFileSync } from 'node:fs';
+import { rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { cliHere } from '../support/cli-here.js';
@@ -59,6 +59,18 @@ describe('the status of a pipeline file', () => {
     expect(stdout).toMatch(/^4 of 4 stages done\n/);
     expect(stdout).toMatch(/slm \(train\) +done +3\/3 steps \(100%\) .*\d\.\d{4}/);
     expect(stdout).toMatch(/score +done +1 parts .*1 row\(s\)/);
+  });
+
+  it('of training that only its data bounds is done once its report is there, and not where it was stopped', async () => {
+    const state = async () => (await shown(join(root, 'slm')))[0]?.state;
+    const [old, later] = [new Date(Date.now() - 300_000), new Date(Date.now() - 200_000)];
+    utimesSync(join(root, 'slm/metrics.jsonl'), old, old);
+    utimesSync(join(root, 'slm/report.html'), later, later);
+    expect(await state()).toBe('done');
+    // Gone on with, and stopped: its metrics are newer than its report.
+    utimesSync(join(root, 'slm/metrics.jsonl'), later, later);
+    utimesSync(join(root, 'slm/report.html'), old, old);
+    expect(await state()).toBe('begun');
   });
 
   it('of a training folder has its steps, of which the file alone knows how many there will be', async () => {

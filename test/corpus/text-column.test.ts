@@ -43,11 +43,11 @@ describe('a text column that no shard has', () => {
     );
     for (const files of [{ 'a.jsonl': OTHER, 'b.jsonl': OTHER }, { 'a.jsonl.gz': gzipSync(`\n${OTHER}`) }]) {
       await expect(planned(files)).rejects.toMatchObject(
-        refused(/a\.jsonl(\.gz)?: its first row has no "text".* content, url: .*--text-column/),
+        refused(/a\.jsonl(\.gz)?: none of its first rows has "text".* content, url: .*--text-column/),
       );
     }
     await expect(planned({ 'a.jsonl': OTHER, 'b.parquet': parquet }, 'txt')).rejects.toMatchObject(
-      refused(/no "txt"/),
+      refused(/none of its first rows has "txt"/),
     );
   });
 
@@ -56,6 +56,15 @@ describe('a text column that no shard has', () => {
     expect(await planned({ 'a.jsonl': OTHER, 'b.parquet': parquet })).toMatchObject({ plans: 2, broken: 0 });
     const mixed = await planned({ 'a.jsonl': lines({ content: 'x' }), 'b.parquet': parquet }, 'content');
     expect(mixed).toEqual({ plans: 1, broken: 1, told: ['quarantined'] });
+  });
+
+  it('may come late: after a header, after rows of another kind, in the last of many shards', async () => {
+    const header = lines({ version: 1 }, ...Array.from({ length: 50 }, () => ({ other: 'x' })), {
+      text: 'x',
+    });
+    expect(await planned({ 'a.jsonl': header })).toMatchObject({ plans: 1 });
+    const many = Object.fromEntries(Array.from({ length: 40 }, (_, i) => [`a${i}.jsonl`, OTHER]));
+    expect(await planned({ ...many, 'z.jsonl': lines({ text: 'x' }) })).toMatchObject({ plans: 41 });
   });
 
   it('is not what ails rows that are null, damaged, nested or no objects', async () => {
