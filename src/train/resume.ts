@@ -1,7 +1,9 @@
 /** Whether a training run may go on from what its folder holds. */
+import { realpathSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fatalError, usageError } from '../errors.js';
+import { absolutePath, isUrl, pathBelow } from '../storage/path.js';
 import type { StoredCheckpoint } from './checkpoint.js';
 import { checkpointFolders, removeFolder } from './checkpoints.js';
 import { METRICS_FILE, MODEL_FOLDER, REPORT_FILE, TENSORBOARD_FOLDER } from './run-files.js';
@@ -45,21 +47,47 @@ const changesOf = ({ state }: StoredCheckpoint, { settings_hash, data_hash }: Ru
   ...(state.data_hash === data_hash ? [] : ['data']),
 ];
 
-/**
- * With --replace: removes a run of other settings or data, or one whose checkpoints are all damaged. Checkpoints go first, so that
- * a removal that is killed leaves nothing that would be gone on from. A run of these settings stays.
- * @returns whether a run was removed
- */
-export async function removeOther(
+/** With --replace: whether the folder holds a run of other settings or data, or one whose checkpoints are all damaged. */
+export async function isOther(
   out: string,
   found: StoredCheckpoint | null,
   identity: RunIdentity,
 ): Promise<boolean> {
-  const folders = await checkpointFolders(out);
-  if (found === null ? folders.length === 0 : changesOf(found, identity).length === 0) return false;
-  for (const folder of folders) await removeFolder(folder);
+  return found === null ? (await checkpointFolders(out)).length > 0 : changesOf(found, identity).length > 0;
+}
+
+/**
+ * What a run begins from must not go with the run that it replaces.
+ * @param inputs paths of models, tokenizers and data
+ * @throws TokensieveError `replaces-input` (usage)
+ */
+export function refuseOwnInputs(out: string, inputs: readonly (string | undefined)[]): void {
+  const own = inputs.find(
+    (path) => path !== undefined && !isUrl(path) && pathBelow(realOf(out), realOf(path)) !== null,
+  );
+  if (own === undefined) return;
+  throw usageError(
+    'replaces-input',
+    `${own}: lies in ${out}, which --replace would remove; copy it elsewhere, or name another --out`,
+  );
+}
+
+/** Its links resolved, where it is there. */
+function realOf(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return absolutePath(path);
+  }
+}
+
+/**
+ * Removes a run, once the one that takes its place can begin. Checkpoints go first, so that a removal that is killed leaves
+ * nothing that would be gone on from.
+ */
+export async function removeRun(out: string): Promise<void> {
+  for (const folder of await checkpointFolders(out)) await removeFolder(folder);
   for (const name of [MODEL_FOLDER, TENSORBOARD_FOLDER, METRICS_FILE, REPORT_FILE]) {
     await rm(join(out, name), { recursive: true, force: true });
   }
-  return true;
 }

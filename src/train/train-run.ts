@@ -36,7 +36,7 @@ import { stepsPerCall, type TrainOptions } from './options.js';
 import { emptyVectors, type TrainerState } from './parameters.js';
 import { publishModel } from './publish-model.js';
 import { stepsPerRefresh } from './refresh.js';
-import { checkSame, type RunIdentity, refuseDamaged, removeOther } from './resume.js';
+import { checkSame, isOther, type RunIdentity, refuseDamaged, refuseOwnInputs, removeRun } from './resume.js';
 import { METRICS_FILE, TENSORBOARD_FOLDER } from './run-files.js';
 import { openTrainingSession } from './session.js';
 import type { TrainSettings } from './settings.js';
@@ -101,11 +101,11 @@ export async function trainRun(settings: TrainSettings, options: TrainOptions): 
   try {
     await sweepCheckpoints(out);
     const stored = await latestCheckpoint(out, (error) => sink({ event: 'warning', message: error.message }));
-    const removed = options.replace === true && (await removeOther(out, stored, identity));
-    if (removed) sink({ event: 'note', message: `${out}: the run that was here is removed (--replace)` });
-    const found = removed ? null : stored;
+    const replaces = options.replace === true && (await isOther(out, stored, identity));
+    if (replaces) refuseOwnInputs(out, inputsOf(settings));
+    const found = replaces ? null : stored;
     if (found !== null) checkSame(out, found, identity);
-    else await refuseDamaged(out);
+    else if (!replaces) await refuseDamaged(out);
     const done = found?.state.step ?? 0;
     const moved = found !== null && done < steps ? profileChange(found.state, profile) : null;
     if (moved !== null) sink({ event: 'warning', message: moved });
@@ -118,7 +118,7 @@ export async function trainRun(settings: TrainSettings, options: TrainOptions): 
     });
     const last =
       done < steps
-        ? await train(settings, options, { model, data, steps, graph, identity, found, profile })
+        ? await train(settings, options, { model, data, steps, graph, identity, found, replaces, profile })
         : null;
     const newest = await latestCheckpoint(out);
     if (newest === null)
@@ -148,12 +148,21 @@ interface Opened {
   readonly graph: StepGraphSettings;
   readonly identity: RunIdentity;
   readonly found: StoredCheckpoint | null;
+  /** Whether a run that is there is to be removed. */
+  readonly replaces: boolean;
   readonly profile: StepProfile;
 }
 
+/** The paths that a run reads. */
+const inputsOf = ({ model, data, held_out }: TrainSettings): readonly (string | undefined)[] => [
+  ...Object.values(model).filter((value) => typeof value === 'string'),
+  ...data.sources.map(({ path }) => path),
+  ...Object.values(held_out.sources),
+];
+
 async function train(settings: TrainSettings, options: TrainOptions, opened: Opened): Promise<StepMetrics> {
   const { out } = settings;
-  const { model, graph, found, profile } = opened;
+  const { model, graph, found, replaces, profile } = opened;
   const { decoder, parameters } = model;
   const heldOut = await openHeldOut(options.storage, settings, opened.data.description, options.sink);
   const refresh = settings.loss.kind === 'slm' && settings.loss.selection === 'refresh';
@@ -174,6 +183,11 @@ async function train(settings: TrainSettings, options: TrainOptions, opened: Ope
   // What is open is closed, whatever comes next: a thread that is left open keeps the process for ever.
   const open: { close(): Promise<void> }[] = [session];
   try {
+    if (replaces) {
+      // Not before: what could not begin would leave nothing of either.
+      await removeRun(out);
+      options.sink({ event: 'note', message: `${out}: the run that was here is removed (--replace)` });
+    }
     const metrics = await openMetrics(join(out, METRICS_FILE), found?.state.metrics_bytes ?? 0);
     open.push(metrics);
     const events = await openEvents(join(out, TENSORBOARD_FOLDER), (found?.state.step ?? 0) + 1);

@@ -7,6 +7,7 @@ import type { TrainEvent } from '#tokensieve/train/events.js';
 import { checkMemory } from '#tokensieve/train/memory.js';
 import { type TrainInput, trainSchema } from '#tokensieve/train/settings.js';
 import { type TrainReport, trainRun } from '#tokensieve/train/train-run.js';
+import { digestFolder } from '../support/cli.js';
 import { cliHere } from '../support/cli-here.js';
 import {
   manySmallParts,
@@ -381,6 +382,18 @@ describe('refusals', () => {
     const learns = { optimizer: { learning_rate: 2e-3 } };
     await expect(train('redone', learns)).rejects.toMatchObject({ code: 'bad-checkpoint' });
     expect(weightsOf(await redo('redone', 2e-3)).equals(weightsOf(clean))).toBe(true);
+  });
+
+  it('with replace leaves the run that is there whole, where the one in its place cannot begin', async () => {
+    await train('kept');
+    const before = digestFolder(join(folder, 'kept'));
+    const redo = (sections: Sections) => train('kept', sections, undefined, undefined, true);
+    await expect(redo({ model: { start: join(folder, 'kept/model') } })).rejects.toMatchObject({
+      code: 'replaces-input',
+    });
+    const missing = { held_out: { sources: { x: join(folder, 'nowhere') } } };
+    await expect(redo({ ...missing, optimizer: { learning_rate: 1e-5 } })).rejects.toThrow('nowhere');
+    expect(digestFolder(join(folder, 'kept'))).toEqual(before);
   });
 
   it('a model that does not fit, with the arithmetic', () => {
