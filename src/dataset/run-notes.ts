@@ -12,7 +12,7 @@ import type { Storage } from '../storage/storage.js';
  * they are equal wherever the run was made; this file is for reports, which want names, sizes and the text itself.
  * Nothing depends on it: without it a report says less.
  */
-const FILE = 'run.json';
+export const RUN_NOTES_FILE = 'run.json';
 /** Longest file that is read. */
 const MAX_BYTES = 1 << 20;
 
@@ -45,7 +45,7 @@ export type RunNotes = z.infer<typeof runNotesSchema>;
 
 /** Writes the notes of a run into its output folder, replacing older ones; secrets in URLs are left out. */
 export async function writeRunNotes(storage: Storage, out: string, notes: RunNotes): Promise<void> {
-  const file = await storage.stage(joinPath(out, FILE), { onConflict: 'replace' });
+  const file = await storage.stage(joinPath(out, RUN_NOTES_FILE), { onConflict: 'replace' });
   try {
     await file.write(
       Buffer.from(
@@ -65,7 +65,7 @@ export async function writeRunNotes(storage: Storage, out: string, notes: RunNot
  * @throws TokensieveError (fatal) `bad-run-notes` where they are damaged: they name the files that reports quote
  */
 export async function readRunNotes(storage: Storage, folder: string): Promise<RunNotes | null> {
-  const file = joinPath(folder, FILE);
+  const file = joinPath(folder, RUN_NOTES_FILE);
   const text = await readFile(storage, file);
   if (text === null) return null;
   let json: unknown = null;

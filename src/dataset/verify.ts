@@ -1,8 +1,10 @@
 import { firstLine, TokensieveError } from '../errors.js';
+import { joinPath, normalPath } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
 import { fileDigest } from './file-digest.js';
 import { MANIFEST_SUFFIX, type Manifest, type ManifestOutput, readManifest } from './manifest.js';
 import { partFiles } from './part-files.js';
+import { RUN_NOTES_FILE, readRunNotes } from './run-notes.js';
 import { checkDocuments, checkSequences, type DocumentSizes } from './verify-files.js';
 
 /** One thing that is wrong, or worth knowing, about one file. */
@@ -83,6 +85,15 @@ export async function verifyFolder(
       }
     }
     options.onProgress?.({ file: path, done: done + 1, of: manifestPaths.length });
+  }
+  const notesPath = joinPath(folder, RUN_NOTES_FILE);
+  for (const path of paths.filter((one) => normalPath(one) === normalPath(notesPath))) {
+    // Names inputs for reports; no part hangs on it, but reports quote the files that it names.
+    const why = await readRunNotes(storage, folder).then(
+      (notes) => (notes === null ? 'is no notes of a run; remove it: reports then say less' : null),
+      (error: unknown) => withoutPath(firstLine(error), path),
+    );
+    if (why !== null) findings.push({ file: path, reason: why });
   }
   const told = new Set(damaged);
   for (const path of paths) {

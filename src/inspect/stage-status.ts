@@ -9,7 +9,7 @@ import type { Pipeline } from '../pipeline/settings.js';
 import type { Stage, StagedPipeline } from '../pipeline/stages.js';
 import { absolutePath, folderOf, isUrl, joinPath } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
-import { METRICS_FILE, REPORT_FILE } from '../train/run-files.js';
+import { METRICS_FILE, MODEL_FOLDER, REPORT_FILE } from '../train/run-files.js';
 import { inspectTraining } from './training.js';
 
 /** A process that has added no step for so long is not counted as being at it. */
@@ -172,7 +172,9 @@ export async function trainingStatus(
   const reported = await writtenAt(join(folder, REPORT_FILE));
   const isDone =
     total === null ? newest === done && reported !== null && reported >= (written ?? 0) : newest >= total;
-  const state = isDone ? 'done' : isFresh ? 'at work' : 'begun';
+  // A folder of weights is what the next stage opens.
+  const isPublished = (await writtenAt(join(folder, MODEL_FOLDER))) !== null;
+  const state = isDone && isPublished ? 'done' : isFresh ? 'at work' : 'begun';
   const rate = state === 'at work' ? (found.last?.tokens_per_second ?? null) : null;
   const perStep = done > 0 ? (found.last?.tokens ?? 0) / done : 0;
   return {

@@ -1,4 +1,4 @@
-import { readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { cliHere } from '../support/cli-here.js';
@@ -84,5 +84,20 @@ describe('a selection without all of its parts', () => {
     for (const name of ['audit', 'export'] as const) {
       expect(await done(readers[name]())).toMatch(/a selection was begun here .* without its weights/);
     }
+  });
+});
+
+describe('notes of a run', () => {
+  it('that are damaged are told of by verify', async () => {
+    const path = join(run, 'run.json');
+    const notes = readFileSync(path, 'utf8');
+    for (const broken of [notes.replace('"shards"', '"shardz"'), notes.slice(0, 40)]) {
+      writeFileSync(path, broken);
+      const { code, stdout } = await cliHere(['verify', run]);
+      expect(stdout).toMatch(/run\.json: is (damaged|no notes of a run)/);
+      expect(code).toBe(1);
+    }
+    writeFileSync(path, notes);
+    await done(['verify', run]);
   });
 });
