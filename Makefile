@@ -3,7 +3,6 @@
 installed := node_modules/.package-lock.json
 built := dist/index.js
 sources := $(shell find src web -type f 2>/dev/null) tsconfig.json
-quickstart := runs/quickstart
 
 .PHONY: install build run test lint fuzz clean
 
@@ -21,12 +20,8 @@ $(built): $(installed) $(sources)
 
 # Generates a mini-web of mathematics, trains a base and a reference model, scores, selects, trains on all tokens and on
 # selected ones, and shows how they compare.
-run: $(built) $(quickstart)/inputs.json
-	node dist/cli/main.js run pipelines/quickstart.yaml
-
-$(quickstart)/inputs.json: $(shell find fixtures/quickstart fixtures/bpe -name '*.mjs' 2>/dev/null) | $(installed)
-	rm -rf $(quickstart)
-	node fixtures/quickstart/make.mjs --out $(quickstart)
+run: $(built)
+	node dist/cli/main.js quickstart
 
 test: $(built)
 	npx vitest run

@@ -1,4 +1,4 @@
-// Writes the JSON schemas beside this file from their one source in src/. Run after a build:
+// Writes the JSON schemas beside this file, and docs/settings.md, from their one source in src/. Run after a build:
 //   node schemas/generate.mjs
 // A test fails where a file here is not what this would write.
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -14,6 +14,7 @@ import { loglikelihoodSettings } from '../dist/evaluate/loglikelihood-settings.j
 import { exportIndexSchema, exportManifestSchema } from '../dist/export/manifest.js';
 import { openApiDocument } from '../dist/service/openapi-document.js';
 import { trainSchema } from '../dist/train/settings.js';
+import { settingsPage } from './settings-page.mjs';
 
 /** Every schema of the package, by file name. */
 export const schemas = () => ({
@@ -29,6 +30,9 @@ export const schemas = () => ({
   'train.json': { title: 'tokensieve train', ...inputSchema(trainSchema) },
 });
 
+/** The settings as a page, docs/settings.md. */
+export const settingsReference = () => settingsPage(inputSchema(pipelineFileSchema));
+
 /** The document of the service's API, openapi.json. */
 export const openApi = () => {
   const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
@@ -42,4 +46,5 @@ if (process.argv[1] === new URL(import.meta.url).pathname) {
   for (const [name, schema] of Object.entries({ ...schemas(), 'openapi.json': await openApi() })) {
     writeFileSync(new URL(name, import.meta.url), textOf(schema));
   }
+  writeFileSync(new URL('../docs/settings.md', import.meta.url), settingsReference());
 }

@@ -36,6 +36,11 @@ interface Internals {
 /** In the order of the help. */
 export const commands: readonly CommandModule[] = [
   lazy(
+    'quickstart',
+    'The whole method on a small corpus that it makes, to see what comes of it',
+    async () => (await import('./quickstart.js')).quickstartCommand,
+  ),
+  lazy(
     'run <pipeline>',
     'Run every stage of a pipeline file',
     async () => (await import('./run.js')).runCommand,

@@ -1,10 +1,12 @@
 import { PROVIDER_VARIABLE } from '../inspect/cuda.js';
 import { diagnose } from '../inspect/doctor.js';
 import { fixCuda } from '../inspect/fix-cuda.js';
+import { trimForeignBinaries } from '../inspect/foreign-binaries.js';
 import { findCuda } from '../inspect/providers.js';
 import { defaultCacheFolder } from '../score/open-inputs.js';
 import type { Command } from './command.js';
 import { EXIT, untilInterrupted } from './exit.js';
+import { bytes } from './format.js';
 import { print, tell } from './output.js';
 import { diagnosisText } from './views/diagnosis.js';
 
@@ -20,12 +22,21 @@ export const doctorCommand: Command = {
         type: 'string',
         description: `With --fix: take the CUDA provider from this folder or library (or set ${PROVIDER_VARIABLE})`,
       })
+      .option('trim', {
+        type: 'boolean',
+        default: false,
+        description: 'Remove the libraries of other systems that installed packages hold, then look',
+      })
       .option('json', { type: 'boolean', default: false, description: 'Print the diagnosis as JSON' })
       .example('$0 doctor --fix --provider /opt/onnxruntime/lib', 'CUDA by libraries that are there already')
       .example('$0 doctor', 'Providers that really load, threads, memory, codecs, disk'),
   handler: (args) =>
     untilInterrupted(async () => {
       if (args['fix'] === true) await fix(args['provider'] as string | undefined);
+      if (args['trim'] === true) {
+        const trimmed = await trimForeignBinaries();
+        tell(`removed ${trimmed.files} libraries of other systems, ${bytes(trimmed.bytes)}`);
+      }
       const diagnosis = await diagnose(defaultCacheFolder(), process.cwd());
       await print(args['json'] === true ? JSON.stringify(diagnosis, null, 2) : diagnosisText(diagnosis));
       return diagnosis.cpuWorks ? EXIT.done : EXIT.failed;

@@ -12,7 +12,10 @@ const path = z.string().min(1);
 
 /** What a program that judged a run's paths itself, such as the service, gives in their place. */
 export const rememberedSettings = z
-  .strictObject({ shards: z.array(path), tokenizer: path.nullable() })
+  .strictObject({
+    shards: z.array(path).meta({ description: 'Shards that texts may be read from; none: no texts' }),
+    tokenizer: path.nullable().meta({ description: 'Tokenizer that spells the ids; null: none' }),
+  })
   .optional()
   .meta({ description: 'In place of the paths that the run remembers: for programs that judge them' });
 
