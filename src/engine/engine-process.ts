@@ -1,5 +1,6 @@
 /** An engine's process: started in a group of its own, its words heard, and ended whole. */
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import { constants } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
 import { parseJson } from '../json/parse-json.js';
 import type { EngineCommand } from './command.js';
@@ -64,7 +65,7 @@ export async function startEngineProcess(
       kill();
       over = true;
       running.delete(kill);
-      const how = signal !== null ? endBySignal(signal) : code === 0 ? null : `it ended with code ${code}`;
+      const how = endInWords(code, signal);
       // Its last words may still be under way. Standard output is left to whoever reads it.
       const timer = setTimeout(() => resolve(how), LAST_WORDS_MS);
       child.stderr.once('close', () => {
@@ -87,10 +88,14 @@ export async function startEngineProcess(
   return { stdin: child.stdin, stdout: child.stdout, ended, ...words, kill };
 }
 
-const endBySignal = (signal: NodeJS.Signals): string =>
-  signal === 'SIGKILL'
-    ? 'it was killed (SIGKILL), as the system does where memory runs out'
-    : `it was ended by ${signal}`;
+function endInWords(code: number | null, signal: NodeJS.Signals | null): string | null {
+  // A shell tells the signal that ended its command as a code.
+  const number = signal === null && code !== null && code > 128 ? code - 128 : null;
+  const name = signal ?? Object.entries(constants.signals).find(([, value]) => value === number)?.[0];
+  if (name === 'SIGKILL') return 'it was killed (SIGKILL), as the system does where memory runs out';
+  if (name !== undefined) return `it was ended by ${name}`;
+  return code === 0 ? null : `it ended with code ${code}`;
+}
 
 /** Takes standard error apart: lines of the protocol, and others. Bounded, whatever comes. */
 function listen(
