@@ -87,7 +87,7 @@ def nemo(bits: Rows, _: Rows, exports: str) -> str:
         stream = stream_of(bits)
         same(reader.load_bin_shard(path).numpy(), stream, "ids")
         samples = iter(reader.NanogptDataset(path, seq_len=128))
-        for at in range(0, 128 * 20, 128):
+        for at in range(0, 129 * 20, 129):
             item = next(samples)
             same(item["input_ids"], stream[at : at + 128], "sample")
             same(item["labels"], stream[at + 1 : at + 129], "labels")

@@ -172,7 +172,7 @@ class _Passes:
     def __init__(self, model: Any, rows: int) -> None:
         self.model, self.rows = model, rows
         inner = model.module if hasattr(model, "module") else model
-        config = getattr(inner, "config", None)
+        config: Any = getattr(inner, "config", None)
         config = config.get_text_config() if hasattr(config, "get_text_config") else config
         self.longest: int | None = getattr(config, "max_position_embeddings", None)
         self.vocabulary: int | None = getattr(config, "vocab_size", None)
