@@ -10,12 +10,15 @@ is enough for what is called here). What cannot be imported gives a line that sa
 
 from __future__ import annotations
 
+import ast
 import glob
 import sys
 from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Union
 
 import numpy as np
 import torch
@@ -46,6 +49,18 @@ def exported(folder: str) -> Any:
 
     datasets.disable_progress_bars()
     return datasets.load_from_disk(folder)["train"]
+
+
+def function_of(package: str, file: str, name: str, **names: Any) -> Callable[..., Any]:
+    """A function cut from a package's source, of which importing would start much else; `names` are what it refers to."""
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"No module named {package!r}")
+    tree = ast.parse(Path(spec.origin).parent.joinpath(file).read_text())
+    (found,) = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
+    exec(ast.unparse(found), names)
+    function: Callable[..., Any] = names[name]
+    return function
 
 
 def made_up_losses(rows: Rows) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]:
@@ -95,11 +110,19 @@ def nemo(bits: Rows, _: Rows, exports: str) -> str:
 
 
 def axolotl(bits: Rows, _: Rows, exports: str) -> str:
-    wrappers = import_module("axolotl.utils.data.wrappers")
+    import datasets
+
+    is_tokenized = function_of(
+        "axolotl",
+        "utils/data/wrappers.py",
+        "_is_dataset_already_tokenized",
+        Dataset=datasets.Dataset,
+        IterableDataset=datasets.IterableDataset,
+    )
     collators = import_module("axolotl.utils.collators")
     data = exported(f"{exports}/hf")
-    assert wrappers._is_dataset_already_tokenized(data)
-    assert not wrappers._is_dataset_already_tokenized(data.remove_columns(["attention_mask"]))
+    assert is_tokenized(data)
+    assert not is_tokenized(data.remove_columns(["attention_mask"]))
     rows = [{name: data[i][name] for name in ("input_ids", "labels", "attention_mask")} for i in range(8)]
     batch = collators.DataCollatorForSeq2Seq(_Tokenizer(), return_tensors="pt")(rows)
     _same_rows(batch, bits[:8])
@@ -107,9 +130,15 @@ def axolotl(bits: Rows, _: Rows, exports: str) -> str:
 
 
 def llamafactory(bits: Rows, _: Rows, exports: str) -> str:
-    utils = import_module("llamafactory.data.data_utils")
-    assert utils.has_tokenized_data(f"{exports}/hf")
-    found = utils.get_dataset_module(import_module("datasets").load_from_disk(f"{exports}/hf"))
+    import os
+
+    import datasets
+
+    has_tokenized_data = function_of("llamafactory", "extras/misc.py", "has_tokenized_data", os=os)
+    assert has_tokenized_data(f"{exports}/hf")
+    names = {"Union": Union, "DatasetDict": datasets.DatasetDict, "Dataset": datasets.Dataset, "DatasetModule": dict}
+    get_dataset_module = function_of("llamafactory", "data/data_utils.py", "get_dataset_module", **names)
+    found = get_dataset_module(datasets.load_from_disk(f"{exports}/hf"))
     assert list(found) == ["train_dataset"]
     data = found["train_dataset"]
     for i, row in enumerate(bits):
@@ -119,7 +148,9 @@ def llamafactory(bits: Rows, _: Rows, exports: str) -> str:
 
 
 def ms_swift(_: Rows, fractions: Rows, exports: str) -> str:
-    utils = import_module("swift.trainers.utils")
+    import torch.nn.functional as F
+
+    per_token_loss_func = function_of("swift", "trainers/utils.py", "per_token_loss_func", torch=torch, F=F)
     data = exported(f"{exports}/hf-fractions").with_format("numpy")
     rows = fractions[:8]
     logits, _ids, losses = made_up_losses(rows)
@@ -137,7 +168,7 @@ def ms_swift(_: Rows, fractions: Rows, exports: str) -> str:
     outputs: Any = Outputs()
     outputs.logits = logits
     # As compute_loss of its seq2seq_trainer.py goes on: rolled, multiplied, summed, divided by the number of labels.
-    found = utils.per_token_loss_func(outputs, labels) * torch.roll(scale, shifts=-1, dims=-1).view(-1)
+    found = per_token_loss_func(outputs, labels) * torch.roll(scale, shifts=-1, dims=-1).view(-1)
     total, divisor = weighted(rows, losses)
     assert abs(float(found.sum()) - total) < 1e-4 * total, (float(found.sum()), total)
     count = int((labels != -100).sum())
