@@ -80,6 +80,11 @@ class Run:
         return sum(part.eligible or 0 for part in self.parts)
 
     @property
+    def has_fractions(self) -> bool:
+        """Whether some weight is neither 0 nor 1, as the parts' counts tell."""
+        return any(part.kept is not None and part.kept != part.weight_sum for part in self.parts)
+
+    @property
     def fingerprint(self) -> str:
         """sha256 over the parts' manifests: changes when any file does, not when the folder moves."""
         digest = hashlib.sha256()
