@@ -19,6 +19,7 @@ export const TARGETS = [
   'onnx',
   'session',
   'pipeline',
+  'command',
 ];
 
 /** Of one input. CPU time, for a loaded machine is slow, not wrong; the wall is for what waits forever. */
