@@ -25,6 +25,8 @@ REPO = "someone/tokens"
 
 def hub(store: Path) -> ThreadingHTTPServer:
     class Handler(BaseHTTPRequestHandler):
+        server: ThreadingHTTPServer
+
         def answer(self, body: Any, status: int = 200) -> None:
             data = json.dumps(body).encode()
             self.send_response(status)
@@ -38,7 +40,7 @@ def hub(store: Path) -> ThreadingHTTPServer:
 
         def do_POST(self) -> None:
             body = self._body()
-            address = f"http://127.0.0.1:{self.server.server_address[1]}/datasets/{REPO}"
+            address = f"http://127.0.0.1:{self.server.server_port}/datasets/{REPO}"
             if self.path.startswith("/api/repos/create"):
                 self.answer({"url": address, "name": REPO})
             elif "/preupload/" in self.path:
@@ -104,9 +106,9 @@ def main(exported: str) -> None:
         assert len(pushed) == len(own)
         for name in own.column_names:
             lists = [data.with_format("arrow")[:][name].combine_chunks() for data in (pushed, own)]
-            ends, values = ([getattr(one, part).to_numpy() for one in lists] for part in ("offsets", "values"))
-            assert np.array_equal(*ends), name
-            assert np.array_equal(*values, equal_nan=values[0].dtype.kind == "f"), name
+            for part in ("offsets", "values"):
+                found, wanted = (getattr(one, part).to_numpy() for one in lists)
+                assert np.array_equal(found, wanted, equal_nan=found.dtype.kind == "f"), (name, part)
         card = huggingface_hub.DatasetCard.load(store / "README.md")
         (config,) = card.data.to_dict()["configs"]
         print(f"{len(names)} files, {len(pushed)} rows of {', '.join(pushed.column_names)} as exported; card: {config}")
