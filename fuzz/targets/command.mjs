@@ -73,7 +73,7 @@ const VALUES = [
   '*',
 ];
 
-const places = (draw) => [
+const places = (_draw) => [
   'nothing', 'empty', 'empty.jsonl', 'garbage', 'garbage.parquet', 'garbage.arrow', 'garbage.pt', 'garbage.yaml', 'docs.jsonl', 'folder',
   'run', 'run/scored', 'run/weighted', 'run/run.json', 'docs.jsonl/below', 'loop', 'loop/x', 'x'.repeat(300), `${'x/'.repeat(2100)}x`, 'nul\0',
   '%zz', '%00', 'a?b', 'a[b', '**', '{a,b', 'folder/', './/folder/..', ' ', '', '-', '~', 'file:///nowhere', 'ftp://127.0.0.1/x',
