@@ -29,7 +29,8 @@ const CANARY = 'canary-5e1d';
 
 /** A process of the command line, its own peak of memory and that of what it started. */
 function ran(args) {
-  const child = spawn(process.execPath, [cli, ...args, '--log', 'json'], { cwd: root });
+  const talk = ['inspect', 'model'].includes(args[0]) ? [] : ['--log', 'json'];
+  const child = spawn(process.execPath, [cli, ...args, ...talk], { cwd: root });
   let said = '';
   for (const stream of [child.stdout, child.stderr])
     stream.on('data', (text) => {
