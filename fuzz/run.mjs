@@ -20,6 +20,7 @@ export const TARGETS = [
   'session',
   'pipeline',
   'command',
+  'import',
 ];
 
 /** Of one input. CPU time, for a loaded machine is slow, not wrong; the wall is for what waits forever. */
