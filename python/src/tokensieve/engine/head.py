@@ -17,11 +17,19 @@ PROBE = 7
 
 
 class _GivenStates(nn.Module):
-    """Stands where the model's body is, and gives the states that it was given."""
+    """Stands where the model's body is, and gives the states that it was given. What else is asked of it, the body answers."""
 
-    def __init__(self) -> None:
+    def __init__(self, body: Any) -> None:
         super().__init__()
         self.states: torch.Tensor | None = None
+        # In a tuple, that the body is no part of this module.
+        self.replaced = (body,)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(self.replaced[0], name)
 
     def forward(self, *_: Any, **__: Any) -> Any:
         from transformers.modeling_outputs import BaseModelOutputWithPast
@@ -45,7 +53,7 @@ class LossHead:
         self.body = getattr(network, self.prefix, None) if self.prefix else None
         linear = network.get_output_embeddings()
         self.vocabulary = int(getattr(linear, "out_features", 0) or network.config.get_text_config().vocab_size)
-        self.given = _GivenStates()
+        self.given = _GivenStates(self.body)
         self.promoted: nn.Linear | None = None
         self.run_body: Callable[..., Any] = torch.compile(self.body, dynamic=True) if compiled else self.body  # type: ignore[assignment]
         self.kind = "whole"
