@@ -125,9 +125,17 @@ function listen(
   return { told: () => told, tail: () => tail.join(' / ').slice(-TAIL_CHARACTERS) };
 }
 
-function protocolLine(
+/** Python's own last line where a package is missing before an engine's code has begun. */
+const MISSING_MODULE = /^ModuleNotFoundError: No module named '([^'.]{1,100})/;
+
+/** What a line of standard error says by the protocol; null for any other line. */
+export function protocolLine(
   text: string,
 ): { level: 'note' | 'warning' | 'error'; message: string; code: string } | null {
+  const [, missing] = MISSING_MODULE.exec(text) ?? [];
+  if (missing !== undefined) {
+    return { level: 'error', code: 'no-package', message: `Python package '${missing}' is missing` };
+  }
   if (!text.startsWith('{')) return null;
   try {
     const { level, message, code } = parseJson(text) as Readonly<Record<string, unknown>>;

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
+from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from .serve import log
 
@@ -14,6 +16,16 @@ CHUNK_BYTES = 1 << 27
 """Of float32 logits at once."""
 PROBE = 7
 """Tokens that a model's own logits and those from its states are compared over, once."""
+
+
+@dataclass
+class _Output(BaseModelOutputWithPast):
+    """A body's output with its states alone; what else a head passes on (router logits, caches) is not there."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return None
 
 
 class _GivenStates(nn.Module):
@@ -32,10 +44,8 @@ class _GivenStates(nn.Module):
             return getattr(self.replaced[0], name)
 
     def forward(self, *_: Any, **__: Any) -> Any:
-        from transformers.modeling_outputs import BaseModelOutputWithPast
-
         assert self.states is not None
-        return BaseModelOutputWithPast(last_hidden_state=self.states)
+        return _Output(last_hidden_state=self.states)
 
 
 class LossHead:
