@@ -58,7 +58,13 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "Glm4": {},
     "Mamba2": {"num_heads": 8, "head_dim": 8, "state_size": 8, "n_groups": 1, "chunk_size": 16, "expand": 2},
     "FalconMamba": {"state_size": 8},
-    "Bamba": {"mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_state": 8, "mamba_chunk_size": 16, "attn_layer_indices": [1]},
+    "Bamba": {
+        "mamba_n_heads": 8,
+        "mamba_d_head": 8,
+        "mamba_d_state": 8,
+        "mamba_chunk_size": 16,
+        "attn_layer_indices": [1],
+    },
 }
 
 torch = pytest.importorskip("torch", reason="the engine torch needs PyTorch")
@@ -96,7 +102,9 @@ def sample_rows() -> list[Any]:
 @lru_cache(maxsize=2)
 def _in_float64(folder: str) -> Any:
     # The grouped product of experts knows no float64: one expert after the other, as the paper has it.
-    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64, experts_implementation="eager")
+    model = transformers.AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float64, experts_implementation="eager"
+    )
     return model.eval()
 
 
@@ -164,7 +172,9 @@ def test_an_adapter_is_its_base_with_it(tmp_path: Any) -> None:
 
     base = checkpoint("Llama", tmp_path / "base")
     model = transformers.AutoModelForCausalLM.from_pretrained(base)
-    lora = peft.get_peft_model(model, peft.LoraConfig(r=4, target_modules=["q_proj", "up_proj"], init_lora_weights=False))
+    lora = peft.get_peft_model(
+        model, peft.LoraConfig(r=4, target_modules=["q_proj", "up_proj"], init_lora_weights=False)
+    )
     lora.save_pretrained(tmp_path / "adapter")
     merged = lora.merge_and_unload()
     merged.save_pretrained(tmp_path / "merged")

@@ -16,20 +16,30 @@ const text = (description: string, more: object = {}) => ({
 export const engineCommandLine: Command = {
   builder: (yargs) =>
     yargs
-      .positional('action', { choices: ['check'] as const, demandOption: true, describe: 'check: try what it promises' })
+      .positional('action', {
+        choices: ['check'] as const,
+        demandOption: true,
+        describe: 'check: try what it promises',
+      })
       .positional('engine', {
         type: 'string',
         demandOption: true,
-        describe: 'torch, openvino, or the command line of an engine of your own',
+        describe: 'torch, or the command line of an engine of your own',
       })
       .options({
         model: text('Folder of a model that it loads', { demandOption: true }),
         device: text('Device, by the engine’s own name', { default: 'auto' }),
-        precision: text('What the model computes in', { default: 'auto', choices: ['auto', 'fp32', 'fp16', 'bf16'] }),
-        python: text('Python of the engines torch and openvino (default: TOKENSIEVE_PYTHON, else python3)'),
+        precision: text('What the model computes in', {
+          default: 'auto',
+          choices: ['auto', 'fp32', 'fp16', 'bf16'],
+        }),
+        python: text('Python of the engine torch (default: TOKENSIEVE_PYTHON, else python3)'),
         json: { type: 'boolean', default: false, description: 'The results as JSON' },
       })
-      .example('$0 engine check torch --model models/tiny', 'Whether PyTorch loads here, and keeps the contract')
+      .example(
+        '$0 engine check torch --model models/tiny',
+        'Whether PyTorch loads here, and keeps the contract',
+      )
       .example("$0 engine check './mine --fast' --model models/tiny", 'An engine of your own')
       .epilogue('The protocol, to the letter: docs/engines.md'),
   handler: (args) =>
@@ -37,10 +47,16 @@ export const engineCommandLine: Command = {
       async () => {
         const named = String(args['engine']).trim();
         if (named === 'onnxruntime') {
-          throw usageError('no-such-engine', 'onnxruntime: runs within this program and has no pipe to be checked over');
+          throw usageError(
+            'no-such-engine',
+            'onnxruntime: runs within this program and has no pipe to be checked over',
+          );
         }
         const report = await checkEngine({
-          command: engineCommand(isEngineName(named) ? named : `exec:${named}`, args['python'] as string | undefined),
+          command: engineCommand(
+            isEngineName(named) ? named : `exec:${named}`,
+            args['python'] as string | undefined,
+          ),
           model: resolve(String(args['model'])),
           device: String(args['device']),
           precision: args['precision'] as 'auto',

@@ -59,17 +59,12 @@ export const workerCommand: Command = {
         try {
           await runQueueWorker({
             place,
-            performer: pipelinePerformer(
-              routedStorage(),
-              progress.sink,
-              parts,
-              {
-                folders: ((args['allow-methods'] as readonly string[] | undefined) ?? []).map((folder) =>
-                  resolve(folder),
-                ),
-                engines: (args['allow-engines'] as readonly string[] | undefined) ?? [],
-              },
-            ),
+            performer: pipelinePerformer(routedStorage(), progress.sink, parts, {
+              folders: ((args['allow-methods'] as readonly string[] | undefined) ?? []).map((folder) =>
+                resolve(folder),
+              ),
+              engines: (args['allow-engines'] as readonly string[] | undefined) ?? [],
+            }),
             parts,
             lease: Math.max(1, Number(args['lease']) || 30),
             takeovers: whole(args['takeovers'], 0, 1_000_000),

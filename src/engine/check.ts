@@ -82,7 +82,8 @@ export async function checkEngine(request: CheckRequest): Promise<CheckReport> {
   if (engine === null) return { answer: null, results };
   const opened: Engine = engine;
   const { vocabulary, dtype } = factsOf(opened);
-  const width = /32|64/.test(dtype) && request.precision !== 'bf16' && request.precision !== 'fp16' ? 'fp32' : 'narrow';
+  const width =
+    /32|64/.test(dtype) && request.precision !== 'bf16' && request.precision !== 'fp16' ? 'fp32' : 'narrow';
   const rows = sampleRows(vocabulary);
   const ask = (some: readonly Row[]): Promise<Float32Array[]> => losses(opened, some);
   let together: readonly Float32Array[] = [];
@@ -96,7 +97,8 @@ export async function checkEngine(request: CheckRequest): Promise<CheckReport> {
   await check('the same bytes for the same batch', async () => {
     const again = await ask(rows);
     const differing = again.filter((row, index) => !sameBytes(row, together[index])).length;
-    if (differing > 0) throw new Error(`${differing} of ${rows.length} rows differ in bits from one call to the next`);
+    if (differing > 0)
+      throw new Error(`${differing} of ${rows.length} rows differ in bits from one call to the next`);
     return 'identical';
   });
   await check('another process, the same bytes', async () => {
@@ -104,7 +106,8 @@ export async function checkEngine(request: CheckRequest): Promise<CheckReport> {
     try {
       const again = await losses(other, rows);
       const differing = again.filter((row, index) => !sameBytes(row, together[index])).length;
-      if (differing > 0) throw new Error(`${differing} of ${rows.length} rows differ in bits from one process to the next`);
+      if (differing > 0)
+        throw new Error(`${differing} of ${rows.length} rows differ in bits from one process to the next`);
       return 'identical';
     } finally {
       await other.close();
@@ -133,16 +136,23 @@ export async function checkEngine(request: CheckRequest): Promise<CheckReport> {
     let sum = 0;
     for (let from = 0; from < vocabulary; from += AT_ONCE) {
       const ids = Array.from({ length: Math.min(AT_ONCE, vocabulary - from) }, (_, i) => from + i);
-      for (const row of await ask(ids.map((id) => [...prefix, id]))) sum += Math.exp(-(row.at(-1) ?? Number.NaN));
+      for (const row of await ask(ids.map((id) => [...prefix, id])))
+        sum += Math.exp(-(row.at(-1) ?? Number.NaN));
     }
     if (!(Math.abs(Math.log(sum)) <= SUM_TOLERANCE[width])) {
-      throw new Error(`after ${prefix.length} ids the probabilities of all ${vocabulary} sum to ${sum}; expected 1`);
+      throw new Error(
+        `after ${prefix.length} ids the probabilities of all ${vocabulary} sum to ${sum}; expected 1`,
+      );
     }
     return `sum ${sum.toFixed(7)}`;
   });
   await check('calls ahead of their answers', async () => {
     const found = await Promise.all([ask(rows), ask([[1, 2]]), ask(rows.slice(0, 3))]);
-    return within([...together, ...together.slice(0, 3)], [...(found[0] ?? []), ...(found[2] ?? [])], TOLERANCE[width]);
+    return within(
+      [...together, ...together.slice(0, 3)],
+      [...(found[0] ?? []), ...(found[2] ?? [])],
+      TOLERANCE[width],
+    );
   });
   await check('a large batch', async () => {
     const many = Array.from({ length: 256 }, (_, index) => rowOf(vocabulary, LONGEST, index));
@@ -155,8 +165,12 @@ export async function checkEngine(request: CheckRequest): Promise<CheckReport> {
   });
   await check('attention within documents', () => checkWithin(open, rows, TOLERANCE[width]));
   await check('entropy and greedy', () => checkOutputs(open, opened.answer, rows));
-  await check('refuses an output that it does not have', () => refuses(open({ outputs: ['nothing' as EngineOutput] })));
-  await check('refuses an option that it does not know', () => refuses(open({ options: { no_such_option: true } })));
+  await check('refuses an output that it does not have', () =>
+    refuses(open({ outputs: ['nothing' as EngineOutput] })),
+  );
+  await check('refuses an option that it does not know', () =>
+    refuses(open({ options: { no_such_option: true } })),
+  );
   await check('refuses a folder that is none', () =>
     refuses(open({ models: [{ name: NAME, folder: `${request.model}/no-such-folder` }] })),
   );
@@ -183,7 +197,9 @@ function rowOf(vocabulary: number, length: number, seed: number): number[] {
 }
 
 const sampleRows = (vocabulary: number): readonly Row[] =>
-  [2, LONGEST, 3, 17, 64, 1, 96, 33, 2, 65, LONGEST, 5].map((length, seed) => rowOf(vocabulary, length, seed));
+  [2, LONGEST, 3, 17, 64, 1, 96, 33, 2, 65, LONGEST, 5].map((length, seed) =>
+    rowOf(vocabulary, length, seed),
+  );
 
 /** [rows] arrays, each one shorter than its row. */
 async function losses(
@@ -195,14 +211,26 @@ async function losses(
   const values = (await engine.score(asked)).get(NAME)?.[output];
   if (values === undefined) throw new Error(`no ${output} of model ${NAME}`);
   let at = 0;
-  return rows.map(({ length }) => values.slice(at, (at += length - 1)));
+  return rows.map(({ length }) => {
+    const from = at;
+    at += length - 1;
+    return values.slice(from, at);
+  });
 }
 
 function rowsOf(rows: readonly Row[], documents: readonly Row[] | null): EngineRows {
-  const offsets = Int32Array.from([0, ...rows.map((_, r) => rows.slice(0, r + 1).reduce((sum, row) => sum + row.length, 0))]);
+  const offsets = Int32Array.from([
+    0,
+    ...rows.map((_, r) => rows.slice(0, r + 1).reduce((sum, row) => sum + row.length, 0)),
+  ]);
   const ids = Int32Array.from(rows.flat());
   if (documents === null) return { offsets, ids };
-  return { offsets, ids, documents: Int32Array.from(documents.flat()), positions: Int32Array.from(documents.flatMap(positionsOf)) };
+  return {
+    offsets,
+    ids,
+    documents: Int32Array.from(documents.flat()),
+    positions: Int32Array.from(documents.flatMap(positionsOf)),
+  };
 }
 
 /** Positions that restart with each run of one document. */
@@ -218,14 +246,21 @@ const sameBytes = (a: Float32Array, b: Float32Array | undefined): boolean =>
   b !== undefined && a.length === b.length && a.every((value, index) => Object.is(value, b[index]));
 
 /** The largest difference in words; throws where it is more than allowed. */
-function within(expected: readonly Float32Array[], found: readonly Float32Array[], tolerance: number): string {
+function within(
+  expected: readonly Float32Array[],
+  found: readonly Float32Array[],
+  tolerance: number,
+): string {
   let largest = 0;
   for (const [index, row] of expected.entries()) {
     const other = found[index];
-    if (other?.length !== row.length) throw new Error(`row ${index} has ${other?.length} losses; expected ${row.length}`);
-    for (const [at, value] of row.entries()) largest = Math.max(largest, Math.abs(value - (other[at] ?? Number.NaN)));
+    if (other?.length !== row.length)
+      throw new Error(`row ${index} has ${other?.length} losses; expected ${row.length}`);
+    for (const [at, value] of row.entries())
+      largest = Math.max(largest, Math.abs(value - (other[at] ?? Number.NaN)));
   }
-  if (!(largest <= tolerance)) throw new Error(`losses differ by up to ${largest} nats; at most ${tolerance} is expected`);
+  if (!(largest <= tolerance))
+    throw new Error(`losses differ by up to ${largest} nats; at most ${tolerance} is expected`);
   return `${largest.toExponential(1)} nats at most`;
 }
 
@@ -270,7 +305,9 @@ async function checkOutputs(open: Open, answer: EngineAnswer, rows: readonly Row
         output === 'greedy' ? value === 0 || value === 1 : value >= -1e-3 && value <= most;
       const bad = values.find((value) => !fits(value));
       if (bad !== undefined) {
-        throw new Error(`${output} is ${bad}; expected ${output === 'greedy' ? '0 or 1' : `0 to ln(vocabulary) = ${most.toFixed(3)} nats`}`);
+        throw new Error(
+          `${output} is ${bad}; expected ${output === 'greedy' ? '0 or 1' : `0 to ln(vocabulary) = ${most.toFixed(3)} nats`}`,
+        );
       }
     }
     return offered.join(', ');
@@ -290,6 +327,9 @@ async function refuses(call: Promise<Engine | unknown>): Promise<string> {
     message = firstLine(error);
     if ((error as { readonly code?: string }).code === 'engine-garbage') throw error;
   }
-  if (message === '') throw new Error('it took it without a word; expected an error on standard error and another exit code than 0');
+  if (message === '')
+    throw new Error(
+      'it took it without a word; expected an error on standard error and another exit code than 0',
+    );
   return message;
 }

@@ -98,10 +98,7 @@ function endInWords(code: number | null, signal: NodeJS.Signals | null): string 
 }
 
 /** Takes standard error apart: lines of the protocol, and others. Bounded, whatever comes. */
-function listen(
-  stream: Readable,
-  onLog: (log: EngineLog) => void,
-): Pick<EngineProcess, 'told' | 'tail'> {
+function listen(stream: Readable, onLog: (log: EngineLog) => void): Pick<EngineProcess, 'told' | 'tail'> {
   let told: { code: string; message: string } | null = null;
   const tail: string[] = [];
   let line = '';
@@ -139,7 +136,8 @@ export function protocolLine(
   if (!text.startsWith('{')) return null;
   try {
     const { level, message, code } = parseJson(text) as Readonly<Record<string, unknown>>;
-    if (typeof message !== 'string' || (level !== 'note' && level !== 'warning' && level !== 'error')) return null;
+    if (typeof message !== 'string' || (level !== 'note' && level !== 'warning' && level !== 'error'))
+      return null;
     return { level, message, code: typeof code === 'string' ? code : 'engine-failed' };
   } catch {
     return null;

@@ -62,7 +62,9 @@ async function nextMessage(source: ByteSource): Promise<RawMessage | null> {
   const view = new DataView(prefix.buffer, prefix.byteOffset, 8);
   const [mark, length] = [view.getInt32(0, true), view.getInt32(4, true)];
   if (mark !== -1) {
-    const begin = Buffer.from(prefix).toString('latin1').replace(/[^ -~]/g, '.');
+    const begin = Buffer.from(prefix)
+      .toString('latin1')
+      .replace(/[^ -~]/g, '.');
     throw new Error(`its standard output is no Arrow stream: a message begins with "${begin}"`);
   }
   if (length === 0) return null;
@@ -78,7 +80,8 @@ export async function readSchema(source: ByteSource): Promise<Schema | null> {
   const found = await nextMessage(source);
   if (found === null) return null;
   const { message, header } = found;
-  if ((message.headerType() as number) !== MessageHeader.Schema) throw new Error('its stream does not begin with a schema');
+  if ((message.headerType() as number) !== MessageHeader.Schema)
+    throw new Error('its stream does not begin with a schema');
   const table: SchemaTable | null = message.header(new SchemaTable());
   if (table === null) throw new Error('its schema is empty');
   checkSchemaSize(table, header.length);
@@ -108,7 +111,12 @@ export async function readBatch(
   new DataView(framed.buffer).setInt32(0, -1, true);
   new DataView(framed.buffer).setInt32(4, bytes.length, true);
   framed.set(bytes, 8);
-  const header = decodeBatchHeader(framed, { offset: 0, metadataBytes: framed.length, bodyBytes }, nodes, buffers);
+  const header = decodeBatchHeader(
+    framed,
+    { offset: 0, metadataBytes: framed.length, bodyBytes },
+    nodes,
+    buffers,
+  );
   if (header.compression !== undefined) throw new Error('an answer is compressed; expected plain buffers');
   const body = await source.read(bodyBytes);
   if (body.length < bodyBytes) throw new Error('its stream ends within an answer');

@@ -89,9 +89,10 @@ export async function openEngine({
     if (stdin.destroyed || stdin.write(bytes)) return;
     // One that has gone drains nothing.
     const left = new AbortController();
-    await Promise.race([once(stdin, 'drain', { signal: left.signal }), once(stdin, 'close', { signal: left.signal })]).catch(
-      () => undefined,
-    );
+    await Promise.race([
+      once(stdin, 'drain', { signal: left.signal }),
+      once(stdin, 'close', { signal: left.signal }),
+    ]).catch(() => undefined);
     left.abort();
   };
 
@@ -163,7 +164,10 @@ async function failureOf(error: unknown, command: EngineCommand, process: Engine
     );
   }
   // A pipe that breaks is seen before the process's end is.
-  const end = await Promise.race([process.ended, new Promise<null>((resolve) => setTimeout(resolve, 2000, null).unref())]);
+  const end = await Promise.race([
+    process.ended,
+    new Promise<null>((resolve) => setTimeout(resolve, 2000, null).unref()),
+  ]);
   const told = process.told();
   if (told !== null) return fatalError(told.code, `${place}: ${told.message}${hintFor(told.code)}`);
   const how = end ?? firstLine(error);

@@ -14,7 +14,7 @@ const LIMIT_SECONDS = 60;
 
 const probed = z.object({ libraries: z.record(z.string(), z.string()), devices: z.array(z.string()) });
 
-const PACKAGES = { torch: 'torch transformers pyarrow', openvino: 'openvino torch transformers pyarrow' } as const;
+const PACKAGES = { torch: 'torch transformers pyarrow' } as const;
 
 export interface EngineProbe {
   readonly works: boolean;
@@ -23,7 +23,10 @@ export interface EngineProbe {
 }
 
 /** Starts `python -m tokensieve.engine NAME --probe`; never throws. */
-export async function probeEngine(name: (typeof PYTHON_ENGINES)[number], python?: string): Promise<EngineProbe> {
+export async function probeEngine(
+  name: (typeof PYTHON_ENGINES)[number],
+  python?: string,
+): Promise<EngineProbe> {
   const { file, args, cwd, environment } = engineCommand(name, python);
   try {
     const { stdout } = await run(file, [...args, '--probe'], {
@@ -42,9 +45,14 @@ export async function probeEngine(name: (typeof PYTHON_ENGINES)[number], python?
 
 function reason(name: keyof typeof PACKAGES, error: unknown, file: string): string {
   const { code, killed, stderr } = error as { code?: unknown; killed?: boolean; stderr?: string };
-  if (code === 'ENOENT') return `no ${file} here; install Python 3.10 or later, or name one with TOKENSIEVE_PYTHON`;
+  if (code === 'ENOENT')
+    return `no ${file} here; install Python 3.10 or later, or name one with TOKENSIEVE_PYTHON`;
   if (killed === true) return `${file} said nothing for ${LIMIT_SECONDS} s`;
-  const told = (stderr ?? '').trim().split('\n').map(protocolLine).findLast((line) => line?.level === 'error');
+  const told = (stderr ?? '')
+    .trim()
+    .split('\n')
+    .map(protocolLine)
+    .findLast((line) => line?.level === 'error');
   if (told == null) return firstLine(error);
   return `${told.message}${told.code === 'no-package' ? `; ${file} -m pip install ${PACKAGES[name]} brings what it needs` : ''}`;
 }

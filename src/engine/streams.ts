@@ -58,7 +58,8 @@ export function checkAnswerSchema(schema: Schema, job: EngineJob): void {
     throw new Error(`its answers have the columns ${shown(found)}; expected ${shown(wanted)}`);
   }
   for (const { name, type } of schema.fields) {
-    const fits = DataType.isList(type) && DataType.isFloat(type.valueType) && `${type.valueType}` === 'Float32';
+    const fits =
+      DataType.isList(type) && DataType.isFloat(type.valueType) && `${type.valueType}` === 'Float32';
     if (!fits) throw new Error(`its column ${name} is ${type}; expected List<Float32>`);
   }
 }
@@ -91,7 +92,8 @@ export function decodeAnswer({ header, body }: BatchMessage, rows: EngineRows, j
     for (const output of job.outputs) {
       const column = `${name}.${output}`;
       const [list, items] = [header.nodes[node++], header.nodes[node++]];
-      if ((list?.nulls ?? 0) > 0 || (items?.nulls ?? 0) > 0) throw new Error(`${column} has nulls; expected none`);
+      if ((list?.nulls ?? 0) > 0 || (items?.nulls ?? 0) > 0)
+        throw new Error(`${column} has nulls; expected none`);
       buffer++; // A validity bitmap without nulls says nothing.
       const offsets = asInt32(take(4 * (count + 1), column));
       buffer++;

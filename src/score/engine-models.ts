@@ -123,7 +123,10 @@ async function openUse(
   const shy = request.outputs.find((output) => !answer.outputs.includes(output));
   if (shy !== undefined) {
     await first.close();
-    throw fatalError('engine-shy', `engine ${name}: gives ${answer.outputs.join(', ')}; ${shy} was asked for`);
+    throw fatalError(
+      'engine-shy',
+      `engine ${name}: gives ${answer.outputs.join(', ')}; ${shy} was asked for`,
+    );
   }
   const use: EngineUse = {
     roles: own.map(([role]) => role),
@@ -206,6 +209,12 @@ function infoOf(role: ModelRole, folder: string, answer: EngineAnswer, found: Ha
 
 /** The engine's answer for one model, without what is no matter of numbers. */
 function profileOf(role: ModelRole, answer: EngineAnswer, precision: string): JsonObject {
-  const { architecture: _, vocabulary: __, max_positions: ___, parameters: ____, ...held } = answer.models[role] ?? {};
+  const {
+    architecture: _,
+    vocabulary: __,
+    max_positions: ___,
+    parameters: ____,
+    ...held
+  } = answer.models[role] ?? {};
   return { engine: answer.engine, precision, model: held as JsonObject, ...(answer.profile as JsonObject) };
 }

@@ -106,16 +106,18 @@ export async function openModelInputs(pipeline: ModelRequest, device: Device): P
       engines = await openEngineModels(folders, engineRequest(pipeline, cacheFolder));
     }
     for (const [role, folder] of folders) {
-      const model: ScoringModel = engines?.models[role] ?? await prepareModel(folder, {
-        device,
-        attention: pipeline.sequence.attention,
-        entropy: pipeline.score.entropy,
-        greedy: pipeline.score.greedy,
-        precision: compute.precision,
-        ...(compute.batch !== null && { batch: compute.batch }),
-        heedsMaxPositions: true, // below, and by whoever sets no length
-        cacheFolder,
-      });
+      const model: ScoringModel =
+        engines?.models[role] ??
+        (await prepareModel(folder, {
+          device,
+          attention: pipeline.sequence.attention,
+          entropy: pipeline.score.entropy,
+          greedy: pipeline.score.greedy,
+          precision: compute.precision,
+          ...(compute.batch !== null && { batch: compute.batch }),
+          heedsMaxPositions: true, // below, and by whoever sets no length
+          cacheFolder,
+        }));
       checkVocabulary(model.info, tokenizer);
       const longest = model.info.maxPositions;
       const { length } = pipeline.sequence;
@@ -149,7 +151,11 @@ export async function openModelInputs(pipeline: ModelRequest, device: Device): P
 
 const engineRequest = ({ score, run, sequence }: ModelRequest, cacheFolder: string): EngineRequest => ({
   score,
-  outputs: ['loss', ...(score.entropy ? ['entropy' as const] : []), ...(score.greedy === true ? ['greedy' as const] : [])],
+  outputs: [
+    'loss',
+    ...(score.entropy ? ['entropy' as const] : []),
+    ...(score.greedy === true ? ['greedy' as const] : []),
+  ],
   attention: sequence.attention,
   longestRow: sequence.length ?? DEFAULT_LENGTH,
   python: run.python,

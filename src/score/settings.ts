@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { corpusSettings, shardPatterns } from '../corpus/settings.js';
 import { compression } from '../dataset/settings.js';
-import { outputFolder, runSettings } from '../parts/settings.js';
 import { isEngineName } from '../engine/command.js';
+import { outputFolder, runSettings } from '../parts/settings.js';
 import { sequenceSettings } from '../sequence/settings.js';
 import { tokenizerSettings } from '../tokenizer/settings.js';
 
@@ -16,12 +16,12 @@ import { tokenizerSettings } from '../tokenizer/settings.js';
 const engine = z
   .string()
   .max(4096)
-  .refine(isEngineName, { message: 'expected onnxruntime, torch, openvino or exec:COMMAND' });
+  .refine(isEngineName, { message: 'expected onnxruntime, torch or exec:COMMAND' });
 
 export const scoreSettings = z.strictObject({
   engine: engine.optional().meta({
     flag: 'engine',
-    description: 'Who computes: onnxruntime (default, in this process), torch, openvino, or exec:COMMAND',
+    description: 'Who computes: onnxruntime (default, in this process), torch, or exec:COMMAND',
   }),
   reference_engine: engine.optional().meta({
     flag: 'reference-engine',

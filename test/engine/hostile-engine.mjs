@@ -1,6 +1,17 @@
 /** An engine that does one thing wrong, by name: node hostile-engine.mjs MODE. Else it answers zeros. */
 // @ts-nocheck: it breaks what types would hold.
-import { Field, Float32, List, makeBuilder, makeData, RecordBatch, RecordBatchReader, RecordBatchStreamWriter, Schema, Struct } from 'apache-arrow';
+import {
+  Field,
+  Float32,
+  List,
+  makeBuilder,
+  makeData,
+  RecordBatch,
+  RecordBatchReader,
+  RecordBatchStreamWriter,
+  Schema,
+  Struct,
+} from 'apache-arrow';
 
 const mode = process.argv[2];
 const say = (line) => process.stderr.write(`${line}\n`);
@@ -19,7 +30,13 @@ async function answer() {
   const job = JSON.parse(reader.schema.metadata.get('tokensieve'));
   const list = new List(new Field('item', new Float32(), false));
   const names = job.models.flatMap(({ name }) => job.outputs.map((output) => `${name}.${output}`));
-  const facts = { architecture: 'Zero', vocabulary: 1000, max_positions: null, parameters: 0, dtype: 'float32' };
+  const facts = {
+    architecture: 'Zero',
+    vocabulary: 1000,
+    max_positions: null,
+    parameters: 0,
+    dtype: 'float32',
+  };
   const told = {
     protocol: mode === 'other-protocol' ? 2 : 1,
     engine: 'hostile',
@@ -27,9 +44,14 @@ async function answer() {
     models: mode === 'forgets-model' ? {} : Object.fromEntries(job.models.map(({ name }) => [name, facts])),
     profile: { device: 'none' },
   };
-  const metadata = new Map(mode === 'no-metadata' ? [] : [['tokensieve', mode === 'no-json' ? '{' : JSON.stringify(told)]]);
+  const metadata = new Map(
+    mode === 'no-metadata' ? [] : [['tokensieve', mode === 'no-json' ? '{' : JSON.stringify(told)]],
+  );
   const columns = mode === 'other-columns' ? names.map((name) => `${name}s`) : names;
-  const schema = new Schema(columns.map((name) => new Field(name, list, false)), metadata);
+  const schema = new Schema(
+    columns.map((name) => new Field(name, list, false)),
+    metadata,
+  );
   const writer = new RecordBatchStreamWriter({ autoDestroy: false });
   void (async () => {
     for await (const chunk of writer) process.stdout.write(chunk);
@@ -56,8 +78,19 @@ async function answer() {
       }
       return builder.finish().flush();
     });
-    writer.write(new RecordBatch(schema, makeData({ type: new Struct(schema.fields), length: rows, nullCount: 0, children })));
-    if (mode === 'twice') writer.write(new RecordBatch(schema, makeData({ type: new Struct(schema.fields), length: rows, nullCount: 0, children })));
+    writer.write(
+      new RecordBatch(
+        schema,
+        makeData({ type: new Struct(schema.fields), length: rows, nullCount: 0, children }),
+      ),
+    );
+    if (mode === 'twice')
+      writer.write(
+        new RecordBatch(
+          schema,
+          makeData({ type: new Struct(schema.fields), length: rows, nullCount: 0, children }),
+        ),
+      );
   }
   writer.close();
   if (mode === 'stays') setInterval(() => undefined, 1000);

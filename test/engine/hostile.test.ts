@@ -18,7 +18,11 @@ const optionsOf = (mode: string): EngineOptions => ({
     outputs: ['loss'],
     options: {},
   },
-  limits: { open: mode === 'silent' || mode === 'flood' ? 2 : 60, batch: mode === 'hangs' ? 1 : 60, perToken: 0 },
+  limits: {
+    open: mode === 'silent' || mode === 'flood' ? 2 : 60,
+    batch: mode === 'hangs' ? 1 : 60,
+    perToken: 0,
+  },
 });
 
 async function failureOf(mode: string): Promise<{ readonly code: string; readonly message: string }> {
@@ -82,6 +86,6 @@ it('after its first failure an engine is asked nothing more', async () => {
 
 it('one that stays after its requests is ended', async () => {
   const engine = await openEngine(optionsOf('stays'));
-  expect([...(await engine.score(rows)).get('current')?.loss ?? []]).toEqual([1, 1, 1, 1, 1, 1]);
+  expect([...((await engine.score(rows)).get('current')?.loss ?? [])]).toEqual([1, 1, 1, 1, 1, 1]);
   await engine.close();
 }, 60_000);

@@ -44,7 +44,9 @@ describe('doctor', () => {
     const missing = "ModuleNotFoundError: No module named 'pyarrow'";
     writeFileSync(bare, `#!/bin/sh\necho Traceback >&2\necho "${missing}" >&2\nexit 1\n`, { mode: 0o755 });
     const { code, out } = tokensieve(['doctor'], { TOKENSIEVE_PYTHON: bare });
-    expect(out).toContain(`Python package 'pyarrow' is missing; ${bare} -m pip install torch transformers pyarrow`);
+    expect(out).toContain(
+      `Python package 'pyarrow' is missing; ${bare} -m pip install torch transformers pyarrow`,
+    );
     expect(code).toBe(0);
   });
 

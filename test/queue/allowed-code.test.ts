@@ -70,7 +70,10 @@ it.each([
 
 it('a method of an allowed folder is loaded', async () => {
   const method = code('allowed/method.mjs');
-  const performer = pipelinePerformer(localStorage(), () => undefined, 1, { folders: [allowed], engines: [] });
+  const performer = pipelinePerformer(localStorage(), () => undefined, 1, {
+    folders: [allowed],
+    engines: [],
+  });
   // What stops it is its own: there is no such run.
   await expect(performer.plan(select(method))).rejects.not.toMatchObject(refusal);
 });
@@ -96,7 +99,12 @@ it('an engine that was allowed by name is started', async () => {
   const engine = `exec:${process.execPath} -e "process.exit(3)"`;
   const stage = queued({
     name: 's',
-    score: { shards: [join(folder, 'a.jsonl')], current: folder, out: join(folder, 'out'), score: { engine } },
+    score: {
+      shards: [join(folder, 'a.jsonl')],
+      current: folder,
+      out: join(folder, 'out'),
+      score: { engine },
+    },
   });
   const performer = pipelinePerformer(localStorage(), () => undefined, 1, { folders: [], engines: [engine] });
   await expect(performer.plan(stage)).rejects.not.toMatchObject(refusal);

@@ -27,7 +27,17 @@ describe('a run whose losses another program computes', () => {
   });
 
   const args = (out: string, ...more: string[]): string[] => [
-    ...['score', '--shards', shards, '--reference', inputs.reference, '--current', inputs.current, '--threads', '1'],
+    ...[
+      'score',
+      '--shards',
+      shards,
+      '--reference',
+      inputs.reference,
+      '--current',
+      inputs.current,
+      '--threads',
+      '1',
+    ],
     ...['--out', join(folder, out), '--sequence-length', '128', '--part-bytes', '8192', '--log', 'json'],
     ...['--cache', join(inputs.folder, 'cache'), ...more],
   ];
@@ -55,7 +65,9 @@ describe('a run whose losses another program computes', () => {
     }
   });
 
-  it('is made of the same bytes after kills of the engine and of its parent, and leaves no process', { timeout: 240_000 }, async () => {
+  it('is made of the same bytes after kills of the engine and of its parent, and leaves no process', {
+    timeout: 240_000,
+  }, async () => {
     const clean = await runCli(args('clean', '--engine', ENGINE));
     expect(clean.code, clean.stderr).toBe(3);
     const expected = digestFolder(join(folder, 'clean'));
@@ -65,7 +77,8 @@ describe('a run whose losses another program computes', () => {
       const running = startCli(args('killed', '--engine', ENGINE), {
         onLine: (line) => {
           if (kill === KILLS || !line.includes('"part-started"') || ++parts !== 1 + (kill % 3)) return;
-          const pids = kill % 2 === 0 ? childrenOf(running.child.pid ?? 0).filter(isEngine) : [running.child.pid ?? 0];
+          const pids =
+            kill % 2 === 0 ? childrenOf(running.child.pid ?? 0).filter(isEngine) : [running.child.pid ?? 0];
           for (const pid of pids) process.kill(pid, 'SIGKILL');
         },
       });
@@ -105,13 +118,16 @@ describe('a run whose losses another program computes', () => {
   function rowsOf(out: string) {
     const ids: number[][] = [];
     const values: Record<string, number[]> = {};
-    for (const path of filesBelow(join(folder, out, 'scored')).filter((name) => /\/\d{5}\.arrow$/.test(name))) {
+    for (const path of filesBelow(join(folder, out, 'scored')).filter((name) =>
+      /\/\d{5}\.arrow$/.test(name),
+    )) {
       const table = tableFromIPC(readFileSync(path));
       for (const row of table) {
         const own = row.toJSON() as Record<string, { toArray(): ArrayLike<number> }>;
         ids.push(Array.from(own['input_ids']?.toArray() ?? []));
         for (const [name, list] of Object.entries(own).filter(([column]) => /loss|entropy/.test(column))) {
-          const column = (values[name] ??= []);
+          const column = values[name] ?? [];
+          values[name] = column;
           for (const value of Array.from(list?.toArray() ?? [])) column.push(value);
         }
       }

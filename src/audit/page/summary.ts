@@ -62,7 +62,14 @@ function weights({ totals: { kept, weight_sum: sum } }: Audit): string {
   return `, weights sum to ${about(sum)}`;
 }
 
-function modelText({ name, hash, parameters, architecture, precision, engine }: Audit['models'][number]): string {
+function modelText({
+  name,
+  hash,
+  parameters,
+  architecture,
+  precision,
+  engine,
+}: Audit['models'][number]): string {
   return [
     name,
     ...(parameters === null ? [] : [`${about(parameters)} parameters`]),

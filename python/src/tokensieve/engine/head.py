@@ -120,7 +120,8 @@ class LossHead:
             network.set_output_embeddings(self.promoted)
         try:
             ids = torch.zeros(states.shape[:2], dtype=torch.int64, device=states.device)
-            return network(input_ids=ids, use_cache=False).logits.float()
+            found: torch.Tensor = network(input_ids=ids, use_cache=False).logits.float()
+            return found
         finally:
             setattr(network, self.prefix, self.body)
             if self.promoted is not None:
@@ -132,7 +133,9 @@ class LossHead:
         By output [rows, length], float32: of the target under what the state at its place predicts.
         """
         rows, length = targets.shape
-        tables = {output: torch.empty((rows, length), dtype=torch.float32, device=targets.device) for output in self.outputs}
+        tables = {
+            output: torch.empty((rows, length), dtype=torch.float32, device=targets.device) for output in self.outputs
+        }
         step = max(1, CHUNK_BYTES // (4 * self.vocabulary))
         if self.kind == "chunked":
             flat, wanted = states.reshape(1, rows * length, -1), targets.reshape(-1)
@@ -143,7 +146,9 @@ class LossHead:
         some = max(1, step // length)
         for row in range(0, rows, some):
             logits = self.network(input_ids=states[row : row + some], use_cache=False).logits.float()
-            self._fill(tables, logits.reshape(-1, logits.shape[-1]), targets[row : row + some].reshape(-1), row * length)
+            self._fill(
+                tables, logits.reshape(-1, logits.shape[-1]), targets[row : row + some].reshape(-1), row * length
+            )
         return tables
 
     def _fill(self, tables: dict[str, torch.Tensor], logits: torch.Tensor, targets: torch.Tensor, start: int) -> None:

@@ -16,7 +16,6 @@ import pyarrow as pa
 
 from .job import METADATA_KEY, PROTOCOL, Engine, EngineError, Floats, Ids, Job, Rows, read_job
 
-
 END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 
 
@@ -89,9 +88,7 @@ def _lists(batch: pa.RecordBatch, name: str) -> list[Ids]:
     return [values[offsets[row] : offsets[row + 1]] for row in range(len(column))]
 
 
-def _answer_batch(
-    job: Job, schema: pa.Schema, losses: dict[str, dict[str, Sequence[Floats]]]
-) -> pa.RecordBatch:
+def _answer_batch(job: Job, schema: pa.Schema, losses: dict[str, dict[str, Sequence[Floats]]]) -> pa.RecordBatch:
     columns = []
     for model in job.models:
         for output in job.outputs:

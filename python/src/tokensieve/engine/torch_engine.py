@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +37,8 @@ def probe() -> dict[str, Any]:
 def open_engine(job: Job) -> TorchEngine:
     check_outputs(job, OUTPUTS)
     check_options(job, OPTIONS)
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     if job.threads > 0:
         torch.set_num_threads(job.threads)
     torch.manual_seed(0)
@@ -64,7 +64,9 @@ class LoadedModel:
 
     def facts(self) -> dict[str, Any]:
         quantised = getattr(self.network.config, "quantization_config", None)
-        method = getattr(quantised, "quant_method", None) or (quantised or {}).get("quant_method") if quantised else None
+        method = (
+            getattr(quantised, "quant_method", None) or (quantised or {}).get("quant_method") if quantised else None
+        )
         return {
             "architecture": type(self.network).__name__,
             "vocabulary": int(self.head.vocabulary),
@@ -111,7 +113,9 @@ class TorchEngine:
 
     def profile(self) -> dict[str, Any]:
         device = self.device
-        name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+        name = (
+            torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+        )
         return {
             "engine": "torch",
             "outputs": list(OUTPUTS),
@@ -150,7 +154,9 @@ def _device(job: Job) -> torch.device:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
         found = ", ".join(probe()["devices"])
-        raise EngineError("no-device", f"device {job.device!r} does not answer ({error}); PyTorch finds {found}") from error
+        raise EngineError(
+            "no-device", f"device {job.device!r} does not answer ({error}); PyTorch finds {found}"
+        ) from error
     return device
 
 
@@ -167,7 +173,8 @@ def _load(model: Model, job: Job, device: torch.device) -> Any:
     alone = adapter.exists() and not (folder / "config.json").exists()
     source = _base_of(folder, adapter) if alone else str(folder)
     try:
-        network, info = transformers.AutoModelForCausalLM.from_pretrained(source, output_loading_info=True, **common)
+        loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(source, output_loading_info=True, **common)
+        network, info = loaded
     except ImportError as error:
         raise EngineError("no-package", f"{model.folder}: {' '.join(str(error).split())[:500]}") from error
     except (OSError, ValueError, KeyError, RuntimeError) as error:
@@ -177,7 +184,9 @@ def _load(model: Model, job: Job, device: torch.device) -> Any:
     if alone:
         network = _with_adapter(network, folder)
     if network.config.is_encoder_decoder:
-        raise EngineError("no-model", f"{model.folder}: is an encoder with a decoder, which predicts no token of its own text")
+        raise EngineError(
+            "no-model", f"{model.folder}: is an encoder with a decoder, which predicts no token of its own text"
+        )
     return network if "device_map" in common else network.to(device)
 
 
@@ -188,7 +197,8 @@ def _refuse_gaps(folder: str, info: dict[str, Any]) -> None:
         if names:
             shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
             raise EngineError(
-                "no-model", f"{folder}: weights {what} in the files, and would be drawn at random: {shown}; fetch it again"
+                "no-model",
+                f"{folder}: weights {what} in the files, and would be drawn at random: {shown}; fetch it again",
             )
     unexpected = sorted(str(name) for name in info.get("unexpected_keys") or [])
     if unexpected:
@@ -215,7 +225,9 @@ def _with_adapter(network: Any, folder: Path) -> Any:
     try:
         return peft.PeftModel.from_pretrained(network, str(folder)).merge_and_unload()
     except (AttributeError, NotImplementedError, ValueError, RuntimeError) as error:
-        raise EngineError("no-model", f"{folder}: peft cannot merge the adapter: {' '.join(str(error).split())[:500]}") from error
+        raise EngineError(
+            "no-model", f"{folder}: peft cannot merge the adapter: {' '.join(str(error).split())[:500]}"
+        ) from error
 
 
 def rope_kinds(config: Any) -> dict[str, int]:
@@ -243,7 +255,7 @@ def _libraries() -> dict[str, str]:
     for name in names:
         try:
             found[name] = version(name)
-        except Exception:  # noqa: S112 - what is not installed has no version
+        except PackageNotFoundError:
             continue
     return found
 
