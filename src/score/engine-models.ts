@@ -11,7 +11,7 @@ import { hashModel } from '../model/hash.js';
 import { type ModelFile, modelFile } from '../model/model-file.js';
 import { type ModelWatch, watchModel } from '../model/model-watch.js';
 import type { ModelInfo } from '../model/prepared-model.js';
-import type { ModelRole } from './scorer.js';
+import type { ModelRole } from './role.js';
 import type { ScoreSettings } from './settings.js';
 
 /** What decides how an engine is asked. */

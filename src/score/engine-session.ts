@@ -2,7 +2,7 @@ import type { Engine } from '../engine/open-engine.js';
 import type { EngineRows } from '../engine/streams.js';
 import type { Batch } from './batches.js';
 import type { EngineUse } from './engine-models.js';
-import type { ModelRole, RoleSession } from './scorer.js';
+import type { ModelRole, RoleSession } from './role.js';
 import type { BatchLosses } from './session.js';
 
 /** An engine as a session of all its models. Rows go without their padding, which is the engine's own affair. */

@@ -13,7 +13,8 @@ import { identifyTokenizer, openTokenizer } from '../tokenizer/open.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { type Compute, planCompute } from './compute.js';
 import { type EngineModels, type EngineRequest, engineOf, openEngineModels } from './engine-models.js';
-import type { ModelRole, ScoringModel } from './scorer.js';
+import type { ModelRole } from './role.js';
+import type { ScoringModel } from './scorer.js';
 import type { Scoring } from './settings.js';
 
 /** What opening needs to know; a pipeline says all of it. */

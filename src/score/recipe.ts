@@ -12,7 +12,7 @@ import {
 import { FIRST_VERSIONS } from '../rules/changes.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import type { Compute } from './compute.js';
-import type { ModelRole } from './scorer.js';
+import type { ModelRole } from './role.js';
 import type { Scoring } from './settings.js';
 
 /** What a run turned out to be scored by. */

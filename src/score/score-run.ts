@@ -17,7 +17,8 @@ import { isEngineModel } from './engine-models.js';
 import type { ModelInputs } from './open-inputs.js';
 import { openModels } from './open-models.js';
 import { recipeOf, scoringConventions } from './recipe.js';
-import type { ModelRole, Scorer } from './scorer.js';
+import type { ModelRole } from './role.js';
+import type { Scorer } from './scorer.js';
 import type { Scoring } from './settings.js';
 import { type ScoringRules, scoreSequences } from './stage.js';
 

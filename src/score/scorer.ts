@@ -4,9 +4,8 @@ import type { Sequence } from '../sequence/sequence.js';
 import type { Batch } from './batches.js';
 import { type EngineModel, isEngineModel } from './engine-models.js';
 import { openEngineSession } from './engine-session.js';
+import type { ModelRole, RoleSession } from './role.js';
 import { type BatchLosses, openSession } from './session.js';
-
-export type ModelRole = 'reference' | 'current';
 
 /** What one model says of one sequence: [length] each, nats, NaN where the token is not a target. */
 export interface TokenLosses {
@@ -41,12 +40,6 @@ export interface ScorerSettings {
   readonly card?: number;
   /** One model at a time instead of both at once. */
   readonly inTurns?: boolean;
-}
-
-/** What answers for one model, or for several at once. */
-export interface RoleSession {
-  score(batch: Batch): Promise<Readonly<Partial<Record<ModelRole, BatchLosses>>>>;
-  close(): Promise<void>;
 }
 
 /** Opens a session for each model, or one for all models of an engine. They load at the same time; if one fails, none is left open. */
