@@ -52,8 +52,9 @@ def built(tmp_path_factory):
 
 
 def modules():
+    source = PACKAGE / "src"
     return {
-        f"tokensieve/{path.name}" for path in (PACKAGE / "src/tokensieve").iterdir() if path.suffix in (".py", ".typed")
+        str(path.relative_to(source)) for path in source.glob("tokensieve/**/*") if path.suffix in (".py", ".typed")
     }
 
 

@@ -24,7 +24,7 @@ export const engineCommandLine: Command = {
       .positional('engine', {
         type: 'string',
         demandOption: true,
-        describe: 'torch, or the command line of an engine of your own',
+        describe: 'torch, openvino, or the command line of an engine of your own',
       })
       .options({
         model: text('Folder of a model that it loads', { demandOption: true }),
@@ -33,7 +33,7 @@ export const engineCommandLine: Command = {
           default: 'auto',
           choices: ['auto', 'fp32', 'fp16', 'bf16'],
         }),
-        python: text('Python of the engine torch (default: TOKENSIEVE_PYTHON, else python3)'),
+        python: text('Python of the engines torch and openvino (default: TOKENSIEVE_PYTHON, else python3)'),
         json: { type: 'boolean', default: false, description: 'The results as JSON' },
       })
       .example(

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { usageError } from '../errors.js';
 
 /** Engines that run as a Python process of this package. */
-export const PYTHON_ENGINES = ['torch'] as const;
+export const PYTHON_ENGINES = ['torch', 'openvino'] as const;
 
 /** The engine that needs no process: ONNX Runtime in this package. */
 export const EMBEDDED_ENGINE = 'onnxruntime';

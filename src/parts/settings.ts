@@ -35,7 +35,7 @@ export const runSettings = z.strictObject({
   }),
   python: z.string().min(1).max(4096).optional().meta({
     flag: 'python',
-    description: 'Python of the engine torch (default: TOKENSIEVE_PYTHON, else python3)',
+    description: 'Python of the engines torch and openvino (default: TOKENSIEVE_PYTHON, else python3)',
   }),
   cache: z
     .string()

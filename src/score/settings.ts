@@ -16,12 +16,12 @@ import { tokenizerSettings } from '../tokenizer/settings.js';
 const engine = z
   .string()
   .max(4096)
-  .refine(isEngineName, { message: 'expected onnxruntime, torch or exec:COMMAND' });
+  .refine(isEngineName, { message: 'expected onnxruntime, torch, openvino or exec:COMMAND' });
 
 export const scoreSettings = z.strictObject({
   engine: engine.optional().meta({
     flag: 'engine',
-    description: 'Who computes: onnxruntime (default, in this process), torch, or exec:COMMAND',
+    description: 'Who computes: onnxruntime (default, in this process), torch, openvino, or exec:COMMAND',
   }),
   reference_engine: engine.optional().meta({
     flag: 'reference-engine',

@@ -6,7 +6,7 @@ import importlib
 import json
 import sys
 
-ENGINES = {"torch": "torch_engine"}
+ENGINES = {"torch": "torch_engine", "openvino": "openvino_engine"}
 
 
 def main(arguments: list[str]) -> int:

@@ -84,7 +84,6 @@ class LossHead:
         if linear.bias is not None:
             promoted.bias = nn.Parameter(linear.bias.detach().float(), requires_grad=False)
         self.promoted = promoted
-        self.linear = linear
 
     @torch.inference_mode()
     def _agrees(self) -> bool:
@@ -112,20 +111,26 @@ class LossHead:
         return found
 
     def _logits(self, states: torch.Tensor) -> torch.Tensor:
+        if self.promoted is not None:
+            return self.logits_by(self.promoted, states.float())
+        return self.logits_by(None, states)
+
+    def logits_by(self, matrix: nn.Module | None, states: torch.Tensor) -> torch.Tensor:
+        """What the model makes of states [1, tokens, width], with another output matrix in its place where one is given."""
         network = self.network
         self.given.states = states
         setattr(network, self.prefix, self.given)
-        if self.promoted is not None:
-            self.given.states = states.float()
-            network.set_output_embeddings(self.promoted)
+        own = network.get_output_embeddings() if matrix is not None else None
+        if matrix is not None:
+            network.set_output_embeddings(matrix)
         try:
             ids = torch.zeros(states.shape[:2], dtype=torch.int64, device=states.device)
             found: torch.Tensor = network(input_ids=ids, use_cache=False).logits.float()
             return found
         finally:
             setattr(network, self.prefix, self.body)
-            if self.promoted is not None:
-                network.set_output_embeddings(self.linear)
+            if own is not None:
+                network.set_output_embeddings(own)
             self.given.states = None
 
     def losses(self, states: torch.Tensor, targets: torch.Tensor) -> dict[str, torch.Tensor]:

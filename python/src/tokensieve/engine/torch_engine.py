@@ -54,7 +54,7 @@ class LoadedModel:
 
     def __init__(self, model: Model, job: Job, device: torch.device) -> None:
         self.device = device
-        self.network = _load(model, job, device)
+        self.network = load_network(model, job, device)
         self.network.eval()
         self.config = self.network.config.get_text_config()
         longest = getattr(self.config, "max_position_embeddings", None)
@@ -134,11 +134,11 @@ class TorchEngine:
         answer: dict[str, dict[str, list[Floats]]] = {}
         for name, model in self.models.items():
             values = model.score(pieces, self.job.outputs, self.job.longest_row)
-            answer[name] = {output: _by_row(rows, pieces, values, output) for output in self.job.outputs}
+            answer[name] = {output: by_row(rows, pieces, values, output) for output in self.job.outputs}
         return answer
 
 
-def _by_row(rows: Rows, pieces: list[Piece], values: list[dict[str, Floats]], output: str) -> list[Floats]:
+def by_row(rows: Rows, pieces: list[Piece], values: list[dict[str, Floats]], output: str) -> list[Floats]:
     table = [np.zeros(len(ids), np.float32) for ids in rows.ids]
     for piece, value in zip(pieces, values, strict=True):
         table[piece.row][piece.start : piece.start + len(piece.ids)] = value[output]
@@ -160,7 +160,7 @@ def _device(job: Job) -> torch.device:
     return device
 
 
-def _load(model: Model, job: Job, device: torch.device) -> Any:
+def load_network(model: Model, job: Job, device: torch.device) -> Any:
     folder = Path(model.folder)
     adapter = folder / "adapter_config.json"
     common: dict[str, Any] = {
