@@ -19,6 +19,8 @@ export const TARGETS = [
   'onnx',
   'session',
   'pipeline',
+  'command',
+  'import',
 ];
 
 /** Of one input. CPU time, for a loaded machine is slow, not wrong; the wall is for what waits forever. */

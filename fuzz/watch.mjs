@@ -46,9 +46,9 @@ const CALLS = [
   'symlink',
   'link',
 ];
-/** The package's own programs, which run graphs where they can end nothing else. */
-const OWN = ['model/onnx-export-runner-main.js', 'flow/worker-host-main.js'].map((name) =>
-  fileURLToPath(new URL(`../dist/${name}`, import.meta.url)),
+/** The package's own programs, which run graphs and look for cards where they can end nothing else. */
+const OWN = ['model/onnx-export-runner-main.js', 'flow/worker-host-main.js', 'device/device.probe.js'].map(
+  (name) => fileURLToPath(new URL(`../dist/${name}`, import.meta.url)),
 );
 /** As it is given to `fork`: a path, or an address. */
 const isOwn = (file) => OWN.includes(/^file:/.test(String(file)) ? fileURLToPath(file) : String(file));
@@ -64,6 +64,9 @@ export function watchFiles({ input, outside }) {
     '/proc',
     '/sys/fs/cgroup',
     '/usr/bin/ldd',
+    // Where packages of native code look for theirs.
+    realOf(process.execPath),
+    join(dirname(realOf(process.execPath)), 'prebuilds'),
     realOf(join(project, 'node_modules')),
     join(realOf(project), '..', 'shared'),
   ];
@@ -104,7 +107,8 @@ export function watchFiles({ input, outside }) {
   for (const call of PROGRAMS) {
     const original = childProcess[call];
     childProcess[call] = function watched(file, ...rest) {
-      if (call !== 'fork' || !isOwn(file)) found?.push(`${call} ${file}`);
+      const program = file === process.execPath ? rest[0]?.[0] : file;
+      if (!isOwn(program)) found?.push(`${call} ${file}`);
       return original.call(this, file, ...rest);
     };
   }

@@ -20,7 +20,7 @@ if [ -z "$python" ]; then
     system=()
     if "$found" -c 'import torch' 2>/dev/null; then system=(--system-site-packages); fi
     if ! { "$found" -m venv "${system[@]}" .venv \
-      && timeout 300 .venv/bin/pip install --quiet --disable-pip-version-check pyarrow numpy pytest hypothesis fsspec; }; then
+      && timeout 300 .venv/bin/pip install --quiet --disable-pip-version-check pyarrow numpy pytest hypothesis fsspec build 'setuptools>=77'; }; then
       rm -rf .venv
       echo 'skipped: packages of PyPI could not be installed (tests of python/ will not run)'
       exit 0

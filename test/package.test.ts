@@ -79,10 +79,11 @@ describe('the tarball', () => {
         'fixtures/quickstart/make.mjs',
         'fixtures/bpe/train.mjs',
         'docs/methods.md',
+        'python/src/tokensieve/engine/__main__.py',
       ]),
     );
     const allowed =
-      /^(package\.json|scripts\/preinstall\.mjs|README\.md|LICENSE|CHANGELOG\.md|dist\/.*\.(js|d\.ts)|dist\/vendor\/LICENSES\.txt|dist\/web\/(index\.html|icon\.svg|assets\/[\w-]+\.css)|schemas\/[\w.-]+\.json|docs\/[\w-]+\.md|fixtures\/quickstart\/[\w/-]+\.mjs|fixtures\/quickstart\/(config\.json|README\.md)|fixtures\/bpe\/[\w-]+\.mjs|pipelines\/[\w.-]+\.yaml|pipelines\/shapes\/[\w.-]+\.json|pipelines\/deploy\/(slurm\.sh|kubernetes\.yaml|Containerfile(\.cuda)?))$/;
+      /^(package\.json|scripts\/preinstall\.mjs|README\.md|LICENSE|CHANGELOG\.md|dist\/.*\.(js|d\.ts)|dist\/vendor\/LICENSES\.txt|dist\/web\/(index\.html|icon\.svg|assets\/[\w-]+\.css)|schemas\/[\w.-]+\.json|docs\/[\w-]+\.md|fixtures\/quickstart\/[\w/-]+\.mjs|fixtures\/quickstart\/(config\.json|README\.md)|fixtures\/bpe\/[\w-]+\.mjs|examples\/(engine\.mjs|README\.md)|python\/(LICENSE|README\.md)|python\/src\/tokensieve\/[\w/]+\.py|pipelines\/[\w.-]+\.yaml|pipelines\/shapes\/[\w.-]+\.json|pipelines\/deploy\/(slurm\.sh|kubernetes\.yaml|Containerfile(\.cuda)?))$/;
     expect(paths.filter((path) => !allowed.test(path))).toEqual([]);
     expect(paths.filter((path) => /\.test\.|\.map$|(^|\/)(test|bench)\//.test(path))).toEqual([]);
   });

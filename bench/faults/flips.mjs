@@ -184,11 +184,19 @@ try {
       const ended = await command(...args);
       return { ...ended, answer: () => ended.said };
     };
+  // Seconds go on between two looks.
+  const toldOften =
+    (...args) =>
+    async () => {
+      const ended = await command(...args);
+      return { ...ended, answer: () => ended.said.replace(/[\d.]+ (s|min|h)( \d+ (s|min))? ago/g, '') };
+    };
   const training_ = (data, ...more) =>
     made('new', ...training.slice(0, -2), '--data', data, '--steps', '2', ...more);
-  const models_ = (name) => async () => {
-    const ended = await command(...training, '--data', at('packed'), '--steps', '4', '--out', at(name));
-    return { ...ended, answer: () => digestOf(join(at(name), 'model')) };
+  const resumed = (first) => async () => {
+    first();
+    const ended = await command(...training, '--data', at('packed'), '--steps', '4', '--out', at('trained'));
+    return { ...ended, answer: () => digestOf(join(at('trained'), 'model')) };
   };
   const audit = (name) => async () => {
     const ended = await command('audit', at(name), '--out', at('audit'), ...quiet);
@@ -204,13 +212,22 @@ try {
     'audit of losses': audit('scored-only'),
     diff: told('diff', at('run'), join(sound, 'run')),
     inspect: told('inspect', at('run')),
-    status: told('status', at('run')),
+    status: toldOften('status', at('run')),
+    'inspect training': told('inspect', at('trained')),
+    'status of training': told('status', at('trained')),
     'export of ids': made('new', 'export', at('run'), '--to', 'nanogpt'),
     'export of text': made('new', 'export', at('run'), '--to', 'jsonl'),
     'train on weights': training_(join(at('run'), 'weighted'), '--loss', 'slm', '--selection', 'frozen'),
     'train live': training_(join(at('scored-only'), 'scored'), '--loss', 'slm'),
     'train on all': training_(at('packed')),
-    'train, resumed': models_('trained'),
+    'train, resumed': resumed(() => undefined),
+    'train, resumed from before': resumed(() =>
+      rmSync(at('trained/checkpoints/step-00000004'), { recursive: true }),
+    ),
+    'score again': async () => {
+      const ended = await command(...score, '--out', at('run'));
+      return { ...ended, answer: () => digestOf(join(at('run'), 'scored')) };
+    },
     report: async () => {
       const said = await evaluationSection(localStorage(), [at('eval.json')]).then(
         (section) => ({ code: 0, said: JSON.stringify(section) }),
@@ -230,6 +247,14 @@ try {
     relative(
       sound,
       filesBelow(join(sound, 'cache')).find((path) => pattern.test(path)),
+    );
+  const notesOf = (kind) =>
+    relative(
+      sound,
+      readdirSync(join(sound, 'run/.workers'))
+        .filter((name) => /^\d/.test(name))
+        .map((name) => join(sound, 'run/.workers', name))
+        .find((path) => JSON.parse(readFileSync(path, 'utf8')).kind === kind),
     );
   const kinds = {
     scored: [`run/scored/${shard}.arrow`, ['verify', 'select', 'diff']],
@@ -253,13 +278,19 @@ try {
     ],
     packed: [`packed/packed/${shard}.arrow`, ['verify packed', 'train on all']],
     'packed manifest': [`packed/packed/${shard}.manifest.json`, ['verify packed', 'train on all']],
-    'run.json': ['run/run.json', ['audit', 'select', 'export of text']],
+    'run.json': ['run/run.json', ['audit', 'select', 'export of text', 'verify', 'inspect']],
+    'notes of a plan': ['run/.workers/plan-scored.json', ['status', 'verify']],
+    'notes of a process': [notesOf('scored'), ['status']],
+    'notes of inputs': ['run/.workers/inputs-scored.json', ['score again']],
     'state.json': [`${step}/trainer/state.json`, ['train, resumed']],
     'weights of a checkpoint': [`${step}/model.safetensors`, ['train, resumed']],
     'moments of a checkpoint': [`${step}/trainer/moments.safetensors`, ['train, resumed']],
     'config.json of a checkpoint': [`${step}/config.json`, ['train, resumed']],
     'tokenizer of a checkpoint': [`${step}/tokenizer.json`, ['train, resumed']],
-    'metrics.jsonl': ['trained/metrics.jsonl', ['train, resumed']],
+    'metrics.jsonl': [
+      'trained/metrics.jsonl',
+      ['train, resumed', 'train, resumed from before', 'inspect training', 'status of training'],
+    ],
     'export manifest': ['export/manifests/00000.json', ['verify export']],
     'export.json': ['export/export.json', ['verify export']],
     'shard of an export': [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 
 import numpy as np
@@ -217,8 +218,106 @@ def test_evaluation_takes_a_data_set(tmp_path, rows):
     assert found == pytest.approx([np.mean(losses)] * 2, abs=1e-5)
 
 
+def test_an_error_crosses_processes():
+    error = pickle.loads(pickle.dumps(TokensieveError("bad-row", "row 3: …")))
+    assert (error.code, str(error)) == ("bad-row", "row 3: …")
+
+
 def test_says_what_it_is():
     text = repr(dataset())
     assert "\n" not in text
     assert "15 rows" in text
     assert "labels kept" in text
+
+
+def test_a_loader_whose_collator_drops_what_rows_are_trained_by_is_refused(tmp_path):
+    """Positions, weights and labels, in a loader of its own and in a worker, whoever drops them."""
+
+    def loader(folder, collate, workers=0, **options):
+        data = SelectiveDataset(FIXTURES / folder, rows=None, **options)
+        return torch.utils.data.DataLoader(
+            data,
+            batch_size=2,
+            collate_fn=collate,
+            num_workers=workers,
+            multiprocessing_context="fork" if workers else None,
+        )
+
+    def only(*names):
+        return lambda rows: {name: value for name, value in pad_rows(rows).items() if name in names}
+
+    def flattened(rows):
+        return {name: torch.cat([row[name] for row in rows])[None] for name in ("input_ids", "labels", "position_ids")}
+
+    def next_id(rows):
+        found = pad_rows(rows)
+        return {
+            "input_ids": found["input_ids"][:, :-1],
+            "labels": found["labels"][:, 1:].where(found["labels"][:, 1:] >= 0, -1),
+        }
+
+    def own_labels(rows):
+        found = pad_rows(rows)
+        return {"input_ids": found["input_ids"], "labels": found["input_ids"].clone()}
+
+    def of_lengths(rows):
+        """TRL's and transformers' for padding-free training: each row is taken for one document."""
+        return {
+            **flattened(rows),
+            "position_ids": torch.cat([torch.arange(len(row["input_ids"])) for row in rows])[None],
+        }
+
+    within, across = open_run(FIXTURES / "scored"), open_run(FIXTURES / "weighted")
+    assert (within.attention, across.attention, across.has_fractions) == ("within", "across", True)
+    for refused, folder, collate, options in (
+        ("drops position_ids", "scored", only("input_ids", "labels", "attention_mask"), {}),
+        ("drops position_ids", "scored", of_lengths, {}),
+        ("labels of its own", "weighted", own_labels, {}),
+        ("drops loss_weights", "weighted", only("input_ids", "labels"), {"labels": "eligible"}),
+    ):
+        for workers in (0, 1) if collate is of_lengths else (0,):
+            with pytest.raises(TokensieveError, match=refused):
+                next(iter(loader(folder, collate, workers, **options)))
+    for collate in (only("input_ids", "labels"), next_id):
+        with pytest.warns(UserWarning, match="which are fractions"):
+            next(iter(loader("weighted", collate)))
+    for taken, collate, options in (
+        ("scored", pad_rows, {}),
+        ("scored", flattened, {}),
+        ("scored", only("input_ids", "document_ids"), {}),
+        ("scored", lambda rows: sum(len(row["input_ids"]) for row in rows), {}),
+        ("weighted", only("input_ids", "labels", "loss_weights"), {}),
+        ("weighted", only("input_ids", "labels", "reference_loss"), {"labels": "eligible"}),
+    ):
+        next(iter(loader(taken, collate, **options)))
+    # Batches of the data set's, batched once more.
+    with pytest.raises(TokensieveError, match="batches the data set's batches again"):
+        next(iter(torch.utils.data.DataLoader(dataset())))
+    next(iter(torch.utils.data.DataLoader(dataset(), collate_fn=lambda batches: batches[0])))
+    # transformers' own, which leaves out what the model does not take; a model that takes positions gets them.
+    plain = {"model": own_loop.tiny_llama(), "args": arguments(tmp_path, max_steps=1), "data_collator": pad_rows}
+    transformers.Trainer(**plain, train_dataset=SelectiveDataset(FIXTURES / "scored", rows=None)).train()
+    with pytest.raises(TokensieveError, match="drops loss_weights"):
+        transformers.Trainer(**plain, train_dataset=dataset(rows=None, labels="eligible")).train()
+
+
+def test_a_selective_trainer_misses_positions_and_refuses_rows_made_anew(tmp_path):
+    within = [
+        {name: value for name, value in row.items() if name != "document_ids"}
+        for row in SelectiveDataset(FIXTURES / "scored", rows=None)
+    ]
+    trainer = SelectiveTrainer(
+        model=own_loop.tiny_llama(),
+        args=arguments(tmp_path, max_steps=1),
+        train_dataset=within,
+        selection="frozen",
+        data_collator=lambda rows: {
+            name: value for name, value in pad_rows(rows).items() if name in ("input_ids", "labels", "loss_weights")
+        },
+    )
+    with pytest.raises(TokensieveError, match="no column position_ids"):
+        trainer.train()
+    args = arguments(tmp_path)
+    args.packing = True
+    with pytest.raises(TokensieveError, match="packing=True"):
+        SelectiveTrainer(model=own_loop.tiny_llama(), args=args, train_dataset=dataset())

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from collections import Counter
 
 import pytest
 
 from conftest import FIXTURES
+from ranks import two_ranks
 
 torch = pytest.importorskip("torch", reason="skipped: no torch")
 pytest.importorskip("accelerate", reason="skipped: no accelerate")
 
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch.utils.data import DataLoader
 
 from tokensieve import TokensieveError
@@ -59,53 +56,32 @@ def run(rows, prepared, dispatched, workers):
         return error.code, []
 
 
-def worker(rank, port, out):
-    torch.set_num_threads(1)
-    os.environ.update(
-        MASTER_ADDR="127.0.0.1",
-        MASTER_PORT=str(port),
-        GLOO_SOCKET_IFNAME="lo",
-        RANK=str(rank),
-        WORLD_SIZE="2",
-        LOCAL_RANK=str(rank),
-        ACCELERATE_USE_CPU="true",
-    )
-    dist.init_process_group("gloo", rank=rank, world_size=2)
-    try:
-        torch.save([run(*case) for case in CASES], f"{out}/{rank}.pt")
-    finally:
-        dist.destroy_process_group()
+def of_rank(rank):
+    return [run(*case) for case in CASES]
 
 
 @pytest.fixture(scope="module")
-def two_ranks(tmp_path_factory):
-    if not dist.is_available() or not dist.is_gloo_available():
-        pytest.skip("skipped: this torch has no gloo")
-    out = tmp_path_factory.mktemp("prepared")
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    mp.spawn(worker, args=(port, str(out)), nprocs=2)
-    return [torch.load(out / f"{rank}.pt") for rank in range(2)]
+def both(tmp_path_factory):
+    return two_ranks(of_rank, tmp_path_factory.mktemp("prepared"))
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_each_row_once_a_pass(two_ranks, case):
+def test_each_row_once_a_pass(both, case):
     rows, prepared, dispatched, _ = case
-    both = [share[CASES.index(case)] for share in two_ranks]
+    found = [share[CASES.index(case)] for share in both]
     if rows and prepared and not dispatched:
         # Accelerate would cut up what it does not know to be batches.
-        assert [found for found, _ in both] == ["prepared-batches"] * 2
+        assert [code for code, _ in found] == ["prepared-batches"] * 2
         return
     whole = SelectiveDataset(FIXTURES / "weighted", rows=15, seed=5, labels="eligible")
     (batch,) = whole
     every = Counter(rows_of(batch))
     for epoch in range(2):
-        lists = [passes[epoch] for _, passes in both]
+        lists = [passes[epoch] for _, passes in found]
         assert Counter(row for share in lists for batch in share for row in batch) == every
         # As many steps on each rank, or the ranks wait for each other for ever.
         assert len(lists[0]) == len(lists[1])
         if case[3] < 2:
-            assert [length for length, _ in both] == [len(lists[0])] * 2
-    orders = [list(both[0][1][epoch]) for epoch in range(2)]
+            assert [length for length, _ in found] == [len(lists[0])] * 2
+    orders = [list(found[0][1][epoch]) for epoch in range(2)]
     assert orders[0] != orders[1]

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import socket
-
 import pytest
 
 from conftest import FIXTURES
+from ranks import two_ranks
 
 torch = pytest.importorskip("torch", reason="skipped: no torch")
 
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -131,46 +128,31 @@ def train(mode, rank, ranks):
     return curve, [p.detach().clone() for p in inner.parameters()]
 
 
-def worker(rank, ranks, port, out):
-    torch.set_num_threads(1)
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), GLOO_SOCKET_IFNAME="lo")
-    dist.init_process_group("gloo", rank=rank, world_size=ranks)
-    try:
-        found = {mode: train(mode, rank, ranks) for mode in MODES}
-        # A selection over ranks with other numbers of micro-batches, of other sizes.
-        pieces = [torch.arange(6.0).view(2, 3), torch.tensor([[0.0, 9.0]])][: 2 - rank]
-        labels = [torch.ones(piece.shape, dtype=torch.int64) for piece in pieces]
-        found["ragged"] = live_weights(
-            pieces, [torch.zeros_like(p) for p in pieces], labels, 0.5, "step", group="world"
-        )
-        torch.save(found, f"{out}/{rank}.pt")
-    finally:
-        dist.destroy_process_group()
+def of_rank(rank):
+    found = {mode: train(mode, rank, 2) for mode in MODES}
+    # A selection over ranks with other numbers of micro-batches, of other sizes.
+    pieces = [torch.arange(6.0).view(2, 3), torch.tensor([[0.0, 9.0]])][: 2 - rank]
+    labels = [torch.ones(piece.shape, dtype=torch.int64) for piece in pieces]
+    found["ragged"] = live_weights(pieces, [torch.zeros_like(p) for p in pieces], labels, 0.5, "step", group="world")
+    return found
 
 
 @pytest.fixture(scope="module")
-def two_ranks(tmp_path_factory):
-    if not dist.is_available() or not dist.is_gloo_available():
-        pytest.skip("skipped: this torch has no gloo")
-    out = tmp_path_factory.mktemp("ranks")
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    mp.spawn(worker, args=(2, port, str(out)), nprocs=2)
-    return [torch.load(out / f"{rank}.pt", weights_only=True) for rank in range(2)]
+def both(tmp_path_factory):
+    return two_ranks(of_rank, tmp_path_factory.mktemp("ranks"))
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_two_ranks_learn_what_one_does(two_ranks, mode):
+def test_two_ranks_learn_what_one_does(both, mode):
     curve, parameters = train(mode, 0, 1)
     assert len(set(curve)) == 3
-    for found_curve, found in (share[mode] for share in two_ranks):
+    for found_curve, found in (share[mode] for share in both):
         assert found_curve == pytest.approx(curve, rel=1e-9)
         for a, b in zip(found, parameters):
             assert torch.allclose(a, b, rtol=1e-9, atol=1e-12)
 
 
-def test_ranks_with_other_micro_batches_rank_together(two_ranks):
+def test_ranks_with_other_micro_batches_rank_together(both):
     # Targets: 1 2 | 4 5 (rank 0), 9 (rank 0, its second), 1 2 | 4 5 (rank 1): 9 of them, 4 kept.
-    assert [w.tolist() for w in two_ranks[0]["ragged"]] == [[[0, 0, 0], [0, 1, 1]], [[0, 1]]]
-    assert [w.tolist() for w in two_ranks[1]["ragged"]] == [[[0, 0, 0], [0, 0, 1]]]
+    assert [w.tolist() for w in both[0]["ragged"]] == [[[0, 0, 0], [0, 1, 1]], [[0, 1]]]
+    assert [w.tolist() for w in both[1]["ragged"]] == [[[0, 0, 0], [0, 0, 1]]]

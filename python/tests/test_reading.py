@@ -230,3 +230,20 @@ def test_every_name_of_the_package_is_there_or_says_what_it_needs():
             assert getattr(tokensieve, name) is not None
         except ImportError as error:
             assert error.name in ("torch", "transformers")  # noqa: PT017
+
+
+def test_a_run_s_folder_is_its_newest_kind_and_what_it_lacks_is_told(tmp_path, recwarn):
+    """Weighted, else scored, else packed, as the commands take it; a selection that was stopped is taken with a warning."""
+    run = tmp_path / "run"
+    for kind in ("packed", "scored", "weighted"):
+        shutil.copytree(FIXTURES / kind, run / kind)
+        assert open_run(run).kind == kind
+    assert not [str(one.message) for one in recwarn]
+    manifests = sorted((run / "weighted").rglob("*.manifest.json"))
+    manifests[0].unlink()
+    with pytest.warns(UserWarning, match="not finished") as told:
+        found = open_run(run)
+    assert len(found.parts) == len(manifests) - 1
+    messages = [str(one.message) for one in told]
+    assert "1 parts are not finished" in messages[0]
+    assert "1 scored parts have no weights" in messages[1]

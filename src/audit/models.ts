@@ -18,7 +18,8 @@ export function modelsOf(
         hash,
         parameters: found === undefined ? null : Math.round(found.parameters),
         architecture: found?.architecture ?? null,
-        precision: found?.weight_type ?? profile.precision ?? null,
+        precision: found?.weight_type ?? profile[role]?.precision ?? profile.precision ?? null,
+        ...(profile[role]?.engine !== undefined && { engine: profile[role].engine }),
       },
     ];
   });

@@ -46,6 +46,10 @@ const model = z.strictObject({
   parameters: count.nullable(),
   architecture: z.string().nullable(),
   precision: z.string().nullable(),
+  engine: z
+    .string()
+    .optional()
+    .meta({ description: 'Who computed its losses, where that was not ONNX Runtime here' }),
 });
 
 const column = z.strictObject({

@@ -140,6 +140,11 @@ export const commands: readonly CommandModule[] = [
     'What a file or folder is, in one screen',
     async () => (await import('./inspect.js')).inspectCommand,
   ),
+  lazy(
+    'engine <action> <engine>',
+    'Try an engine: a program that computes losses beside this one',
+    async () => (await import('./engine.js')).engineCommandLine,
+  ),
   lazy('model', 'Look at models', async () => (await import('./model.js')).modelCommand),
   lazy(
     'doctor',

@@ -34,6 +34,13 @@ export const workerCommand: Command = {
             'Folder from which code that queued pipelines name (methods, sections) may be run (repeatable; none)',
           group: 'Worker:',
         },
+        'allow-engines': {
+          type: 'string',
+          array: true,
+          requiresArg: true,
+          description: 'Engine that queued pipelines may have started, by name (repeatable; none)',
+          group: 'Worker:',
+        },
         'until-empty': {
           type: 'boolean',
           default: false,
@@ -52,14 +59,12 @@ export const workerCommand: Command = {
         try {
           await runQueueWorker({
             place,
-            performer: pipelinePerformer(
-              routedStorage(),
-              progress.sink,
-              parts,
-              ((args['allow-methods'] as readonly string[] | undefined) ?? []).map((folder) =>
+            performer: pipelinePerformer(routedStorage(), progress.sink, parts, {
+              folders: ((args['allow-methods'] as readonly string[] | undefined) ?? []).map((folder) =>
                 resolve(folder),
               ),
-            ),
+              engines: (args['allow-engines'] as readonly string[] | undefined) ?? [],
+            }),
             parts,
             lease: Math.max(1, Number(args['lease']) || 30),
             takeovers: whole(args['takeovers'], 0, 1_000_000),

@@ -1,12 +1,12 @@
 /** What a mistyped name was meant to be. */
 
 /**
- * The name at most two edits away from `word`, or a third of its length if that is more; of several as near the one that begins
- * like it. Null when there is none, or when `word` is a name itself.
+ * The name at most two edits away from `word` (one where it has three letters or fewer), or a third of its length if that is more;
+ * of several as near the one that begins like it. Null when there is none, or when `word` is a name itself.
  */
 export function closest(word: string, names: readonly string[]): string | null {
   let best: string | null = null;
-  let least = Math.max(2, Math.floor(word.length / 3)) + 1;
+  let least = Math.max(word.length > 3 ? 2 : 1, Math.floor(word.length / 3)) + 1;
   // A command line can be megabytes long; a flag is not.
   if (word.length > 64 || names.includes(word)) return null;
   for (const name of names) {

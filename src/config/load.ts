@@ -1,6 +1,7 @@
 import { createReadStream } from 'node:fs';
-import { type Document, isAlias, isScalar, isSeq, LineCounter, parse, parseDocument, visit } from 'yaml';
+import { type Document, isAlias, isScalar, isSeq, LineCounter, parseDocument, visit } from 'yaml';
 import { firstLine, TokensieveError, usageError } from '../errors.js';
+import { utf8Text } from '../utf8.js';
 import { at, inheritText, placeAt, rememberText } from './origin.js';
 
 /** Longest pipeline file that is read, in bytes. */
@@ -57,6 +58,11 @@ export function parsePipelineText(text: string, source: string): Settings {
         frame: place.frame,
       });
     }
+    const tag = refusedTag(document);
+    if (tag !== null) {
+      const place = placeAt(text, lines, tag.range);
+      throw usageError('pipeline-unreadable', `${source}${at(place)}: ${tag.said}`, { frame: place.frame });
+    }
     refuseRepeated(document);
     if (mergedKeys(document) > MAX_MERGED_KEYS) throw new Error('merge keys (<<) copy too many settings');
     value = document.toJS({ maxAliasCount: 100 });
@@ -110,15 +116,40 @@ function refuseDeep(text: string): void {
   }
 }
 
+/** Tags of what settings are made of. `!!set` and the like become objects without keys of their own, and would be read as nothing. */
+const TAGS = /^(!|tag:yaml\.org,2002:(str|int|float|bool|null|map|seq))$/;
+
+/** The first tag that says of a value that it is something else; null where there is none. */
+function refusedTag(
+  document: Document,
+): { readonly said: string; readonly range: readonly [number, number] } | null {
+  let found: ReturnType<typeof refusedTag> = null;
+  visit(document, {
+    Node: (_, node) => {
+      if (isAlias(node) || node.tag === undefined || TAGS.test(node.tag)) return undefined;
+      const [from = 0, to = from] = node.range ?? [];
+      const tag = node.tag.replace('tag:yaml.org,2002:', '!!');
+      found = {
+        said: `${tag} is no kind of setting; expected a mapping, a list, a text, a number, true or false, and no tag`,
+        range: [from, to],
+      };
+      return visit.BREAK;
+    },
+  });
+  const [warning] = document.warnings;
+  return found ?? (warning === undefined ? null : { said: firstLine(warning), range: warning.pos });
+}
+
 function refuseRepeated(document: Document): void {
   visit(document, {
     Map: (_, { items }) => {
       const seen = new Set<unknown>();
       for (const { key } of items) {
         if (!isScalar(key) || key.value === '<<') continue;
-        if (seen.has(key.value))
-          throw new Error(`Map keys must be unique: ${String(key.value)} is there twice`);
-        seen.add(key.value);
+        // As a setting is named: `1` and `"1"` are one.
+        const name = String(key.value);
+        if (seen.has(name)) throw new Error(`Map keys must be unique: ${name} is there twice`);
+        seen.add(name);
       }
     },
   });
@@ -146,7 +177,7 @@ function mergedKeys(document: Document): number {
 async function readStart(path: string): Promise<string> {
   const chunks: Uint8Array[] = [];
   for await (const chunk of createReadStream(path, { end: MAX_FILE_BYTES })) chunks.push(chunk as Buffer);
-  return Buffer.concat(chunks).toString('utf8');
+  return utf8Text(Buffer.concat(chunks));
 }
 
 /** `patch` laid over `base`; objects merge, everything else replaces. */
@@ -178,7 +209,10 @@ export function parseAssignment(assignment: string): Settings {
   }
   let value: unknown;
   try {
-    value = parse(assignment.slice(equals + 1), { maxAliasCount: 0, logLevel: 'error' });
+    const document = parseDocument(assignment.slice(equals + 1), { logLevel: 'error' });
+    const problem = document.errors[0]?.message ?? refusedTag(document)?.said;
+    if (problem !== undefined) throw new Error(problem);
+    value = document.toJS({ maxAliasCount: 0 });
   } catch (error) {
     throw usageError('bad-set', `--set ${assignment}: the value is not YAML: ${firstLine(error)}`, {
       cause: error,

@@ -85,12 +85,29 @@ export function placeAt(text: string, lines: LineCounter, [from, to]: readonly [
   const shown = text.slice(start, lines.lineStarts[line] ?? text.length).replace(/\r?\n?$/, '');
   const marks = Math.max(1, Math.min(to, start + shown.length) - from);
   const gutter = `${line} | `;
+  const plain = asColumns(shown);
   return {
     line,
     column: col,
     frame:
       shown.length > WIDEST || line === 0
         ? []
-        : [gutter + shown, ' '.repeat(gutter.length + col - 1) + '^'.repeat(marks)],
+        : [gutter + plain, ' '.repeat(gutter.length) + blank(plain.slice(0, col - 1)) + '^'.repeat(marks)],
   };
 }
+
+/** Without what takes no column or any number of them: tabs, control characters, marks of writing direction. */
+const asColumns = (line: string): string =>
+  line.replace(/[\p{Cc}\p{Cf}]/gu, (found) => ' '.repeat(found.length));
+
+/** As wide as the text: characters that take two columns become the space that does. */
+const blank = (text: string): string =>
+  text
+    .replace(/\p{M}/gu, '')
+    .replace(/./gsu, (found) =>
+      /[\u{1100}-\u{115f}\u{2e80}-\u{a4cf}\u{ac00}-\u{d7a3}\u{f900}-\u{faff}\u{fe30}-\u{fe6f}\u{ff00}-\u{ff60}\u{ffe0}-\u{ffe6}\u{1f300}-\u{1faff}\u{20000}-\u{3fffd}]/u.test(
+        found,
+      )
+        ? '\u3000'
+        : ' ',
+    );

@@ -18,7 +18,7 @@ export function parseSettings<T extends z.ZodType>(
   const result = schema.safeParse(settings);
   if (result.success) return result.data;
   const places = placesOf(settings);
-  const problems = result.error.issues.flatMap((issue) => problemsOf(issue, schema, settings));
+  const problems = tightest(result.error.issues).flatMap((issue) => problemsOf(issue, schema, settings));
   const placed = problems.map(({ path, text }) => ({ text, place: places?.(path) ?? null }));
   const [first] = placed;
   const lines = placed.map(({ text, place }, i) =>
@@ -29,6 +29,14 @@ export function parseSettings<T extends z.ZodType>(
     ...(first?.place && { frame: first.place.frame }),
   });
 }
+
+/** Of a number beyond several bounds the last is told: a safe integer is looked for first, and any own bound is nearer. */
+const tightest = (issues: readonly z.core.$ZodIssue[]): readonly z.core.$ZodIssue[] =>
+  issues.filter(
+    ({ code, path }, i) =>
+      (code !== 'too_big' && code !== 'too_small') ||
+      !issues.slice(i + 1).some((later) => later.code === code && later.path.join('\n') === path.join('\n')),
+  );
 
 interface Problem {
   readonly path: readonly PropertyKey[];

@@ -51,6 +51,8 @@ const importSection = z.object({
   },
 });
 
+const profileSection = z.object({ precision: z.string(), engine: z.string() }).partial();
+
 /** How text became rows, and rows got their losses; every field may be absent. */
 const rowsSchema = z.object({
   semantics: z.record(z.string(), z.number()).optional(),
@@ -62,7 +64,11 @@ const rowsSchema = z.object({
     .object({ current: z.string().nullable(), reference: z.string().nullable() })
     .partial()
     .default({}),
-  numeric_profile: z.object({ precision: z.string() }).partial().default({}),
+  /** Of the run, or of each role where an engine computed one. */
+  numeric_profile: profileSection
+    .extend({ reference: profileSection, current: profileSection })
+    .partial()
+    .default({}),
   compression: compression.optional(),
   score: z.object({ compression }).partial().default({}),
   import: importSection.optional(),

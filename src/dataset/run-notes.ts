@@ -41,6 +41,9 @@ const runNotesSchema = z.object({
   }),
 });
 
+/** By which the text of such a file is known, where it is JSON no more. */
+const NAMES = ['shards', 'tokenizer', 'models', 'digest'];
+
 export type RunNotes = z.infer<typeof runNotesSchema>;
 
 /** Writes the notes of a run into its output folder, replacing older ones; secrets in URLs are left out. */
@@ -75,7 +78,8 @@ export async function readRunNotes(storage: Storage, folder: string): Promise<Ru
     // Told below where it was sealed.
   }
   const parsed = runNotesSchema.safeParse(json);
-  const isOurs = text.includes('"digest"') && (text.includes('"shards"') || text.includes('"models"'));
+  // Damage may have hit one of the names, or what stands around it.
+  const isOurs = NAMES.filter((name) => text.includes(name)).length >= NAMES.length - 1;
   if (isOurs && (!isJsonObject(json) || isBroken(json))) {
     throw fatalError(
       'bad-run-notes',

@@ -53,7 +53,7 @@ export async function openExaminee(
       current: settings.model,
       tokenizer: settings.tokenizer,
       sequence,
-      score: { entropy: false, greedy, precision: score.precision, batch_tokens: score.batch_tokens },
+      score: { ...score, entropy: false, greedy },
       run,
     },
     device,
@@ -82,11 +82,11 @@ export async function openExaminee(
       packing: packingRules({ ...sequence, length }, tokenizer),
       look: opened.look,
       close: async () => {
-        await Promise.all([scorer.close(), tokenizer.close()]);
+        await Promise.all([scorer.close(), opened.close()]);
       },
     };
   } catch (error) {
-    await tokenizer.close();
+    await opened.close();
     throw error;
   }
 }

@@ -112,9 +112,11 @@ export const evaluateSettings = z
       .prefault({}),
     tokenizer: tokenizerSettings.prefault({}),
     sequence: evaluateSequence.prefault({}),
-    score: scoreSettings.pick({ device: true, precision: true, batch_tokens: true }).prefault({}),
+    score: scoreSettings
+      .pick({ engine: true, compile: true, device: true, precision: true, batch_tokens: true })
+      .prefault({}),
     run: runSettings
-      .pick({ threads: true, card_memory: true, tokenizer_engine: true, cache: true })
+      .pick({ threads: true, card_memory: true, tokenizer_engine: true, python: true, cache: true })
       .prefault({}),
   })
   .refine((s) => s.tasks.length > 0 || Object.keys(s.held_out).length > 0, {

@@ -7,7 +7,9 @@ import { runParts } from '../parts/run-parts.js';
 import { tellOf } from '../parts/tell-of.js';
 import { removeNotes } from '../parts/worker-notes.js';
 import { absolutePath } from '../storage/path.js';
+import { cautionsOf } from './cautions.js';
 import { describeExport, withdrawDescription } from './describe-export.js';
+import { documentsOf } from './documents.js';
 import { exportRecipe, identityOf } from './export-recipe.js';
 import type { ExportCounts, ExportFormat } from './format.js';
 import { formatNamed } from './formats.js';
@@ -72,16 +74,18 @@ export type ExportJob = PartsJob<PlannedShard, ExportLane, ExportManifest, Expor
  * @throws TokensieveError (usage) as `exportRun` does
  */
 export async function openExporting(
-  settings: ExportSettings,
+  given: ExportSettings,
   { storage, sink, signal, workers = 1 }: OpenOptions,
 ): Promise<{ readonly job: ExportJob; close(): Promise<void> }> {
-  const { out } = settings;
-  const format = formatNamed(settings.to);
-  const source = await openExportSource(storage, settings.run);
-  if ([source.folder, settings.run].some((path) => absolutePath(path) === absolutePath(out))) {
+  const { out } = given;
+  const format = formatNamed(given.to);
+  const source = await openExportSource(storage, given.run);
+  if ([source.folder, given.run].some((path) => absolutePath(path) === absolutePath(out))) {
     throw usageError('out-is-input', `${out}: holds the files that are exported; choose another --out`);
   }
+  const settings = { ...given, documents: await documentsOf(storage, given, source) };
   await tellOf(storage, source, sink);
+  for (const message of cautionsOf(settings, source)) sink({ event: 'warning', message });
   const rules = { threshold: settings.threshold ?? null, bitsOnly: format.bitsOnly(settings) };
   refuseFractions(source, rules);
   const shards = planShards(

@@ -31,6 +31,8 @@ export interface ExportContext {
 
 export interface ShardContext extends ExportContext {
   readonly index: number;
+  /** Ids of this shard as a stream, each once: the shard is read for it. */
+  countIds(): Promise<number>;
   /** Opens an output of this shard by its name below the export's folder. */
   create(name: string): Promise<OutputFile>;
 }
@@ -68,6 +70,8 @@ export interface ExportFormat {
   bitsOnly(settings: ExportSettings): string | null;
   /** Bytes of an output shard for each token of the source, for the plan: about right will do. */
   bytesPerToken(settings: ExportSettings, source: ExportSource): number;
+  /** How rows are laid out before they are written and counted; as they were scored where there is nothing said. */
+  rowsOf?(settings: ExportSettings): (rows: ExportRows) => ExportRows;
   open(shard: ShardContext): Promise<ShardWriter>;
   /** The format with what the shards of one export share: it is closed when they are done. */
   prepare?(context: ExportContext): Promise<ExportFormat & { close(): Promise<void> }>;

@@ -17,6 +17,7 @@ export function hfCard(finished: FinishedExport, columns: readonly DescribedColu
   const { counts, source } = finished;
   const { length, attention, tokenizer } = source.rules;
   const models = Object.entries(from.models).filter(([, hash]) => typeof hash === 'string');
+  const apart = finished.settings.documents === 'apart';
   const share = counts.tokens === 0 ? 0 : (100 * counts.kept) / counts.tokens;
   return `---
 configs:
@@ -36,13 +37,17 @@ ${columns.map(({ name, type, meaning }) => `| \`${name}\` | list of ${type} | ${
 
 The weight of a token is ${weightWords(from)}.
 All lists of a row have one length. ${
-    source.packing === 'packed'
-      ? "Rows are packed: a row's first id is context only and is the last one of the row before."
-      : `A row is a document; a longer one goes on in rows that repeat ${source.repeats} ids as context.`
+    apart
+      ? 'A row is a document, or the piece of one that a scored row held; pieces without a target are left out.'
+      : source.packing === 'packed'
+        ? "Rows are packed: a row's first id is context only and is the last one of the row before."
+        : `A row is a document; a longer one goes on in rows that repeat ${source.repeats} ids as context.`
   }
 ${
   attention === 'within'
-    ? 'Losses were computed with documents of a row not seeing each other: train with `position_ids` and an attention that honours them.'
+    ? apart
+      ? 'Losses were computed with documents not seeing each other, as rows do not: a trainer may pack them where its attention keeps them apart.'
+      : "Losses were computed with documents of a row not seeing each other: train with `position_ids` and an attention that honours them. Many trainers drop that column (TRL's SFTTrainer), or pack rows anew: for these export `--documents apart`."
     : 'Documents of a row see each other.'
 }
 

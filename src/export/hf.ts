@@ -2,10 +2,11 @@ import { type DataType, Field, Float32, Int8, Int32, List, Schema } from 'apache
 import { arrowStream, type ColumnData, flatColumn, listColumn } from '../dataset/arrow-writer.js';
 import { canonicalJson } from '../json/canonical-json.js';
 import { markRuns } from '../sequence/runs.js';
+import { documentsApart } from './documents.js';
 import type { ExportContext, ExportFormat } from './format.js';
 import { type DescribedColumn, hfCard } from './hf-card.js';
 import { labelsOf } from './ids.js';
-import { type ExportRows, rowCount } from './rows.js';
+import { type ExportRows, rowCount, targetsOfRows } from './rows.js';
 
 /**
  * A folder that `datasets.load_dataset` and `datasets.load_from_disk` both read: as a `DatasetDict` of one split,
@@ -17,7 +18,8 @@ export const hf: ExportFormat = {
   summary: 'Hugging Face datasets: input_ids, labels, loss_weights, reference_loss',
   semantics: 1,
   settings: [],
-  later: { labels: 'kept', add: [] },
+  later: { labels: 'kept', add: [], documents: 'together' },
+  rowsOf: ({ documents }) => (documents === 'apart' ? documentsApart : (rows) => rows),
   cut: 'rows',
   bitsOnly: () => null,
   bytesPerToken: (settings, source) => 4 * columnsOf({ settings, source }).length,
@@ -83,7 +85,7 @@ function columnsOf({ settings, source }: Pick<ExportContext, 'settings' | 'sourc
       name: 'labels',
       type: 'int32',
       meaning: `the id of the same position, −100 where ${isNarrowed ? 'the weight is 0' : 'it is no target: tokens of weight 0 have one, for live selection'}. Not shifted: models of transformers shift labels themselves, and position 0 of a row is never a target`,
-      values: (rows) => labelsOf(rows.inputIds, isNarrowed ? rows.weights : targetsOf(rows)),
+      values: (rows) => labelsOf(rows.inputIds, isNarrowed ? rows.weights : targetsOfRows(rows)),
     },
     {
       name: 'loss_weights',
@@ -102,7 +104,7 @@ function columnsOf({ settings, source }: Pick<ExportContext, 'settings' | 'sourc
         reference_loss ?? new Float32Array(inputIds.length).fill(Number.NaN),
     });
   }
-  if (source.rules.attention === 'within') {
+  if (source.rules.attention === 'within' && settings.documents !== 'apart') {
     columns.push({
       name: 'position_ids',
       type: 'int32',
@@ -126,16 +128,14 @@ function columnsOf({ settings, source }: Pick<ExportContext, 'settings' | 'sourc
       values: ({ segments }) => segments.tokenCount,
       offsets: ({ segments }) => segments.offsets,
     });
+  if (settings.add.includes('loss_scale'))
+    columns.push({
+      name: 'loss_scale',
+      type: 'float32',
+      meaning: 'loss_weights once more, as ms-swift reads them; it divides by the number of labels',
+      values: ({ weights }) => weights,
+    });
   return columns;
-}
-
-/** [tokens] 1 where a token is a target: where it has a loss, or, without losses, a weight. */
-function targetsOf({ columns, weights, offsets }: ExportRows): Float32Array {
-  const [losses] = Object.values(columns);
-  if (losses === undefined) return weights;
-  const targets = Float32Array.from(losses, (loss) => (Number.isNaN(loss) ? 0 : 1));
-  for (const start of offsets.subarray(0, -1)) targets[start] = 0;
-  return targets;
 }
 
 function positionsOf({ offsets, segments, inputIds }: ExportRows): Int32Array {

@@ -22,6 +22,15 @@ export interface ExportRows {
 
 export const rowCount = ({ repeats }: ExportRows): number => repeats.length;
 
+/** [tokens] 1 where a token is a target: where it has a loss, or, without losses, a weight. */
+export function targetsOfRows({ columns, weights, offsets }: ExportRows): Float32Array {
+  const [losses] = Object.values(columns);
+  if (losses === undefined) return weights.map((weight) => (weight > 0 ? 1 : 0));
+  const targets = Float32Array.from(losses, (loss) => (Number.isNaN(loss) ? 0 : 1));
+  for (const start of offsets.subarray(0, -1)) targets[start] = 0;
+  return targets;
+}
+
 /** Rows [start, end) of a batch, as views; offsets begin at 0 again. */
 export function sliceBatch(batch: SequenceBatch, start: number, end: number): SequenceBatch {
   if (start === 0 && end === batch.offsets.length - 1) return batch;

@@ -38,19 +38,29 @@ export const exportSchema = z.strictObject({
     description:
       'nanogpt, megatron: beside the ids float32 weights, a mask of bytes, or int32 labels (-100 where the weight is 0)',
   }),
+  header: z.enum(['none', 'llmc', 'nemo']).default('none').meta({
+    flag: 'header',
+    description:
+      'nanogpt: what stands before the ids: nothing, or 1,024 bytes with their number, as llm.c and modded-nanogpt (llmc) or NeMo AutoModel (nemo) read them',
+  }),
   labels: z.enum(['kept', 'eligible']).default('kept').meta({
     flag: 'labels',
     description:
       'hf: which tokens have a label: those of weight above 0, or every target, which live selection ranks (a trainer that does not multiply by loss_weights would learn them all)',
   }),
   add: z
-    .array(z.enum(['attention_mask', 'seq_lengths']))
+    .array(z.enum(['attention_mask', 'seq_lengths', 'loss_scale']))
     .default([])
     .meta({
       flag: 'add',
       description:
-        'hf: columns that some trainers ask for: attention_mask (axolotl), seq_lengths, ids of each document of a row (padding-free training)',
+        'hf: columns that some trainers ask for: attention_mask (axolotl), seq_lengths, ids of each document of a row (padding-free training), loss_scale, the weights by the name that ms-swift has for them',
     }),
+  documents: z.enum(['apart', 'together']).optional().meta({
+    flag: 'documents',
+    description:
+      'hf, of documents that do not see each other (attention within): a row each, which every trainer reads rightly (default there), or together in rows with position_ids, which many trainers drop without a word',
+  }),
   rows: z.enum(['token', 'sequence']).default('token').meta({
     flag: 'rows',
     description: 'parquet: what a row is',

@@ -12,13 +12,13 @@ import type { StagedFile, Storage } from '../storage/storage.js';
 import type { ExportFormat, OutputFile, ShardContext } from './format.js';
 import type { ExportManifest, ShardIdentity } from './manifest.js';
 import type { PlannedShard } from './plan.js';
-import { rowCount } from './rows.js';
+import { type ExportRows, rowCount } from './rows.js';
 import { changed, type ExportSource, isWhole, readSlice } from './source.js';
 import type { WeightRules } from './weights.js';
 
 export interface Writing {
   readonly format: ExportFormat;
-  readonly context: Omit<ShardContext, 'index' | 'create' | 'signal'>;
+  readonly context: Omit<ShardContext, 'index' | 'create' | 'countIds' | 'signal'>;
   readonly rules: WeightRules;
   /** Sources whose bytes were found to be those of their manifests. */
   readonly sound: Set<Manifest>;
@@ -36,6 +36,16 @@ export async function writeShard(
     ...context,
     signal,
     index,
+    async countIds() {
+      let ids = 0;
+      for (const slice of slices) {
+        for await (const { inputIds, repeats } of readSlice(storage, context.source, slice, rules)) {
+          signal.throwIfAborted();
+          ids += inputIds.length - repeats.reduce((sum, repeated) => sum + repeated, 0);
+        }
+      }
+      return ids;
+    },
     create: async (file) => {
       const staged = staging(await storage.stage(joinPath(out, file)));
       const hashed = hashedFile(staged);
@@ -43,6 +53,7 @@ export async function writeShard(
       return hashed.file;
     },
   });
+  const laidOut = format.rowsOf?.(context.settings) ?? ((rows: ExportRows) => rows);
   const counts = { rows: 0, tokens: 0, kept: 0, weight_sum: 0 };
   for (const slice of slices) {
     const sliceKept = { kept: 0, tokens: 0 };
@@ -52,17 +63,18 @@ export async function writeShard(
     const hashed = isWhole(slice) && !sound.has(manifest) ? digestOf(manifest, 'sequences') : undefined;
     if (hashed === undefined) await checkBytes(storage, slice.part, sound);
     try {
-      for await (const rows of readSlice(storage, context.source, slice, rules, hashed)) {
+      for await (const read of readSlice(storage, context.source, slice, rules, hashed)) {
         signal.throwIfAborted();
+        const rows = laidOut(read);
         const sums = sumWeights(rows.weights);
         counts.rows += rowCount(rows);
         counts.tokens += rows.inputIds.length;
         counts.kept += sums.kept;
         counts.weight_sum += sums.sum;
         sliceKept.kept += sums.kept;
-        sliceKept.tokens += rows.inputIds.length;
+        sliceKept.tokens += read.inputIds.length;
         await writer.write(rows);
-        sink({ event: 'progress', tokens: rows.inputIds.length, text_bytes: 0 });
+        sink({ event: 'progress', tokens: read.inputIds.length, text_bytes: 0 });
       }
       checkPart(slice, sliceKept, context.source, rules);
     } catch (error) {

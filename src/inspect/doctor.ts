@@ -2,6 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, rm, statfs, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { codecFor } from '../dataset/codecs.js';
+import { PYTHON_ENGINES } from '../engine/command.js';
+import { probeEngine } from '../engine/probe.js';
 import { firstLine } from '../errors.js';
 import { loadBinding } from '../tokenizer/native.js';
 import { describeMachine, type Machine } from './machine.js';
@@ -41,6 +43,7 @@ export async function diagnose(cacheFolder: string, workFolder: string): Promise
       await checkCodec('zstd'),
       await checkCodec('lz4'),
       await checkCache(cacheFolder),
+      ...(await Promise.all(PYTHON_ENGINES.map(checkEngine))),
     ],
     disks: [await diskOf(workFolder), await diskOf(cacheFolder)],
     cpuWorks: runtime.devices.some(({ device, loads }) => device === 'cpu' && loads),
@@ -75,6 +78,11 @@ async function checkCodec(codec: 'zstd' | 'lz4'): Promise<Check> {
     return { name, works: false, detail: firstLine(error) };
   }
 }
+
+const checkEngine = async (engine: (typeof PYTHON_ENGINES)[number]): Promise<Check> => ({
+  name: `engine ${engine}`,
+  ...(await probeEngine(engine)),
+});
 
 async function checkCache(folder: string): Promise<Check> {
   const name = 'cache folder';

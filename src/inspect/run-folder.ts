@@ -1,6 +1,7 @@
 import { comparePart } from '../dataset/finished-parts.js';
 import { type Histogram, mergeHistograms } from '../dataset/histogram.js';
 import { MANIFEST_SUFFIX, type Manifest, readManifest } from '../dataset/manifest.js';
+import { readRunNotes } from '../dataset/run-notes.js';
 import { hashJson, type JsonObject } from '../json/canonical-json.js';
 import { type Totals, totalsOf } from '../parts/totals.js';
 import type { Storage } from '../storage/storage.js';
@@ -31,13 +32,15 @@ export const manifestsBelow = async (storage: Storage, folder: string): Promise<
 
 /**
  * Sums up a run's output folder from its manifests alone.
- * @throws TokensieveError (input) `bad-manifest`
+ * @throws TokensieveError (input) `bad-manifest`; (fatal) `bad-run-notes`
  */
 export async function inspectRun(
   storage: Storage,
   path: string,
   manifests: readonly string[],
 ): Promise<RunInspection> {
+  // Nothing of it is shown; a folder that looks whole should be.
+  await readRunNotes(storage, path);
   const groups = new Map<string, Manifest[]>();
   for (const file of manifests) {
     const manifest = await readManifest(storage, file);

@@ -55,9 +55,10 @@ export async function runParts<Task, L extends Lane, M extends AnyManifest, Kept
       await job.finish?.(options, () => keptOfAll(job, plan.tasks, keptOf, storage));
       // Before it is told as done: what a removed folder held went with it.
       await claim.check?.();
-      await notes.close('done');
+      const kept = plan.tasks.flatMap((task) => keptOf.get(task) ?? []);
+      await notes.close('done', { whole: kept.length });
       return {
-        kept: plan.tasks.flatMap((task) => keptOf.get(task) ?? []),
+        kept,
         shards: plan.shards,
         resumed: work.done.length,
         damaged: work.damaged.length,
@@ -65,7 +66,7 @@ export async function runParts<Task, L extends Lane, M extends AnyManifest, Kept
         seconds: (performance.now() - started) / 1000,
       };
     } catch (error) {
-      await notes.close(given.signal.aborted ? 'stopped' : 'failed', firstLine(error));
+      await notes.close(given.signal.aborted ? 'stopped' : 'failed', { error: firstLine(error) });
       throw error;
     }
   } finally {

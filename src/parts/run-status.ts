@@ -12,6 +12,7 @@ import { hashJson } from '../json/canonical-json.js';
 import { type RulesReport, rulesOfParts } from '../rules/run-rules.js';
 import { isRunning } from '../storage/process-identity.js';
 import type { Storage } from '../storage/storage.js';
+import { wholeOf } from './whole-of.js';
 import { type PlanNotes, readWorkerNotes, type WorkerNotes } from './worker-notes.js';
 
 /** Manifests that are opened; of more, this many evenly spaced ones, and sums are estimates. */
@@ -50,7 +51,7 @@ export interface PartsStatus {
     readonly running: number;
     /** Manifests of another recipe. */
     readonly stale: number;
-    /** Null when no plan was noted, or when only reading tells (jsonl). */
+    /** Null when no plan was noted, or when only reading tells (compressed jsonl) and nobody has read to the end. */
     readonly total: number | null;
   };
   /** Shards whose parts only reading tells, and those that could not be planned. */
@@ -67,6 +68,8 @@ export interface PartsStatus {
   readonly tokens_per_second: number | null;
   readonly seconds_left: number | null;
   readonly workers: readonly WorkerStatus[];
+  /** Notes that are damaged and passed over: what they told is missing here. Absent where there are none. */
+  readonly damaged_notes?: readonly string[];
 }
 
 /**
@@ -74,7 +77,7 @@ export interface PartsStatus {
  * @throws TokensieveError `no-run` (usage) when nothing there tells of parts
  */
 export async function runStatus(storage: Storage, out: string): Promise<readonly PartsStatus[]> {
-  const { plans, workers } = await readWorkerNotes(storage, out);
+  const { plans, workers, damaged } = await readWorkerNotes(storage, out);
   const found: PartsStatus[] = [];
   for (const [kind, folder] of [
     ['packed', packedFolder(out)],
@@ -91,7 +94,10 @@ export async function runStatus(storage: Storage, out: string): Promise<readonly
     );
     const own = workers.filter((worker) => worker.kind === kind);
     if (plan === undefined && paths.length === 0 && own.length === 0) continue;
-    found.push(await partsStatus(storage, { kind, folder: place, plan, paths, notes: own }));
+    found.push({
+      ...(await partsStatus(storage, { kind, folder: place, plan, paths, notes: own })),
+      ...(damaged.length > 0 && { damaged_notes: damaged }),
+    });
   }
   if (found.length > 0) return found;
   throw usageError(
@@ -122,8 +128,8 @@ async function partsStatus(
       .reduce((sum, worker) => sum + (worker.seconds > 0 ? value(worker) / worker.seconds : 0), 0);
   const total = plan?.text_bytes ?? null;
   const bytesPerSecond = rate((worker) => worker.text_bytes);
-  const known = plan !== undefined && plan.streams === 0;
-  const isDone = known && sums.done >= plan.parts;
+  const whole = wholeOf(plan, notes);
+  const isDone = whole !== null && sums.done >= whole;
   return {
     kind,
     folder,
@@ -131,7 +137,7 @@ async function partsStatus(
       done: sums.done,
       running: running.reduce((sum, { in_work }) => sum + in_work.length, 0),
       stale: sums.stale,
-      total: known ? plan.parts : null,
+      total: whole,
     },
     streams: plan?.streams ?? 0,
     broken_shards: plan?.broken_shards ?? 0,

@@ -33,6 +33,10 @@ export const runSettings = z.strictObject({
     flag: 'tokenizer-engine',
     description: 'Both give the same ids; native is faster where it loads',
   }),
+  python: z.string().min(1).max(4096).optional().meta({
+    flag: 'python',
+    description: 'Python of the engine torch (default: TOKENSIEVE_PYTHON, else python3)',
+  }),
   cache: z
     .string()
     .optional()

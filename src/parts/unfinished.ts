@@ -6,7 +6,8 @@ import { TokensieveError } from '../errors.js';
 import { hashJson } from '../json/canonical-json.js';
 import { absolutePath, folderOf, joinPath, nameOf, pathBelow } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
-import { type PlanNotes, readWorkerNotes } from './worker-notes.js';
+import { wholeOf } from './whole-of.js';
+import { type PlanNotes, readWorkerNotes, type WorkerNotes } from './worker-notes.js';
 
 /** Shards whose parts only reading tells; a plan counts each as one. */
 const STREAM = /\.(gz|zst)$/i;
@@ -18,7 +19,7 @@ type Set = Pick<DataSet, 'name' | 'folder' | 'kind' | 'parts' | 'recipe' | 'unfi
 /**
  * A line on parts that have data but no manifest; that the plan of the run counts and nobody made; that were scored and have
  * no weights. Null where nothing is seen, or where some of the parts were named. Of compressed jsonl the plan knows no number
- * of parts: a run that stopped between two of them is not noticed.
+ * of parts, and whoever came to its end does: a run that stopped between two of them before anybody did is not noticed.
  * @param weights whether the command would have taken weighted parts: told too of a selection of which nothing is finished
  */
 export async function unfinishedRun(
@@ -33,8 +34,8 @@ export async function unfinishedRun(
   }
   const absolute = absolutePath(folder);
   const isHome = nameOf(absolute) === kind;
-  const { plans } = await readWorkerNotes(storage, isHome ? folderOf(absolute) : folder);
-  const missing = missingOf(set, plans);
+  const { plans, workers } = await readWorkerNotes(storage, isHome ? folderOf(absolute) : folder);
+  const missing = missingOf(set, plans, workers);
   if (missing > 0)
     return `${folder}: ${missing} planned part(s) are not finished and are left out; ${FINISH}`;
   if (!isHome) return null;
@@ -45,13 +46,19 @@ export async function unfinishedRun(
   return `${set.name}: a selection was begun here and none of its parts is finished; the ${kind} parts are taken as they are, without its weights: ${FINISH}`;
 }
 
-/** Parts that the plan of this very recipe counts, and that are not there. */
-function missingOf({ kind, recipe, parts }: Set, plans: readonly PlanNotes[]): number {
-  const plan = plans.find((one) => one.kind === kind && one.recipe === hashJson(recipe.json));
+/** Parts of this very recipe that the plan counts, or whoever came to its end, and that are not there. */
+function missingOf(
+  { kind, recipe, parts }: Set,
+  plans: readonly PlanNotes[],
+  workers: readonly WorkerNotes[],
+): number {
+  const identity = hashJson(recipe.json);
+  const isOwn = (one: PlanNotes | WorkerNotes): boolean => one.kind === kind && one.recipe === identity;
+  const plan = plans.find(isOwn);
+  const whole = wholeOf(plan, workers.filter(isOwn));
+  if (whole !== null) return whole - parts.length;
   if (plan === undefined) return 0;
-  // A plan made of another data set's parts knows each of them.
-  const isStream = ({ manifest }: Set['parts'][number]): boolean =>
-    plan.streams > 0 && STREAM.test(manifest.shard);
+  const isStream = ({ manifest }: Set['parts'][number]): boolean => STREAM.test(manifest.shard);
   const streams = new Set(parts.filter(isStream).map(({ manifest }) => manifest.shard));
   return plan.parts - streams.size - parts.filter((part) => !isStream(part)).length;
 }

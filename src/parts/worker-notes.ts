@@ -6,6 +6,8 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { z } from 'zod';
+import { isJsonObject, type JsonObject } from '../json/canonical-json.js';
+import { isBroken, sealed } from '../json/sealed.js';
 import { commitBytes } from '../storage/commit-bytes.js';
 import { joinPath } from '../storage/path.js';
 import type { Storage } from '../storage/storage.js';
@@ -13,6 +15,8 @@ import type { EventSink } from './events.js';
 import type { Share } from './share.js';
 
 const FOLDER = '.workers';
+/** What is noted of a run's inputs lies beside them (pack/input-notes.ts). */
+const NOTES = /\/(plan-[^/]*|\d{8}T\d{6}-[^/]*)\.json$/;
 /** Time between two writes. */
 const EVERY_MS = 5_000;
 /** Notes of processes that began longer ago are removed when a run is planned. */
@@ -64,14 +68,22 @@ const workerSchema = z.object({
   seconds: count,
   in_work: z.array(z.object({ shard: z.string(), part: count, since: z.string() })),
   error: z.string().nullable(),
+  /** Parts of all that the process was asked for, those found done included; absent unless it came to its end. */
+  whole: count.optional(),
 });
 export type WorkerNotes = z.infer<typeof workerSchema>;
 
 export interface OpenWorkerNotes {
   /** Sees the run's events and hands them on. */
   readonly sink: EventSink;
-  /** Last words. The file stays, unless all went well in a folder that is handed on. */
-  close(state: 'done' | 'stopped' | 'failed', error?: string): Promise<void>;
+  /**
+   * Last words. The file stays, unless all went well in a folder that is handed on.
+   * @param said why it failed; how many parts there are in all, where that is known
+   */
+  close(
+    state: 'done' | 'stopped' | 'failed',
+    said?: { readonly error?: string; readonly whole?: number },
+  ): Promise<void>;
 }
 
 export interface WorkerIdentity extends Pick<WorkerNotes, 'executor' | 'kind' | 'recipe'> {
@@ -96,7 +108,10 @@ export async function openWorkerNotes(
   let busy = 0;
   let busySince = 0;
   const now = (): number => performance.now();
-  const notes = (state: WorkerNotes['state'], error: string | null): WorkerNotes => ({
+  const notes = (
+    state: WorkerNotes['state'],
+    { error = null, whole }: { readonly error?: string | null; readonly whole?: number | undefined },
+  ): WorkerNotes => ({
     version: 1,
     worker,
     ...identity,
@@ -110,10 +125,11 @@ export async function openWorkerNotes(
     seconds: (busy + (inWork.size > 0 ? now() - busySince : 0)) / 1000,
     in_work: [...inWork.values()],
     error,
+    ...(whole !== undefined && { whole }),
   });
   let writing: Promise<void> = Promise.resolve();
-  const write = (state: WorkerNotes['state'], error: string | null = null): Promise<void> => {
-    writing = writing.then(() => writeJson(storage, path, notes(state, error)).catch(() => undefined));
+  const write = (state: WorkerNotes['state'], said: Parameters<typeof notes>[1] = {}): Promise<void> => {
+    writing = writing.then(() => writeJson(storage, path, notes(state, said)).catch(() => undefined));
     return writing;
   };
   const timer = setInterval(() => void write('running'), EVERY_MS);
@@ -135,9 +151,9 @@ export async function openWorkerNotes(
       }
       onward(event);
     },
-    async close(state, error) {
+    async close(state, said) {
       clearInterval(timer);
-      await write(state, error ?? null);
+      await write(state, said);
       if (handedOn && state === 'done') await storage.remove(path).catch(() => undefined);
     },
   };
@@ -169,35 +185,49 @@ export async function removeNotes(storage: Storage, out: string): Promise<void> 
   }
 }
 
-/** The notes below an output folder; files that cannot be read are passed over. */
+/** The notes below an output folder; files that cannot be read are passed over, and those that are damaged are named. */
 export async function readWorkerNotes(
   storage: Storage,
   out: string,
-): Promise<{ readonly plans: readonly PlanNotes[]; readonly workers: readonly WorkerNotes[] }> {
+): Promise<{
+  readonly plans: readonly PlanNotes[];
+  readonly workers: readonly WorkerNotes[];
+  readonly damaged: readonly string[];
+}> {
   const plans: PlanNotes[] = [];
   const workers: WorkerNotes[] = [];
+  const damaged: string[] = [];
   for (const path of await storage.list(joinPath(out, FOLDER))) {
-    if (!path.endsWith('.json')) continue;
+    if (!NOTES.test(path)) continue;
     const json = await readJson(storage, path);
     const plan = planSchema.safeParse(json);
     const worker = workerSchema.safeParse(json);
-    if (plan.success) plans.push(plan.data);
+    if (json === 'damaged') damaged.push(path);
+    else if (plan.success) plans.push(plan.data);
     else if (worker.success) workers.push(worker.data);
   }
-  return { plans, workers };
+  return { plans, workers, damaged };
 }
 
+/** Null of a file that is gone or far too long. */
 async function readJson(storage: Storage, path: string): Promise<unknown> {
+  let text: string;
   try {
     const { size } = await storage.stat(path);
     if (size > MAX_BYTES) return null;
-    return JSON.parse(Buffer.from(await storage.readRange(path, 0, size)).toString('utf8'));
+    text = Buffer.from(await storage.readRange(path, 0, size)).toString('utf8');
   } catch {
     return null;
+  }
+  try {
+    const json: unknown = JSON.parse(text);
+    return isJsonObject(json) && isBroken(json) ? 'damaged' : json;
+  } catch {
+    return 'damaged';
   }
 }
 
 async function writeJson(storage: Storage, path: string, value: object): Promise<void> {
-  const bytes = Buffer.from(`${JSON.stringify(value)}\n`, 'utf8');
+  const bytes = Buffer.from(`${JSON.stringify(sealed({ ...value } as JsonObject))}\n`, 'utf8');
   await commitBytes(storage, path, bytes, { onConflict: 'replace' });
 }

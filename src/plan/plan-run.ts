@@ -83,7 +83,7 @@ export async function planRun(pipeline: Pipeline, { storage, tflops }: PlanOptio
       modelBytes: Object.values(infosOf(inputs)).reduce((sum, { parameters }) => sum + 2 * parameters, 0),
     };
   } finally {
-    await inputs.tokenizer.close();
+    await inputs.close();
   }
 }
 

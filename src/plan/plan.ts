@@ -1,7 +1,7 @@
 import type { ShardPlan } from '../corpus/shard.js';
 import { forwardFlops } from '../model/forward-flops.js';
 import type { ModelInfo } from '../model/prepared-model.js';
-import type { ModelRole } from '../score/scorer.js';
+import type { ModelRole } from '../score/role.js';
 
 /** What a run would do and cost. Made from footers and sizes alone: nothing is read, scored or written. */
 export interface CostPlan {

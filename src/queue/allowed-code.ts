@@ -5,14 +5,21 @@
 import { realpath } from 'node:fs/promises';
 import { isAbsolute, relative, resolve, sep } from 'node:path';
 import { usageError } from '../errors.js';
+import { programsOf } from '../pipeline/programs-of.js';
 import type { Stage } from '../pipeline/stages.js';
 import { isMethodFile } from '../select/load.js';
 
-/**
- * @param folders that code may be loaded from
- * @throws TokensieveError (usage) `code-in-queue` for a stage that names other code
- */
-export async function refuseOtherCode(stage: Stage, folders: readonly string[]): Promise<void> {
+/** What the person who started a worker lets queued pipelines run. */
+export interface AllowedCode {
+  /** That methods and sections may be loaded from. */
+  readonly folders: readonly string[];
+  /** By the names that pipelines give them; with the worker's own Python. */
+  readonly engines: readonly string[];
+}
+
+/** @throws TokensieveError (usage) `code-in-queue` for a stage that names other code, or a program that was not allowed */
+export async function refuseOtherCode(stage: Stage, { folders, engines }: AllowedCode): Promise<void> {
+  if (stage.kind === 'score' || stage.kind === 'eval') refusePrograms(stage.name, stage.settings, engines);
   for (const [field, file] of codeOf(stage)) {
     if (await isBelow(folders, file)) continue;
     const why =
@@ -22,6 +29,22 @@ export async function refuseOtherCode(stage: Stage, folders: readonly string[]):
     throw usageError(
       'code-in-queue',
       `${stage.name}.${field}: ${file}: is code, which a worker runs from folders that it was started with alone (--allow-methods FOLDER), ${why}`,
+    );
+  }
+}
+
+function refusePrograms(
+  name: string,
+  settings: Parameters<typeof programsOf>[0],
+  engines: readonly string[],
+): void {
+  for (const { field, program, kind } of programsOf(settings)) {
+    if (kind === 'engine' && engines.includes(program)) continue;
+    throw usageError(
+      'code-in-queue',
+      kind === 'engine'
+        ? `${name}.${field}: ${program}: is a program, which a worker starts only where it was allowed by name (--allow-engines ${program})`
+        : `${name}.${field}: ${program}: is a program; a worker starts its own Python alone (TOKENSIEVE_PYTHON): leave it out`,
     );
   }
 }

@@ -1,7 +1,7 @@
 import { firstLine, TokensieveError } from '../errors.js';
 import type { EventSink } from '../parts/events.js';
 import type { Storage } from '../storage/storage.js';
-import { refuseOtherCode } from './allowed-code.js';
+import { type AllowedCode, refuseOtherCode } from './allowed-code.js';
 import type { PartResult, QueuedStage } from './jobs.js';
 import { type OpenStage, openStages } from './open-stages.js';
 import { type Performer, UnfitWorker } from './performer.js';
@@ -12,15 +12,15 @@ const MADE_NAMED = 1_000;
 
 /**
  * The real thing: parts in this process, stages that run once in a process of their own.
- * @param parts in work at once · @param methodFolders that code of queued pipelines may be loaded from
+ * @param parts in work at once · @param allowed code that queued pipelines may run
  */
 export function pipelinePerformer(
   storage: Storage,
   sink: EventSink,
   parts: number,
-  methodFolders: readonly string[] = [],
+  allowed: AllowedCode = { folders: [], engines: [] },
 ): Performer {
-  const open = openStages(storage, sink, parts, ({ stage }) => refuseOtherCode(stage, methodFolders));
+  const open = openStages(storage, sink, parts, ({ stage }) => refuseOtherCode(stage, allowed));
   return {
     plan: (stage) =>
       open.use(
@@ -69,7 +69,7 @@ export function pipelinePerformer(
         };
       }),
     async single(stage, signal) {
-      await refuseOtherCode(stage.stage, methodFolders);
+      await refuseOtherCode(stage.stage, allowed);
       return runSingleStage(stage, sink, signal);
     },
     close: () => open.close(),

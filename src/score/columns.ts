@@ -1,6 +1,7 @@
 import type { SequenceBatch, TokenColumn } from '../dataset/sequence-batch.js';
 import { type RowValues, toColumns } from '../sequence/columns.js';
-import type { ModelRole, ScoredSequence } from './scorer.js';
+import type { ModelRole } from './role.js';
+import type { ScoredSequence } from './scorer.js';
 
 /** The token columns that scoring with these models gives, in file order. */
 export function scoredColumns(roles: readonly ModelRole[], entropy: boolean): TokenColumn[] {

@@ -1,9 +1,10 @@
 import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { EMBEDDED_ENGINE } from '../engine/command.js';
 import { usageError } from '../errors.js';
 import { checkModel, describeModel, prepareModel } from '../model/prepare.js';
-import type { Device, ModelInfo, PreparedModel } from '../model/prepared-model.js';
+import type { Device, ModelInfo } from '../model/prepared-model.js';
 import { checkVocabulary } from '../model/vocabulary.js';
 import type { AttentionScope } from '../sequence/packing.js';
 import { localPath } from '../storage/path.js';
@@ -11,7 +12,9 @@ import type { BoundaryOverrides } from '../tokenizer/boundaries.js';
 import { identifyTokenizer, openTokenizer } from '../tokenizer/open.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { type Compute, planCompute } from './compute.js';
-import type { ModelRole } from './scorer.js';
+import { type EngineModels, type EngineRequest, engineOf, openEngineModels } from './engine-models.js';
+import type { ModelRole } from './role.js';
+import type { ScoringModel } from './scorer.js';
 import type { Scoring } from './settings.js';
 
 /** What opening needs to know; a pipeline says all of it. */
@@ -26,14 +29,15 @@ export interface ModelRequest {
     readonly bos?: boolean | undefined;
     readonly eos?: boolean | undefined;
   };
-  readonly score: {
+  readonly score: EngineRequest['score'] & {
     readonly entropy: boolean;
     readonly greedy?: boolean;
-    readonly precision: Scoring['score']['precision'];
     readonly batch_tokens?: number | undefined;
   };
   readonly run: Pick<Scoring['run'], 'tokenizer_engine' | 'cache'> & {
     readonly workers?: number;
+    readonly threads?: number;
+    readonly python?: string | undefined;
     readonly cards?: number | undefined;
     readonly card_memory?: number | undefined;
   };
@@ -47,11 +51,13 @@ export interface ModelInputs {
   readonly tokenizer: Tokenizer;
   /** Where it was found: a tokenizer.json, or the folder that holds it. */
   readonly tokenizerPath: string;
-  readonly models: Readonly<Partial<Record<ModelRole, PreparedModel>>>;
+  readonly models: Readonly<Partial<Record<ModelRole, ScoringModel>>>;
   readonly roles: readonly ModelRole[];
   readonly compute: Compute;
   /** What the log says of the models, one line each. */
   readonly warnings: readonly string[];
+  /** Ends the tokenizer, and engines that were asked what their models are and are not used. */
+  close(): Promise<void>;
 }
 
 /** Folder for built graphs when none is set: the user's cache, by the XDG convention. */
@@ -70,8 +76,9 @@ export async function openModelInputs(pipeline: ModelRequest, device: Device): P
   if (pipeline.reference !== undefined) folders.push(['reference', pipeline.reference]);
   if (pipeline.current !== undefined) folders.push(['current', pipeline.current]);
 
+  const embedded = folders.filter(([role]) => engineOf(role, pipeline.score) === EMBEDDED_ENGINE);
   // A model folder that is none is told before its tokenizer is missed.
-  for (const [, folder] of folders) await checkModel(folder);
+  for (const [, folder] of embedded) await checkModel(folder);
   const tokenizerPath = pipeline.tokenizer.path ?? folders.map(([, folder]) => folder).find(hasTokenizer);
   if (tokenizerPath === undefined) {
     throw usageError(
@@ -85,27 +92,33 @@ export async function openModelInputs(pipeline: ModelRequest, device: Device): P
     controlTokens: pipeline.tokenizer.control_tokens,
     ...overridesOf(pipeline),
   });
+  let engines: EngineModels | null = null;
   try {
-    const models: Partial<Record<ModelRole, PreparedModel>> = {};
+    const models: Partial<Record<ModelRole, ScoringModel>> = {};
     const cacheFolder = localPath(pipeline.run.cache ?? defaultCacheFolder(), 'run.cache');
     const compute = await computeOf(
       pipeline,
       device,
-      folders.map(([, folder]) => folder),
+      embedded.map(([, folder]) => folder),
       cacheFolder,
     );
+    for (const [, folder] of folders) await checkTokenizer(folder, tokenizer, tokenizerPath, pipeline);
+    if (embedded.length < folders.length) {
+      engines = await openEngineModels(folders, engineRequest(pipeline, cacheFolder));
+    }
     for (const [role, folder] of folders) {
-      await checkTokenizer(folder, tokenizer, tokenizerPath, pipeline);
-      const model = await prepareModel(folder, {
-        device,
-        attention: pipeline.sequence.attention,
-        entropy: pipeline.score.entropy,
-        greedy: pipeline.score.greedy,
-        precision: compute.precision,
-        ...(compute.batch !== null && { batch: compute.batch }),
-        heedsMaxPositions: true, // below, and by whoever sets no length
-        cacheFolder,
-      });
+      const model: ScoringModel =
+        engines?.models[role] ??
+        (await prepareModel(folder, {
+          device,
+          attention: pipeline.sequence.attention,
+          entropy: pipeline.score.entropy,
+          greedy: pipeline.score.greedy,
+          precision: compute.precision,
+          ...(compute.batch !== null && { batch: compute.batch }),
+          heedsMaxPositions: true, // below, and by whoever sets no length
+          cacheFolder,
+        }));
       checkVocabulary(model.info, tokenizer);
       const longest = model.info.maxPositions;
       const { length } = pipeline.sequence;
@@ -120,12 +133,37 @@ export async function openModelInputs(pipeline: ModelRequest, device: Device): P
       models[role] = model;
     }
     const warnings = folders.flatMap(([role]) => models[role]?.info.warnings ?? []);
-    return { tokenizer, tokenizerPath, models, roles: folders.map(([role]) => role), compute, warnings };
+    return {
+      tokenizer,
+      tokenizerPath,
+      models,
+      roles: folders.map(([role]) => role),
+      compute,
+      warnings: [...warnings, ...(engines?.warnings ?? [])],
+      close: async () => {
+        await Promise.all([tokenizer.close(), engines?.close()]);
+      },
+    };
   } catch (error) {
-    await tokenizer.close();
+    await Promise.all([tokenizer.close(), engines?.close()]);
     throw error;
   }
 }
+
+const engineRequest = ({ score, run, sequence }: ModelRequest, cacheFolder: string): EngineRequest => ({
+  score,
+  outputs: [
+    'loss',
+    ...(score.entropy ? ['entropy' as const] : []),
+    ...(score.greedy === true ? ['greedy' as const] : []),
+  ],
+  attention: sequence.attention,
+  longestRow: sequence.length ?? DEFAULT_LENGTH,
+  python: run.python,
+  threads: run.threads ?? 0,
+  lanes: run.workers ?? 1,
+  cacheFolder,
+});
 
 /** On CUDA graphs are for one batch shape, so the models are looked at before their graphs are built. */
 async function computeOf(
@@ -137,7 +175,8 @@ async function computeOf(
   const infos: ModelInfo[] = [];
   if (device === 'cuda') for (const folder of folders) infos.push(await describeModel(folder, cacheFolder));
   return planCompute(device, infos, {
-    precision: score.precision,
+    // What engines compute in is theirs.
+    precision: folders.length === 0 ? 'auto' : score.precision,
     batchTokens: score.batch_tokens ?? null,
     cardMemory: run.card_memory ?? null,
     workers: run.workers ?? 1,

@@ -12,7 +12,7 @@ import {
 import { FIRST_VERSIONS } from '../rules/changes.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import type { Compute } from './compute.js';
-import type { ModelRole } from './scorer.js';
+import type { ModelRole } from './role.js';
 import type { Scoring } from './settings.js';
 
 /** What a run turned out to be scored by. */
@@ -20,6 +20,8 @@ export interface ScoredBy {
   readonly tokenizer: Pick<Tokenizer, 'hash' | 'bosId' | 'eosId'>;
   readonly models: Readonly<Partial<Record<ModelRole, ModelInfo>>>;
   readonly compute: Pick<Compute, 'profile' | 'batchTokens'>;
+  /** Of roles that an engine computes. */
+  readonly engines?: Readonly<Partial<Record<ModelRole, JsonObject>>>;
   readonly versions?: RuleVersions;
   /** Ids that older rules name where BOS or EOS is switched off. */
   readonly unused?: Marked;
@@ -28,10 +30,19 @@ export interface ScoredBy {
 /** Settings and hashes in, the object that is fingerprinted out. How a run is carried out stays outside. */
 export function recipeOf(
   pipeline: Scoring,
-  { tokenizer, models, compute, versions = FIRST_VERSIONS, unused }: ScoredBy,
+  { tokenizer, models, compute, engines = {}, versions = FIRST_VERSIONS, unused }: ScoredBy,
 ): Recipe {
-  // Device and precision are in the profile as they turned out.
-  const { device: _, precision: __, ...score } = pipeline.score;
+  // Device, precision and engine are in the profile as they turned out.
+  const {
+    device: _,
+    precision: __,
+    engine: ___,
+    reference_engine: ____,
+    current_engine: _____,
+    compile: ______,
+    ...score
+  } = pipeline.score;
+  const roles = Object.keys(models) as ModelRole[];
   return {
     semantics: { ...versions },
     ...rowsRecipe(pipeline, tokenizer, unused),
@@ -40,7 +51,10 @@ export function recipeOf(
       current: models.current?.hash ?? null,
     },
     score: { ...score, batch_tokens: compute.batchTokens },
-    numeric_profile: compute.profile,
+    numeric_profile:
+      Object.keys(engines).length === 0
+        ? compute.profile
+        : Object.fromEntries(roles.map((role) => [role, engines[role] ?? compute.profile])),
   };
 }
 

@@ -3,6 +3,7 @@ import { scoredFolder } from '../dataset/part-files.js';
 import { type RunNotes, writeRunNotes } from '../dataset/run-notes.js';
 import { chooseDevice } from '../device/device.js';
 import { locatedError } from '../errors.js';
+import type { JsonObject } from '../json/canonical-json.js';
 import { forwardFlops } from '../model/forward-flops.js';
 import type { ModelInfo } from '../model/prepared-model.js';
 import type { RowStage } from '../pack/make-part.js';
@@ -12,10 +13,12 @@ import type { PartsOptions } from '../parts/parts-job.js';
 import { type RunRules, rulesOfNewRun } from '../rules/new-run.js';
 import { notedRules } from '../rules/noted.js';
 import { scoredColumns, toSequenceBatch } from './columns.js';
+import { isEngineModel } from './engine-models.js';
 import type { ModelInputs } from './open-inputs.js';
 import { openModels } from './open-models.js';
 import { recipeOf, scoringConventions } from './recipe.js';
-import type { ModelRole, Scorer } from './scorer.js';
+import type { ModelRole } from './role.js';
+import type { Scorer } from './scorer.js';
 import type { Scoring } from './settings.js';
 import { type ScoringRules, scoreSequences } from './stage.js';
 
@@ -66,7 +69,14 @@ export async function openScoring(
     shards,
     notes,
     tokenizer,
-    recipe: recipeOf(pipeline, { tokenizer, models: infosOf(inputs), compute, versions, unused: before }),
+    recipe: recipeOf(pipeline, {
+      tokenizer,
+      models: infosOf(inputs),
+      compute,
+      engines: engineProfiles(inputs),
+      versions,
+      unused: before,
+    }),
     changes,
     conventions: scoringConventions(pipeline, tokenizer),
     columns: scoredColumns(roles, score.entropy),
@@ -85,7 +95,7 @@ export async function openScoring(
       await writeRunNotes(storage, pipeline.out, { ...notes, ...(rules !== null && { rules }) });
     },
   };
-  return { rows, job: rowsJob(rows, storage), close: () => tokenizer.close() };
+  return { rows, job: rowsJob(rows, storage), close: () => inputs.close() };
 }
 
 const rulesOf = (
@@ -103,6 +113,16 @@ const rulesOf = (
       return folder === undefined ? [] : [{ role, folder }];
     }),
   });
+
+/** What decides the last bits of the models that engines compute. */
+function engineProfiles({ models, roles }: ModelInputs): Partial<Record<ModelRole, JsonObject>> {
+  return Object.fromEntries(
+    roles.flatMap((role) => {
+      const model = models[role];
+      return isEngineModel(model) ? [[role, model.profile]] : [];
+    }),
+  );
+}
 
 /** What the models are, without their graphs. */
 export function infosOf({

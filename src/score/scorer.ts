@@ -2,9 +2,10 @@ import { fatalError } from '../errors.js';
 import type { Device, PreparedModel } from '../model/prepared-model.js';
 import type { Sequence } from '../sequence/sequence.js';
 import type { Batch } from './batches.js';
-import { type BatchLosses, type ModelSession, openSession } from './session.js';
-
-export type ModelRole = 'reference' | 'current';
+import { type EngineModel, isEngineModel } from './engine-models.js';
+import { openEngineSession } from './engine-session.js';
+import type { ModelRole, RoleSession } from './role.js';
+import { type BatchLosses, openSession } from './session.js';
 
 /** What one model says of one sequence: [length] each, nats, NaN where the token is not a target. */
 export interface TokenLosses {
@@ -27,8 +28,11 @@ export interface Scorer {
   close(): Promise<void>;
 }
 
+/** A model to be asked: in this package's own runtime, or in an engine's process. */
+export type ScoringModel = PreparedModel | EngineModel;
+
 export interface ScorerSettings {
-  readonly models: Readonly<Partial<Record<ModelRole, PreparedModel>>>;
+  readonly models: Readonly<Partial<Record<ModelRole, ScoringModel>>>;
   readonly device: Device;
   /** Threads within an operator, for each model's session. */
   readonly threads: number;
@@ -38,53 +42,67 @@ export interface ScorerSettings {
   readonly inTurns?: boolean;
 }
 
-/** Opens a session for each model. Sessions load at the same time; if one fails, none is left open. */
+/** Opens a session for each model, or one for all models of an engine. They load at the same time; if one fails, none is left open. */
 export async function openScorer(settings: ScorerSettings): Promise<Scorer> {
-  const { reference, current } = settings.models;
-  const open = (role: ModelRole, model: PreparedModel | undefined): Promise<ModelSession> | undefined =>
-    model &&
-    openSession(model, {
-      device: settings.device,
-      threads: settings.threads,
-      card: settings.card ?? 0,
-      role: `${role} model`,
-    });
-  const opening = [open('reference', reference), open('current', current)];
-  const settled = await Promise.allSettled(opening);
-  const sessions = settled.map((result) => (result.status === 'fulfilled' ? result.value : undefined));
+  const settled = await Promise.allSettled(openings(settings));
+  const sessions = settled.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
   const close = async (): Promise<void> => {
-    await Promise.all(sessions.map((session) => session?.close()));
+    await Promise.all(sessions.map((session) => session.close()));
   };
   const failed = settled.find((result) => result.status === 'rejected');
   if (failed) {
     await close();
     throw failed.reason;
   }
-  const [referenceSession, currentSession] = sessions;
   let turn: Promise<unknown> = Promise.resolve();
   /** Calls of both models one after the other, in the order they were asked for. */
-  const waiting = (session: ModelSession | undefined, batch: Batch): Promise<BatchLosses> | undefined => {
-    if (settings.inTurns !== true) return session?.score(batch);
-    const call = turn.then(() => session?.score(batch)) as Promise<BatchLosses>;
-    turn = call.catch(() => undefined);
-    return session && call;
+  const waiting: RoleSession['score'] = (batch) => {
+    const calls = sessions.map((session) => {
+      if (settings.inTurns !== true) return session.score(batch);
+      const call = turn.then(() => session.score(batch));
+      turn = call.catch(() => undefined);
+      return call;
+    });
+    return Promise.all(calls).then((found) => Object.assign({}, ...found));
   };
 
   return {
     close,
     async score(batch) {
-      const [referenceLosses, currentLosses] = await Promise.all([
-        waiting(referenceSession, batch),
-        waiting(currentSession, batch),
-      ]);
+      const { reference, current } = await waiting(batch);
       return batch.sequences.map((sequence, row) => ({
         sequence,
-        ...(referenceLosses && {
-          reference: lossesOfRow(batch, row, sequence, referenceLosses, 'reference'),
-        }),
-        ...(currentLosses && { current: lossesOfRow(batch, row, sequence, currentLosses, 'current') }),
+        ...(reference && { reference: lossesOfRow(batch, row, sequence, reference, 'reference') }),
+        ...(current && { current: lossesOfRow(batch, row, sequence, current, 'current') }),
       }));
     },
+  };
+}
+
+function openings({ models, device, threads, card = 0 }: ScorerSettings): Promise<RoleSession>[] {
+  const opening: Promise<RoleSession>[] = [];
+  const uses = new Set<object>();
+  for (const role of ['reference', 'current'] as const) {
+    const model = models[role];
+    if (model === undefined) continue;
+    if (!isEngineModel(model)) opening.push(openOne(role, model, { device, threads, card }));
+    else if (!uses.has(model.use)) {
+      uses.add(model.use);
+      opening.push(openEngineSession(model.use, { threads, card }));
+    }
+  }
+  return opening;
+}
+
+async function openOne(
+  role: ModelRole,
+  model: PreparedModel,
+  place: { readonly device: Device; readonly threads: number; readonly card: number },
+): Promise<RoleSession> {
+  const session = await openSession(model, { ...place, role: `${role} model` });
+  return {
+    score: async (batch) => ({ [role]: await session.score(batch) }),
+    close: () => session.close(),
   };
 }
 

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { corpusSettings, shardPatterns } from '../corpus/settings.js';
 import { compression } from '../dataset/settings.js';
+import { isEngineName } from '../engine/command.js';
 import { outputFolder, runSettings } from '../parts/settings.js';
 import { sequenceSettings } from '../sequence/settings.js';
 import { tokenizerSettings } from '../tokenizer/settings.js';
@@ -11,7 +12,29 @@ import { tokenizerSettings } from '../tokenizer/settings.js';
  * never changes a byte.
  */
 
+/** An engine by name. */
+const engine = z
+  .string()
+  .max(4096)
+  .refine(isEngineName, { message: 'expected onnxruntime, torch or exec:COMMAND' });
+
 export const scoreSettings = z.strictObject({
+  engine: engine.optional().meta({
+    flag: 'engine',
+    description: 'Who computes: onnxruntime (default, in this process), torch, or exec:COMMAND',
+  }),
+  reference_engine: engine.optional().meta({
+    flag: 'reference-engine',
+    description: 'Who computes the reference model (default: --engine)',
+  }),
+  current_engine: engine.optional().meta({
+    flag: 'current-engine',
+    description: 'Who computes the current model (default: --engine)',
+  }),
+  compile: z.boolean().optional().meta({
+    flag: 'compile',
+    description: 'Let torch compile the models: slower to start, faster after; the last bits differ',
+  }),
   device: z.enum(['auto', 'cpu', 'cuda', 'webgpu']).default('auto').meta({
     flag: 'device',
     description: 'Where the models run; auto takes CUDA where it loads, else the CPU',
@@ -70,6 +93,8 @@ export const noModel = { path: ['reference'], message: 'name a reference model, 
 
 /** The settings of `tokensieve score` and of a `score` stage. */
 export const scoreSchema = scoring.refine(namesAModel, noModel);
+
+export type ScoreSettings = z.output<typeof scoreSettings>;
 
 /** A scoring run with every default filled in. */
 export type Scoring = z.output<typeof scoreSchema>;

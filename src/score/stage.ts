@@ -1,7 +1,8 @@
 import { mapAhead } from '../flow/map-ahead.js';
 import type { Sequence } from '../sequence/sequence.js';
 import { type Batch, type BatchRules, planBatches, windowsOf } from './batches.js';
-import { type ModelRole, type ScoredSequence, type Scorer, unscored } from './scorer.js';
+import type { ModelRole } from './role.js';
+import { type ScoredSequence, type Scorer, unscored } from './scorer.js';
 
 /** Batches handed to the models ahead of the one being read: enough that a session never waits for JavaScript. */
 const BATCHES_IN_FLIGHT = 3;

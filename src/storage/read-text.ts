@@ -1,5 +1,6 @@
 /** Small files of a model's or a run's folder, which somebody else may have filled. */
 import { readFile, stat } from 'node:fs/promises';
+import { utf8Text } from '../utf8.js';
 
 /** Refuses what is not a plain file: a pipe would be waited for, a device has no end. @returns its bytes */
 export async function plainFileSize(path: string): Promise<number> {
@@ -15,5 +16,5 @@ export async function plainFileSize(path: string): Promise<number> {
 export async function readText(path: string, maxBytes: number): Promise<string> {
   const bytes = await plainFileSize(path);
   if (bytes > maxBytes) throw new Error(`has ${bytes} bytes, at most ${maxBytes} are read`);
-  return readFile(path, 'utf8');
+  return utf8Text(await readFile(path));
 }

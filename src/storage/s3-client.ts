@@ -1,6 +1,6 @@
 /** The SDK's client, its calls repeated as `patience.ts` says, and s3:// paths. */
 import { S3Client } from '@aws-sdk/client-s3';
-import { usageError } from '../errors.js';
+import { firstLine, usageError } from '../errors.js';
 import type { IoAct } from './io-error.js';
 import { createPatience, type PatienceSettings } from './patience.js';
 import { s3Error } from './s3-error.js';
@@ -22,6 +22,19 @@ export function parseS3(path: string): S3Object {
   );
 }
 
+/**
+ * Refuses options behind the key that is to be written, such as `?storageClass=…`: they would be a part of its name.
+ * @throws TokensieveError (usage) `bad-url`
+ */
+export function refuseOptions(path: string): void {
+  const [options] = /[?&][a-z][\w.-]*=.*$/i.exec(path) ?? [];
+  if (options === undefined) return;
+  throw usageError(
+    'bad-url',
+    `${path}: ${options} would be a part of the name; an s3:// path takes no options: endpoint and region come from the environment (AWS_ENDPOINT_URL_S3, AWS_REGION), the class of storage from the bucket's rules`,
+  );
+}
+
 export interface S3Access {
   readonly client: S3Client;
   /** @param bytes that the request moves, for its time limit */
@@ -31,6 +44,7 @@ export interface S3Access {
 /**
  * Credentials, region and endpoint come from where AWS's own tools take them (environment, shared files, roles). A
  * store other than AWS is named by `AWS_ENDPOINT_URL_S3` and spoken to by path: http://host/bucket/key.
+ * @throws TokensieveError (usage) `bad-region`
  */
 export async function openS3(settings?: PatienceSettings): Promise<S3Access> {
   const { env } = process;
@@ -51,7 +65,15 @@ export async function openS3(settings?: PatienceSettings): Promise<S3Access> {
   let client = new S3Client(options);
   try {
     await client.config.region();
-  } catch {
+  } catch (error) {
+    // One that was told and is none must not become another.
+    if (!/region is missing/i.test(firstLine(error))) {
+      throw usageError(
+        'bad-region',
+        `${firstLine(error)} Set AWS_REGION, or the region of the profile, to the name of one, such as eu-west-1.`,
+        { cause: error },
+      );
+    }
     client = new S3Client({ ...options, region: 'us-east-1' });
   }
   const patience = createPatience(settings);

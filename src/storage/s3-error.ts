@@ -39,6 +39,13 @@ const PASSING = [
   'ServiceUnavailable',
 ];
 
+/** An object that its class of storage keeps where it cannot be read from. */
+export const archived = (path: string, told: string): TokensieveError =>
+  inputError(
+    'archived',
+    `${path}: is archived (${told}) and cannot be read. Restore it (aws s3api restore-object), and run the same command again once that is done.`,
+  );
+
 /**
  * An error of the SDK as what it means: to be asked again, to slow down, or one plain line. The error itself, which holds
  * the request with its signature, is not passed on.
@@ -82,6 +89,7 @@ export function s3Error(act: IoAct, path: string, error: unknown): Error {
     );
   }
   if (status === 404) return inputError('not-found', `${path}: no such object (${told}). Check the path.`);
+  if (code === 'InvalidObjectState') return archived(path, told);
   if (status === 403) {
     return act === 'write' || act === 'remove'
       ? fatalError(

@@ -10,8 +10,8 @@ import {
 import { inputError } from '../errors.js';
 import { objectChanged, readBody } from './http-range.js';
 import { PassingFailure, type PatienceSettings } from './patience.js';
-import { openS3, parseS3, type S3Access } from './s3-client.js';
-import { isMissing, statusOf } from './s3-error.js';
+import { openS3, parseS3, refuseOptions, type S3Access } from './s3-client.js';
+import { archived, isMissing, statusOf } from './s3-error.js';
 import { stageS3 } from './s3-stage.js';
 import type { ListOptions, ObjectStat, Storage } from './storage.js';
 
@@ -30,7 +30,10 @@ export async function s3Storage(settings?: PatienceSettings): Promise<Storage> {
     ...reads,
     list: async (folder, options) => [...(await listObjects(access, folder, options)).keys()],
     sizes: (folder) => listObjects(access, folder),
-    stage: (path, options = {}) => stageS3(access, reads, path, options),
+    async stage(path, options = {}) {
+      refuseOptions(path);
+      return stageS3(access, reads, path, options);
+    },
     remove: (path) => removeObject(access, path),
     sweep: (folder) => sweepUploads(access, folder),
   };
@@ -43,6 +46,11 @@ async function statObject({ client, call }: S3Access, path: string): Promise<Obj
   const found = await call('read', path, 0, (abortSignal) =>
     client.send(new HeadObjectCommand(object), { abortSignal }),
   );
+  const { StorageClass, ArchiveStatus, Restore } = found;
+  const isAway = ArchiveStatus !== undefined || ['GLACIER', 'DEEP_ARCHIVE'].includes(StorageClass ?? '');
+  // Known before the work begins, where the first read would tell it later.
+  if (isAway && !(Restore ?? '').includes('ongoing-request="false"'))
+    throw archived(path, ArchiveStatus ?? StorageClass ?? '');
   const modified = found.LastModified?.getTime();
   return {
     size: found.ContentLength ?? 0,

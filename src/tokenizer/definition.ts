@@ -1,8 +1,9 @@
 import { readFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
-import { fatalError } from '../errors.js';
+import { fatalError, firstLine } from '../errors.js';
 import { parseJson } from '../json/parse-json.js';
+import { utf8Text } from '../utf8.js';
 
 /** Larger than any published tokenizer.json (Gemma's is 33 MB), small enough to parse. */
 const MAX_FILE_BYTES = 256 * 2 ** 20;
@@ -147,7 +148,13 @@ export async function tokenizerFile(
  * or pairs). Throws a fatal `bad-tokenizer` for what is not one, `unsupported-tokenizer` for another model type.
  */
 export async function readDefinition(file: string): Promise<Definition> {
-  const text = await readFile(file, 'utf8');
+  const bytes = await readFile(file);
+  let text: string;
+  try {
+    text = utf8Text(bytes);
+  } catch (cause) {
+    throw bad(file, firstLine(cause), cause);
+  }
   let json: unknown;
   try {
     json = parseJson(text);

@@ -1,5 +1,5 @@
 /**
- * metrics.jsonl: a line of JSON for every step. It is written as training goes, made durable before a checkpoint
+ * metrics.jsonl: a line of JSON for every step, with its own checksum. It is written as training goes, made durable before a checkpoint
  * names its length, and cut back to that length when the run is resumed from it.
  */
 import { createReadStream } from 'node:fs';
@@ -10,6 +10,7 @@ import { readLines } from '../corpus/lines.js';
 import { fatalError, inputError } from '../errors.js';
 import { ioError } from '../storage/io-error.js';
 import { syncFolders } from '../storage/local.js';
+import { crc32c } from './crc32c.js';
 import type { StepMetrics } from './step-metrics.js';
 
 /** Longest line that is read; held-out names and figures of a thousand folders fit. */
@@ -45,7 +46,8 @@ export interface MetricsWriter {
 
 /**
  * Opens the file for appending, made if absent, after cutting it back to its first `keepBytes`.
- * @throws fatal `metrics-cut` when it is shorter, or a line goes on beyond the cut: it is not the checkpoint's
+ * @throws fatal `metrics-cut` when it is shorter, or a line goes on beyond the cut: it is not the checkpoint's; input
+ *   `bad-metrics` when a line that stays is damaged
  */
 export async function openMetrics(path: string, keepBytes = 0): Promise<MetricsWriter> {
   const file = await open(path, 'a+').catch((error: unknown) => {
@@ -61,6 +63,8 @@ export async function openMetrics(path: string, keepBytes = 0): Promise<MetricsW
   let length = keepBytes;
   try {
     await step(() => cut(file, path, keepBytes));
+    // Before the steps to come are taken, and not when their report is drawn.
+    for await (const _ of readMetrics(path));
     await step(() => syncFolders(dirname(path), undefined));
   } catch (error) {
     await file.close();
@@ -68,7 +72,7 @@ export async function openMetrics(path: string, keepBytes = 0): Promise<MetricsW
   }
   return {
     async append(metrics) {
-      const line = Buffer.from(`${JSON.stringify(checked(metrics, path))}\n`);
+      const line = Buffer.from(`${summed(JSON.stringify(checked(metrics, path)))}\n`);
       await step(() => file.appendFile(line));
       length += line.length;
     },
@@ -103,9 +107,15 @@ async function cut(file: FileHandle, path: string, keepBytes: number): Promise<v
   await file.sync();
 }
 
+/** The last member of a line: CRC-32C of the line as it is without it. */
+const CHECKSUM = /,"crc32c":"([^"]*)"\}$/;
+const checksumOf = (json: string): string => crc32c(Buffer.from(json)).toString(16).padStart(8, '0');
+const summed = (json: string): string => `${json.slice(0, -1)},"crc32c":"${checksumOf(json)}"}`;
+
 /**
  * The steps that a file holds, in order. A last line that a killed run left half-written is passed over.
- * @throws input `bad-metrics` naming the line and the field
+ * @throws input `bad-metrics` naming the line and the field, or that it is damaged or missing; lines of before 2026-12 have
+ *   no checksum
  */
 export async function* readMetrics(path: string): AsyncGenerator<StepMetrics, void, undefined> {
   let last = NEWLINE;
@@ -121,21 +131,36 @@ export async function* readMetrics(path: string): AsyncGenerator<StepMetrics, vo
   };
   // One line is held back: only the last may be torn.
   let held: { readonly text: string; readonly number: number } | undefined;
+  let before: number | null = null;
+  const next = ({ text, number }: NonNullable<typeof held>): StepMetrics => {
+    const { metrics, isSummed } = parseLine(text, number, path);
+    if (isSummed && before !== null && metrics.step !== before + 1)
+      throw broken(path, number, `is of step ${metrics.step} after ${before}`);
+    before = metrics.step;
+    return metrics;
+  };
   for await (const line of readLines(bytes(), MAX_LINE_BYTES)) {
-    if (held !== undefined) yield parseLine(held.text, held.number, path);
+    if (held !== undefined) yield next(held);
     if (line.kind === 'too-long') {
       throw broken(path, line.number, `is ${line.bytes} bytes long; at most ${MAX_LINE_BYTES} are read`);
     }
     held = { text: Buffer.from(line.bytes).toString('utf8'), number: line.number };
   }
   if (held === undefined || (last !== NEWLINE && !isJson(held.text))) return;
-  yield parseLine(held.text, held.number, path);
+  yield next(held);
 }
 
-function parseLine(text: string, number: number, path: string): StepMetrics {
+function parseLine(
+  text: string,
+  number: number,
+  path: string,
+): { readonly metrics: StepMetrics; readonly isSummed: boolean } {
   if (!isJson(text)) throw broken(path, number, 'is not JSON');
+  const [, sum] = CHECKSUM.exec(text) ?? [];
+  if (sum !== undefined && sum !== checksumOf(text.replace(CHECKSUM, '}')))
+    throw broken(path, number, 'is damaged, its checksum is not that of its content');
   const parsed = metricsSchema.safeParse(JSON.parse(text));
-  if (parsed.success) return parsed.data;
+  if (parsed.success) return { metrics: parsed.data, isSummed: sum !== undefined };
   const [issue] = parsed.error.issues;
   throw broken(path, number, `has field ${issue?.path.join('.') || '(whole)'}: ${issue?.message}`);
 }
@@ -150,4 +175,7 @@ function isJson(text: string): boolean {
 }
 
 const broken = (path: string, number: number, found: string) =>
-  inputError('bad-metrics', `${path}: line ${number + 1} ${found}; expected the metrics of a training step`);
+  inputError(
+    'bad-metrics',
+    `${path}: line ${number + 1} ${found}; expected the metrics of the training step that comes next`,
+  );

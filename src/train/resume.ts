@@ -1,5 +1,5 @@
 /** Whether a training run may go on from what its folder holds. */
-import { realpathSync } from 'node:fs';
+import { existsSync, realpathSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fatalError, usageError } from '../errors.js';
@@ -15,12 +15,20 @@ export interface RunIdentity {
 }
 
 /**
- * Damage to every checkpoint must not pass for a run that has none, to be begun again over its metrics.
- * @throws TokensieveError `bad-checkpoint` (fatal)
+ * Where no checkpoint is whole: damage to every one, and checkpoints that were taken away, must not pass for a run that has not
+ * come to its first, to be begun again over its metrics and its model.
+ * @throws TokensieveError `bad-checkpoint` (fatal); `no-checkpoint` (usage)
  */
-export async function refuseDamaged(out: string): Promise<void> {
+export async function refuseRemains(out: string): Promise<void> {
   const [newest] = await checkpointFolders(out);
-  if (newest === undefined) return;
+  if (newest === undefined) {
+    const model = join(out, MODEL_FOLDER);
+    if (!existsSync(model)) return;
+    throw usageError(
+      'no-checkpoint',
+      `${model}: is there and no checkpoint that it was made from; put the checkpoints of this run back, name another --out, or begin again with --replace, which removes the model`,
+    );
+  }
   throw fatalError(
     'bad-checkpoint',
     `${newest}: neither this checkpoint nor an older one is whole; put one back, or begin again with --replace, which removes the run`,
@@ -47,13 +55,15 @@ const changesOf = ({ state }: StoredCheckpoint, { settings_hash, data_hash }: Ru
   ...(state.data_hash === data_hash ? [] : ['data']),
 ];
 
-/** With --replace: whether the folder holds a run of other settings or data, or one whose checkpoints are all damaged. */
+/** With --replace: whether the folder holds a run of other settings or data, or one whose checkpoints are all damaged or gone. */
 export async function isOther(
   out: string,
   found: StoredCheckpoint | null,
   identity: RunIdentity,
 ): Promise<boolean> {
-  return found === null ? (await checkpointFolders(out)).length > 0 : changesOf(found, identity).length > 0;
+  return found === null
+    ? (await checkpointFolders(out)).length > 0 || existsSync(join(out, MODEL_FOLDER))
+    : changesOf(found, identity).length > 0;
 }
 
 /**

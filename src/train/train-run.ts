@@ -36,7 +36,7 @@ import { stepsPerCall, type TrainOptions } from './options.js';
 import { emptyVectors, type TrainerState } from './parameters.js';
 import { publishModel } from './publish-model.js';
 import { stepsPerRefresh } from './refresh.js';
-import { checkSame, isOther, type RunIdentity, refuseDamaged, refuseOwnInputs, removeRun } from './resume.js';
+import { checkSame, isOther, type RunIdentity, refuseOwnInputs, refuseRemains, removeRun } from './resume.js';
 import { METRICS_FILE, TENSORBOARD_FOLDER } from './run-files.js';
 import { openTrainingSession } from './session.js';
 import type { TrainSettings } from './settings.js';
@@ -63,7 +63,7 @@ export interface TrainReport {
  * Trains a model. OUT/checkpoints holds the newest checkpoints, OUT/model the weights of the last, OUT/metrics.jsonl a
  * line a step, OUT/tensorboard the same for TensorBoard.
  * @throws TokensieveError usage errors of settings and data (`tokenizers-differ`, `sequence-too-long`, `no-weights`,
- *   `no-reference-loss`, `nothing-kept`, `model-too-large`, `other-settings`, `folder-busy`); fatal `diverged`, and errors of models and disk
+ *   `no-reference-loss`, `nothing-kept`, `model-too-large`, `other-settings`, `no-checkpoint`, `folder-busy`); fatal `diverged`, and errors of models and disk
  */
 export async function trainRun(settings: TrainSettings, options: TrainOptions): Promise<TrainReport> {
   const began = performance.now();
@@ -105,7 +105,7 @@ export async function trainRun(settings: TrainSettings, options: TrainOptions): 
     if (replaces) refuseOwnInputs(out, inputsOf(settings));
     const found = replaces ? null : stored;
     if (found !== null) checkSame(out, found, identity);
-    else if (!replaces) await refuseDamaged(out);
+    else if (!replaces) await refuseRemains(out);
     const done = found?.state.step ?? 0;
     const moved = found !== null && done < steps ? profileChange(found.state, profile) : null;
     if (moved !== null) sink({ event: 'warning', message: moved });

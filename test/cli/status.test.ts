@@ -1,5 +1,6 @@
 import { rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { cliHere } from '../support/cli-here.js';
 import { quickstartInputs, temporaryFolder } from '../support/quickstart.js';
@@ -58,7 +59,7 @@ describe('the status of a pipeline file', () => {
     const { stdout } = await cliHere(['status', file, '--watch']);
     expect(stdout).toMatch(/^4 of 4 stages done\n/);
     expect(stdout).toMatch(/slm \(train\) +done +3\/3 steps \(100%\) .*\d\.\d{4}/);
-    expect(stdout).toMatch(/score +done +1 parts .*1 row\(s\)/);
+    expect(stdout).toMatch(/score +done +1\/1 parts .*1 row\(s\)/);
   });
 
   it('of training that only its data bounds is done once its report is there, and not where it was stopped', async () => {
@@ -82,5 +83,47 @@ describe('the status of a pipeline file', () => {
     rmSync(join(root, 'run/weighted'), { recursive: true });
     rmSync(join(root, 'export/export.json'));
     expect((await states()).map(([, state]) => state)).toEqual(['done', 'begun', 'done', 'waiting']);
+  });
+
+  it('of compressed jsonl sees that one part of a shard is gone, and so does who reads the rest', async () => {
+    const text = 'One and one are two, and two and two are four. '.repeat(20);
+    const shard = join(root, 'many.jsonl.gz');
+    writeFileSync(shard, gzipSync(`${JSON.stringify({ text })}\n`.repeat(6)));
+    const out = join(root, 'gz');
+    const models = ['--reference', join(root, 'inputs/models/reference'), '--sequence-length', '32'];
+    const score = [
+      'score',
+      '--shards',
+      shard,
+      ...models,
+      '--out',
+      out,
+      '--part-bytes',
+      '1024',
+      '--log',
+      'none',
+    ];
+    const made = await cliHere(score);
+    expect(made.code, made.stderr).toBe(0);
+    const parts = async () =>
+      (JSON.parse((await cliHere(['status', out, '--json'])).stdout) as { stages: { parts: object }[] })
+        .stages[0]?.parts;
+    const { done } = (await parts()) as { done: number };
+    expect(done).toBeGreaterThan(2);
+    expect(await parts()).toMatchObject({ done, total: done });
+    rmSync(join(out, 'scored/many.jsonl.gz/00001.manifest.json'));
+    rmSync(join(out, 'scored/many.jsonl.gz/00001.arrow'));
+    rmSync(join(out, 'scored/many.jsonl.gz/00001.documents.arrow'));
+    expect(await parts()).toMatchObject({ done: done - 1, total: done });
+    const piped = join(root, 'gz.yaml');
+    writeFileSync(
+      piped,
+      `shards: [${JSON.stringify(shard)}]\nreference: ${at('inputs/models/reference')}\nout: ${at('gz')}\n`,
+    );
+    expect((await shown(piped)).map(({ state }) => state)).toEqual(['begun']);
+    expect((await cliHere(['verify', out])).stdout).toContain('1 planned part(s) are not finished');
+    expect((await cliHere(score)).code).toBe(0);
+    expect((await shown(piped)).map(({ state }) => state)).toEqual(['done']);
+    expect((await cliHere(['verify', out])).stdout).not.toContain('not finished');
   });
 });

@@ -167,7 +167,7 @@ describe('a wrong pipeline file', () => {
     [
       'a tag that would make code',
       'shards: !!js/function "x"\nreference: r\nout: o\n',
-      /a-tag-that-would-make-code\.yaml:1:1: shards: .*expected array/,
+      /a-tag-that-would-make-code\.yaml:1:\d+: !!js\/function is no kind of setting/,
     ],
     ['a file beyond 1 MiB', `# ${'x'.repeat(1 << 20)}\n`, /longer than 1 MiB/],
   ])('%s', (name, text, line) => {
@@ -248,6 +248,9 @@ describe('closest', () => {
     expect(closest('kee', ['keep', 'seed'])).toBe('keep');
     expect(closest('keep', ['keep', 'keeps'])).toBeNull();
     expect(closest('zzzzzz', ['keep', 'seed'])).toBeNull();
+    // Two letters of three are another word.
+    expect(closest('foo', ['bos', 'eos'])).toBeNull();
+    expect(closest('otu', ['out'])).toBe('out');
     expect(closest('x'.repeat(100), ['x'.repeat(99)])).toBeNull();
   });
 });

@@ -5,6 +5,9 @@ import fc from 'fast-check';
 import { parquetReadObjects } from 'hyparquet';
 import { compressors } from 'hyparquet-compressors';
 import { describe, expect, it } from 'vitest';
+import { exportRun } from '#tokensieve/export/export-run.js';
+import { headerOf } from '#tokensieve/export/nanogpt.js';
+import { type ExportInput, parseExport } from '#tokensieve/export/settings.js';
 import { filesBelow } from '../support/cli.js';
 import { temporaryFolder } from '../support/quickstart.js';
 import {
@@ -17,6 +20,7 @@ import {
   int64s,
   joined,
   lossOf,
+  storage,
   type Token,
   uint16s,
   uint32s,
@@ -120,6 +124,37 @@ describe('formats of one stream hold every token once, with its weight', () => {
     );
   });
 
+  it('nanogpt: headers as llm.c and NeMo read them, and the same ids and weights behind them', async () => {
+    const kinds = fc.constantFrom('llmc' as const, 'nemo' as const);
+    const types = fc.constantFrom('uint16' as const, 'uint32' as const);
+    await fc.assert(
+      fc.asyncProperty(corpora, kinds, types, async ({ shardBytes, ...spec }, header, token_type) => {
+        await check(spec, fractions, async (run, out, tokens) => {
+          await exportTo({ run, to: 'nanogpt', out, shard_bytes: shardBytes, header, token_type });
+          const wide = token_type === 'uint32';
+          const found = files(out, /train(_\d+)?\.bin$/).flatMap((path) => {
+            const bytes = readFileSync(path);
+            const numbers = int32s(bytes.subarray(0, 1024));
+            const ids = [...(wide ? uint32s : uint16s)(bytes.subarray(1024))];
+            const [magic, version] =
+              header === 'nemo' ? [278895051, 1] : wide ? [20240801, 7] : [20240520, 1];
+            const size = header === 'nemo' ? (wide ? 4 : 2) : 0;
+            expect(numbers.slice(0, 4)).toEqual([magic, version, ids.length, size]);
+            expect(numbers.slice(4).every((number) => number === 0)).toBe(true);
+            return ids;
+          });
+          expect(found).toEqual(idsOf(tokens));
+          const beside = files(out, /\.weights\.bin$/);
+          expect([...float32s(joined(beside))]).toEqual(weightsOf(tokens));
+        });
+      }),
+      { numRuns: 6 },
+    );
+    expect(() => headerOf({ header: 'llmc', token_type: 'uint16' }, 2 ** 31)).toThrow(
+      /smaller --shard-bytes/,
+    );
+  });
+
   it('megatron: two indexed data sets with one index', async () => {
     const sidecars = fc.constantFrom('weights' as const, 'mask' as const, 'labels' as const);
     await fc.assert(
@@ -177,7 +212,13 @@ describe('formats of rows', () => {
     await fc.assert(
       fc.asyncProperty(corpora, async ({ shardBytes, ...spec }) => {
         await check(spec, fractions, async (run, out, tokens) => {
-          const report = await exportTo({ run, to: 'hf', out, shard_bytes: shardBytes });
+          const report = await exportTo({
+            run,
+            to: 'hf',
+            out,
+            shard_bytes: shardBytes,
+            documents: 'together',
+          });
           const state = JSON.parse(readFileSync(join(out, 'train/state.json'), 'utf8'));
           const names: string[] = state._data_files.map(({ filename }: { filename: string }) => filename);
           expect(names.map((name) => join(out, 'train', name))).toEqual(files(out, /\.arrow$/));
@@ -217,13 +258,16 @@ describe('formats of rows', () => {
       rules: { packing: 'packed', length: 8, overlap: 1, bosId: BOS, eosId: EOS, attention: 'within' },
     } as const;
     await check(spec, bits, async (run, out) => {
-      await exportTo({ run, to: 'hf', out: join(out, 'kept') });
+      await exportTo({ run, to: 'hf', out: join(out, 'kept'), documents: 'together' });
+      // What was begun before there was a choice goes on as it was begun, said or not.
+      expect((await exportTo({ run, to: 'hf', out: join(out, 'kept') })).resumed).toBeGreaterThan(0);
       await exportTo({
         run,
         to: 'hf',
         out: join(out, 'all'),
+        documents: 'together',
         labels: 'eligible',
-        add: ['attention_mask', 'seq_lengths'],
+        add: ['attention_mask', 'seq_lengths', 'loss_scale'],
       });
       const rowsOf = (folder: string) =>
         files(join(out, folder), /\.arrow$/).flatMap((path) =>
@@ -240,14 +284,87 @@ describe('formats of rows', () => {
       expect(count(all.map((row) => row['labels']))).toBeGreaterThan(count(kept.map((row) => row['labels'])));
       expect(all.map((row) => row['attention_mask'])).toEqual(source.map(({ ids }) => ids.map(() => 1)));
       expect(all.map((row) => row['seq_lengths'])).toEqual(source.map(({ counts }) => counts));
+      expect(all.map((row) => row['loss_scale'])).toEqual(source.map(({ weights }) => weights));
       expect(kept[0]).not.toHaveProperty('seq_lengths');
       const recipeOf = (folder: string) =>
         JSON.parse(readFileSync(join(out, folder, 'export.json'), 'utf8')).recipe.settings;
       // What came later stands in a recipe only where it changes bytes: exports of earlier versions are gone on with.
       expect(recipeOf('kept')).toEqual({ shard_bytes: 512 << 20, threshold: null });
-      expect(recipeOf('all')).toMatchObject({ labels: 'eligible', add: ['attention_mask', 'seq_lengths'] });
+      expect(recipeOf('all')).toMatchObject({
+        labels: 'eligible',
+        add: ['attention_mask', 'seq_lengths', 'loss_scale'],
+      });
       // Files that a reader's cache leaves beside the data are no data.
       expect(readFileSync(join(out, 'all', 'README.md'), 'utf8')).toContain('path: train/data-*.arrow\n');
+    });
+  });
+
+  it('hf: documents that do not see each other are rows of their own, every target once', async () => {
+    await fc.assert(
+      fc.asyncProperty(corpora, async ({ shardBytes, ...given }) => {
+        const spec = { ...given, rules: { ...given.rules, attention: 'within' as const } };
+        await check(spec, fractions, async (run, out, tokens) => {
+          const report = await exportTo({ run, to: 'hf', out, shard_bytes: shardBytes });
+          const rows = files(out, /\.arrow$/).flatMap((path) =>
+            tableFromIPC(readFileSync(path))
+              .toArray()
+              .map((row) => rowOf(row.toJSON())),
+          );
+          expect(report.rows).toBe(rows.length);
+          // Cut from the rows at their segments, by hand.
+          const pieces = (await sourceRows(run)).flatMap(({ ids, weights, losses, counts }) =>
+            counts.map((count, i) => {
+              const from = counts.slice(0, i).reduce((sum, n) => sum + n, 0);
+              const cut = <T>(values: readonly T[]) => values.slice(from, from + count);
+              return { ids: cut(ids), weights: cut(weights), losses: cut(losses) };
+            }),
+          );
+          const kept = pieces.filter(({ losses }) => losses.some((loss) => !Number.isNaN(loss)));
+          expect(rows.map(({ input_ids }) => input_ids)).toEqual(kept.map(({ ids }) => ids));
+          expect(rows.map(({ loss_weights }) => loss_weights)).toEqual(kept.map(({ weights }) => weights));
+          expect(rows.map(({ reference_loss }) => reference_loss)).toEqual(kept.map(({ losses }) => losses));
+          expect(report.kept).toBe(tokens.filter(({ weight }) => weight > 0).length);
+          // No trainer learns a row's first id.
+          expect(kept.every(({ weights }) => weights[0] === 0)).toBe(true);
+          expect(rows.every((row) => row['position_ids'] === undefined)).toBe(true);
+          const info = JSON.parse(readFileSync(join(out, 'train/dataset_info.json'), 'utf8'));
+          expect(info.splits.train.num_examples).toBe(rows.length);
+        });
+      }),
+      { numRuns: 8 },
+    );
+  });
+
+  it('hf: what a trainer could lose without a word is said, and documents that see each other stay together', async () => {
+    const within = { parts: [[9, 30]], rules: { ...plain, attention: 'within' as const } };
+    const told = async (run: string, settings: Omit<ExportInput, 'run' | 'out'>) => {
+      const messages: string[] = [];
+      await exportRun(parseExport({ ...settings, run, out: join(folder(), 'out') }, 'test'), {
+        storage,
+        replace: false,
+        signal: new AbortController().signal,
+        sink: (event) => event.event === 'warning' && messages.push(event.message),
+      });
+      return messages;
+    };
+    await check(within, bits, async (run) => {
+      expect(await told(run, { to: 'hf' })).toEqual([]);
+      expect(await told(run, { to: 'hf', documents: 'together' })).toEqual([
+        expect.stringContaining('--documents apart'),
+      ]);
+      expect(await told(run, { to: 'olmo' })).toEqual([
+        expect.stringContaining('mask attention by document'),
+      ]);
+    });
+    await check({ parts: [[9, 30]], rules: plain }, fractions, async (run) => {
+      expect(await told(run, { to: 'hf' })).toEqual([expect.stringContaining('loss_weights alone')]);
+      expect(await told(run, { to: 'hf', threshold: 0.5 })).toEqual([]);
+      expect(await told(run, { to: 'nanogpt', header: 'llmc' })).toEqual([
+        expect.stringContaining('ids alone'),
+      ]);
+      await expect(told(run, { to: 'hf', documents: 'apart' })).rejects.toMatchObject({
+        code: 'documents-joined',
+      });
     });
   });
 

@@ -3,7 +3,7 @@
  * what it did instead. `bench/faults/flips.mjs` does the same at every place; here are one or two of each kind.
  */
 import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { evaluationSection } from '#tokensieve/report/evaluations.js';
 import { localStorage } from '#tokensieve/storage/local.js';
@@ -79,6 +79,8 @@ function flip(name: string, where: number | string): void {
   writeFileSync(at(name), bytes);
 }
 
+const filesBelowNotes = (): string[] =>
+  readdirSync(at('run/.workers')).map((name) => join(at('run/.workers'), name));
 const part = 'docs.jsonl/00000';
 const weighted = `run/weighted/${part}.arrow`;
 const documents = `run/scored/${part}.documents.arrow`;
@@ -99,6 +101,9 @@ describe('a flipped bit', () => {
     ['inspect', documents, 0.6, () => ['inspect', at(documents)]],
     ['an export of text', documents, 0.5, () => ['export', at('run'), '--to', 'jsonl', '--out', at('texts')]],
     ['audit', 'run/run.json', '"hash": "', () => ['audit', at('run'), '--out', at('audit')]],
+    ['inspect', 'run/run.json', '"hash": "', () => ['inspect', at('run')]],
+    ['inspect', 'trained/metrics.jsonl', '"loss":', () => ['inspect', at('trained')]],
+    ['status', 'trained/metrics.jsonl', '"tokens":', () => ['status', at('trained')]],
     ['select', 'run/run.json', 'docs', () => ['select', at('run'), '--out', at('other')]],
     ['verify', 'export/export.json', '"rows":', () => ['verify', at('export')]],
     ['verify', 'export/manifests/00000.json', '"tokens":', () => ['verify', at('export')]],
@@ -124,6 +129,22 @@ describe('a flipped bit', () => {
       expect(readFileSync(at('trained/model/model.safetensors')).equals(model)).toBe(true);
     },
   );
+
+  it('in the notes of a plan or of a process is said, and what they told is not', async () => {
+    for (const place of ['"parts":', '"whole":']) {
+      const file = filesBelowNotes().find(
+        (path) =>
+          path.includes('plan-scored') === (place === '"parts":') && readFileSync(path).includes(place),
+      );
+      if (file === undefined) throw new Error(`no note with ${place}`);
+      flip(relative(copy, file), place);
+      const { code, stdout, stderr } = await cliHere(['status', at('run')]);
+      expect(code, stderr).toBe(0);
+      expect(stdout).toContain(`${file}: passed over`);
+      expect(stdout).toMatch(place === '"parts":' ? /scored parts +1 done of 1 / : /scored parts +1 done, /);
+      cpSync(join(sound, relative(copy, file)), file);
+    }
+  });
 
   it('in a report of eval is no figure of a page', async () => {
     const told = await evaluationSection(localStorage(), [at('eval.json')]);

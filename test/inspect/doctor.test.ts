@@ -37,6 +37,19 @@ describe('doctor', () => {
     expect(text).not.toMatch(/https?:/);
   });
 
+  it('tells of a Python that is missing, and of one without the packages, what to do', () => {
+    const none = tokensieve(['doctor'], { TOKENSIEVE_PYTHON: '/no/such/python' });
+    expect(none.out).toMatch(/engine torch +no +no \/no\/such\/python here; install Python/);
+    const bare = join(folder, 'bare-python');
+    const missing = "ModuleNotFoundError: No module named 'pyarrow'";
+    writeFileSync(bare, `#!/bin/sh\necho Traceback >&2\necho "${missing}" >&2\nexit 1\n`, { mode: 0o755 });
+    const { code, out } = tokensieve(['doctor'], { TOKENSIEVE_PYTHON: bare });
+    expect(out).toContain(
+      `Python package 'pyarrow' is missing; ${bare} -m pip install torch transformers pyarrow`,
+    );
+    expect(code).toBe(0);
+  });
+
   it('says which folder cannot be written, and ends well: the CPU still works', () => {
     const file = join(folder, 'a-file');
     writeFileSync(file, '');

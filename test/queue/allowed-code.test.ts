@@ -51,7 +51,7 @@ it.each([
   ['a link out of the folder', [allowed], join(allowed, 'link.mjs')],
   ['a way out of the folder', [allowed], join(allowed, '..', 'strange', 'method.mjs')],
 ])('a method of a queued pipeline is not loaded: %s', async (_, folders, method) => {
-  const performer = pipelinePerformer(localStorage(), () => undefined, 1, folders);
+  const performer = pipelinePerformer(localStorage(), () => undefined, 1, { folders, engines: [] });
   const signal = new AbortController().signal;
   await expect(performer.plan(select(method))).rejects.toMatchObject(refusal);
   await expect(performer.finish(select(method), signal)).rejects.toMatchObject(refusal);
@@ -70,7 +70,42 @@ it.each([
 
 it('a method of an allowed folder is loaded', async () => {
   const method = code('allowed/method.mjs');
-  const performer = pipelinePerformer(localStorage(), () => undefined, 1, [allowed]);
+  const performer = pipelinePerformer(localStorage(), () => undefined, 1, {
+    folders: [allowed],
+    engines: [],
+  });
   // What stops it is its own: there is no such run.
   await expect(performer.plan(select(method))).rejects.not.toMatchObject(refusal);
+});
+
+it.each([
+  ['an engine', { engine: 'exec:touch /tmp/x' }, {}, 'score.engine'],
+  ['the engine of one model', { current_engine: 'torch' }, {}, 'score.current_engine'],
+  ['an interpreter', {}, { python: '/bin/sh' }, 'run.python'],
+])('a program of a queued pipeline is not started: %s', async (_, score, run, field) => {
+  const stage = queued({
+    name: 's',
+    score: { shards: [join(folder, 'a.jsonl')], current: folder, out: join(folder, 'out'), score, run },
+  });
+  const one = (engines: readonly string[]) =>
+    pipelinePerformer(localStorage(), () => undefined, 1, { folders: [folder], engines }).plan(stage);
+  await expect(one([])).rejects.toMatchObject(refusal);
+  await expect(one([])).rejects.toThrow(`s.${field}: `);
+  // Another engine's name allows nothing.
+  await expect(one(['openvino'])).rejects.toMatchObject(refusal);
+});
+
+it('an engine that was allowed by name is started', async () => {
+  const engine = `exec:${process.execPath} -e "process.exit(3)"`;
+  const stage = queued({
+    name: 's',
+    score: {
+      shards: [join(folder, 'a.jsonl')],
+      current: folder,
+      out: join(folder, 'out'),
+      score: { engine },
+    },
+  });
+  const performer = pipelinePerformer(localStorage(), () => undefined, 1, { folders: [], engines: [engine] });
+  await expect(performer.plan(stage)).rejects.not.toMatchObject(refusal);
 });

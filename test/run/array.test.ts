@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -194,7 +194,6 @@ describe('what is ready to deploy', () => {
       ([, paths]) => paths?.split(' ') ?? [],
     );
     expect(copied.length).toBeGreaterThan(4);
-    const files = readdirSync(root);
-    for (const path of copied) expect(files, path).toContain(path);
+    for (const path of copied) expect(existsSync(join(root, path)), path).toBe(true);
   });
 });

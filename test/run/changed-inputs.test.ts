@@ -4,17 +4,13 @@
  */
 import {
   chmodSync,
-  closeSync,
   cpSync,
   linkSync,
   mkdirSync,
-  openSync,
   readFileSync,
-  renameSync,
   truncateSync,
   utimesSync,
   writeFileSync,
-  writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { parquetWriteBuffer } from 'hyparquet-writer';
@@ -22,43 +18,20 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { parseSettings } from '#tokensieve/config/parse-settings.js';
 import { packCorpus } from '#tokensieve/pack/pack-run.js';
 import { packSchema } from '#tokensieve/pack/settings.js';
-import type { RunEvent } from '#tokensieve/parts/events.js';
 import { parsePipeline } from '#tokensieve/pipeline/settings.js';
 import { scoreCorpus } from '#tokensieve/score/score-run.js';
 import { localStorage } from '#tokensieve/storage/local.js';
+import {
+  type ChangingInput,
+  changed,
+  cleanRuns,
+  nobody,
+  type RunOptions,
+  testChanges,
+} from '../support/changed.js';
 import { digestFolder } from '../support/cli.js';
 import { perturbedCheckpoint } from '../support/perturbed.js';
 import { type QuickstartInputs, quickstartInputs, temporaryFolder } from '../support/quickstart.js';
-
-const WAYS = ['in place', 'by rename'] as const;
-const TIMES = ['before the session', 'within a part', 'between two parts', 'before a resume'] as const;
-type Way = (typeof WAYS)[number];
-type Time = (typeof TIMES)[number];
-
-/** Puts other bytes of the same number where a file is: in its pages, or as another file under its name. */
-function change(path: string, bytes: Buffer, way: Way): void {
-  if (way === 'by rename') {
-    writeFileSync(`${path}.next`, bytes);
-    renameSync(`${path}.next`, path);
-    return;
-  }
-  const file = openSync(path, 'r+');
-  writeSync(file, bytes, 0, bytes.length, 0);
-  closeSync(file);
-}
-
-/** One kind of input, as it is and as it becomes. */
-interface Kind {
-  /** The file that changes, in the folder of one run. */
-  readonly file: string;
-  readonly before: () => Buffer;
-  readonly after: () => Buffer;
-  readonly run: (
-    folder: string,
-    options: { sink: (event: RunEvent) => void; signal: AbortSignal },
-  ) => Promise<unknown>;
-  readonly parts: string;
-}
 
 describe('inputs that change under a run', () => {
   const root = temporaryFolder();
@@ -110,7 +83,7 @@ describe('inputs that change under a run', () => {
   const packed = (file: string) => ({
     file,
     parts: 'out/packed',
-    run: (folder: string, options: { sink: (event: RunEvent) => void; signal: AbortSignal }) =>
+    run: (folder: string, options: RunOptions) =>
       packCorpus(
         parseSettings(
           packSchema,
@@ -127,7 +100,7 @@ describe('inputs that change under a run', () => {
       ),
   });
   const weights = 'model/model.safetensors';
-  const kinds: Readonly<Record<string, Kind>> = {
+  const kinds: Readonly<Record<string, ChangingInput>> = {
     'text of a jsonl shard': {
       ...packed('s.jsonl'),
       before: () => jsonl('root', 'one.org'),
@@ -150,6 +123,7 @@ describe('inputs that change under a run', () => {
     },
     'weights of a model': {
       file: weights,
+      resumed: 'models',
       parts: 'out/scored',
       before: () => readFileSync(join(inputs.reference, 'model.safetensors')),
       after: () => readFileSync(join(other, 'model.safetensors')),
@@ -175,77 +149,16 @@ describe('inputs that change under a run', () => {
   };
 
   let runs = 0;
-  const prepare = (kind: Kind, bytes: Buffer): string => {
+  const prepare = (kind: ChangingInput, bytes: Buffer): string => {
     const folder = join(root, `run-${runs++}`);
     mkdirSync(folder);
     if (kind.file === weights) cpSync(inputs.reference, join(folder, 'model'), { recursive: true });
     writeFileSync(join(folder, kind.file), bytes);
     return folder;
   };
-  const nobody = (): AbortSignal => new AbortController().signal;
-
-  /** What a run of one input alone writes. */
-  const clean = new Map<string, Readonly<Record<string, string>>>();
-  async function alone(name: string, kind: Kind, which: 'before' | 'after') {
-    const key = `${name}\n${which}`;
-    const known = clean.get(key);
-    if (known !== undefined) return known;
-    const folder = prepare(kind, kind[which]());
-    await kind.run(folder, { sink: () => undefined, signal: nobody() });
-    const made = digestFolder(join(folder, kind.parts));
-    clean.set(key, made);
-    return made;
-  }
-
-  /** Runs with a change at its time, as often as it takes to come to an end or to be refused. */
-  async function changed(kind: Kind, folder: string, time: Time, act: () => void): Promise<unknown> {
-    const stop = new AbortController();
-    let done = 0;
-    let acted = false;
-    const once = (): void => {
-      if (!acted) act();
-      acted = true;
-    };
-    const sink = (event: RunEvent): void => {
-      if (event.event === 'planned' && time === 'before the session') once();
-      if (event.event === 'part-done') done++;
-      if (event.event === 'part-done' && done === 2 && time === 'between two parts') once();
-      if (event.event === 'progress' && done === 2 && time === 'within a part') once();
-      if (event.event === 'part-done' && done === 2 && time === 'before a resume') stop.abort();
-    };
-    const first = await kind.run(folder, { sink, signal: stop.signal }).catch((error: unknown) => error);
-    if (time !== 'before a resume') return first;
-    once();
-    return kind.run(folder, { sink: () => undefined, signal: nobody() }).catch((error: unknown) => error);
-  }
-
-  for (const [name, kind] of Object.entries(kinds)) {
-    for (const way of WAYS) {
-      for (const time of TIMES) {
-        it(`${name}, ${way}, ${time}`, async () => {
-          const [one, two] = [await alone(name, kind, 'before'), await alone(name, kind, 'after')];
-          expect(one).not.toEqual(two);
-          const folder = prepare(kind, kind.before());
-          const outcome = await changed(kind, folder, time, () =>
-            change(join(folder, kind.file), kind.after(), way),
-          );
-          const made = Object.entries(digestFolder(join(folder, kind.parts)));
-          const isOf = (whole: Readonly<Record<string, string>>): boolean =>
-            made.every(([file, digest]) => whole[file] === digest);
-          expect(isOf(one) || isOf(two), 'files of one input alone').toBe(true);
-          const isWhole = made.length === Object.keys(one).length;
-          if (outcome instanceof Error) {
-            expect(outcome).toMatchObject({
-              code: expect.stringMatching(/^(model|shard)-changed|stale-parts$/),
-            });
-            expect(outcome.message).toContain(
-              kind.file === weights && time === 'before a resume' ? 'models' : kind.file,
-            );
-          } else expect(isWhole).toBe(true);
-        });
-      }
-    }
-  }
+  const alone = cleanRuns(prepare);
+  for (const [name, kind] of Object.entries(kinds))
+    testChanges(name, kind, /^((model|shard)-changed|stale-parts)$/, prepare, alone);
 
   it('says so where weights are emptied under a session, which ends the process that maps them', async () => {
     const kind = kinds['weights of a model'];

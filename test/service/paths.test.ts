@@ -156,6 +156,9 @@ describe('a pipeline of a request', () => {
     ['a hidden output', { out: '.process' }, 'reserved-name'],
     ['a method from a file', { select: { method: './method.mjs' } }, 'code-in-request'],
     ['a method by a URL', { select: { method: 'data:text/javascript,x' } }, 'code-in-request'],
+    ['an engine of a command', { score: { engine: 'exec:touch x' } }, 'code-in-request'],
+    ['an engine in Python', { score: { reference_engine: 'torch' } }, 'code-in-request'],
+    ['an interpreter', { run: { python: '/bin/sh' } }, 'code-in-request'],
     ['an input that is not there', { reference: 'missing' }, 'no-such-input'],
     ['shards that are not there', { shards: ['missing/*.jsonl'] }, 'no-such-input'],
     ['a wrong setting', { sequence: { length: 'long' } }, 'bad-settings'],
@@ -291,6 +294,8 @@ describe('settings that are texts', () => {
       ' ',
     ),
   );
+  /** Programs: refused of a request before anything is opened. */
+  const PROGRAMS = ['score.engine', 'score.reference_engine', 'score.current_engine', 'run.python'];
   /** Names, columns, titles: never opened. */
   const NAMES = new Set(
     'corpus.text corpus.keep select.method select.scope select.domains method scope domains by title baseline sections.module overlap.reference_text overlap.evaluation_text model_name ids_column losses_column'.split(
@@ -303,7 +308,7 @@ describe('settings that are texts', () => {
     (_, schema) => {
       const json = z.toJSONSchema(schema, { io: 'output', unrepresentable: 'any' });
       for (const name of textSettings(json as Json))
-        expect(PATHS.has(name) || NAMES.has(name), name).toBe(true);
+        expect(PATHS.has(name) || NAMES.has(name) || PROGRAMS.includes(name), name).toBe(true);
     },
   );
 });

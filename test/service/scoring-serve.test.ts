@@ -39,6 +39,16 @@ describe('tokensieve serve with models', () => {
     expect((await ask('GET', '/metrics')).body).toMatch(/tokensieve_score\{figure="scored_requests"\} 1\n/);
   });
 
+  it('refuses a body that is not UTF-8, whose letters would be others', async () => {
+    const answer = await fetch(`${service.url}/v1/score`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: Buffer.from('{"texts":["caf\u00e9"]}', 'latin1'),
+    });
+    expect(answer.status).toBe(400);
+    expect(await answer.text()).toContain('is not UTF-8 in line 1');
+  });
+
   it('describes the routes in its OpenAPI document', async () => {
     const { body } = await asking(service.url)('GET', '/openapi.json');
     const { post } = body.paths['/v1/score'];

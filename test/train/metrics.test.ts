@@ -107,6 +107,39 @@ describe('metrics.jsonl', () => {
     });
   });
 
+  it('tells of every flipped bit that changes a figure, and of a line that is gone', async () => {
+    const path = fresh();
+    await writeSteps(path, 1, 4);
+    const whole = readFileSync(path);
+    let told = 0;
+    for (let place = 0; place < whole.length; place += 3) {
+      const bytes = Buffer.from(whole);
+      bytes[place] = (bytes[place] ?? 0) ^ (1 << (place % 7));
+      writeFileSync(path, bytes);
+      const found = await stepsOf(path).catch((error: unknown) => error);
+      if (found instanceof Error) {
+        expect(found).toMatchObject({ code: 'bad-metrics' });
+        told++;
+      } else if (JSON.stringify(found) !== JSON.stringify(span(1, 4))) {
+        // The line feed of the last line, as a killed run may leave it.
+        expect(place).toBe(whole.length - 1);
+      }
+    }
+    expect(told).toBeGreaterThan(whole.length / 4);
+    const lines = whole.toString().split('\n');
+    writeFileSync(path, [lines[0], ...lines.slice(2)].join('\n'));
+    await expect(stepsOf(path)).rejects.toThrow(/line 2 is of step 3 after 1/);
+    await expect(openMetrics(path, statSync(path).size)).rejects.toMatchObject({ code: 'bad-metrics' });
+  });
+
+  it('reads lines of before they had a checksum, and goes on after them', async () => {
+    const path = fresh();
+    const lines = span(1, 2).map((metrics) => `${JSON.stringify(metrics)}\n`);
+    writeFileSync(path, lines.join(''));
+    await writeSteps(path, 3, 4, statSync(path).size);
+    expect(await stepsOf(path)).toEqual(span(1, 4));
+  });
+
   it('names a file that is not there', async () => {
     await expect(stepsOf(join(folder, 'none'))).rejects.toMatchObject({ code: 'not-found' });
   });

@@ -384,6 +384,20 @@ describe('refusals', () => {
     expect(weightsOf(await redo('redone', 2e-3)).equals(weightsOf(clean))).toBe(true);
   });
 
+  it('an output folder whose checkpoints were taken away, unless it is to be replaced', async () => {
+    await train('stripped');
+    const clean = linesOf('stripped').length;
+    rmSync(join(folder, 'stripped/checkpoints'), { recursive: true });
+    const before = digestFolder(join(folder, 'stripped'));
+    await expect(train('stripped')).rejects.toMatchObject({
+      code: 'no-checkpoint',
+      message: expect.stringMatching(/stripped\/model: .*--replace/),
+    });
+    expect(digestFolder(join(folder, 'stripped'))).toEqual(before);
+    expect(await train('stripped', {}, undefined, undefined, true)).toMatchObject({ resumed: 0 });
+    expect(linesOf('stripped')).toHaveLength(clean);
+  });
+
   it('with replace leaves the run that is there whole, where the one in its place cannot begin', async () => {
     await train('kept');
     const before = digestFolder(join(folder, 'kept'));

@@ -27,11 +27,13 @@ if TYPE_CHECKING:
         token_losses,
         token_losses_from_hidden,
     )
+    from .scoring import Scores, score
     from .trainer import SelectiveLossMixin, SelectiveTrainer
 
 __version__ = "0.1.0"
 
 _LAZY = {
+    "Scores": "scoring",
     "SelectiveDataset": "data",
     "SelectiveLossMixin": "trainer",
     "SelectiveTrainer": "trainer",
@@ -39,6 +41,7 @@ _LAZY = {
     "live_selective_loss_from_hidden": "losses",
     "live_weights": "losses",
     "pad_rows": "data",
+    "score": "scoring",
     "selective_loss": "losses",
     "selective_loss_from_hidden": "losses",
     "step_divisor": "losses",
@@ -69,6 +72,7 @@ __all__ = [
     "Batch",
     "Report",
     "Run",
+    "Scores",
     "Segments",
     "SelectiveDataset",
     "SelectiveLossMixin",
@@ -84,6 +88,7 @@ __all__ = [
     "open_run",
     "pad_rows",
     "ppm_of",
+    "score",
     "selective_loss",
     "selective_loss_from_hidden",
     "step_divisor",

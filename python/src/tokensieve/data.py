@@ -22,6 +22,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from . import sequences
+from .collators import check_collator, check_unbatched, collator_asking
 from .errors import TokensieveError
 from .losses import IGNORE
 from .order import OrderRules, Window, rows_of_window, windows_from
@@ -66,6 +67,8 @@ class SelectiveDataset(IterableDataset[Item]):
     `labels`: "kept" leaves out targets of weight 0 too, so that a trainer that knows labels alone trains on what was selected:
     so by default for weighted files. "eligible" has every target: what live selection ranks, and what weights of `dft` are
     divided by (the default for these; a SelectiveTrainer asks for them by itself). Fractions are in `loss_weights` only.
+    Single rows are refused to a loader whose collator drops what they are trained by (`columns-dropped`: positions of documents that
+    do not see each other, weights that labels do not say) or makes labels of its own, as collators of many trainers do.
     `epochs`: passes over the data of one iteration; None never ends. Each iteration goes on with the next passes.
     `check`: files are held against their manifests' sha256 when they are first read.
     `pad_to`: "length" for the longest row that the files may have (equal shapes), "longest" of the batch, or a number.
@@ -307,6 +310,7 @@ class SelectiveDataset(IterableDataset[Item]):
         per_pass = None if self.epochs is None else self.run.rows * self.epochs
         before = 0 if per_pass is None else epoch * per_pass
         stream = _Rows(self.run, self.rules, self._labels())
+        self._check_collator()
         at = first
         while length is None or at < length:
             row = (at * share.ranks + share.rank) * size
@@ -317,6 +321,19 @@ class SelectiveDataset(IterableDataset[Item]):
                 yield self._pad(batch, size)
             else:
                 yield Parcel(batch[0]) if batch else self._filler()
+
+    def _check_collator(self) -> None:
+        """Others batch single rows, and often know of no columns but their own."""
+        collate = collator_asking()
+        if collate is None:
+            return
+        if self.rows is not None:
+            check_unbatched(collate, folder=self.run.folder)
+            return
+        says: Literal["all", "which", "nothing"] = "all"
+        if self.run.kind == "weighted":
+            says = "nothing" if self._labels() == "eligible" else "which" if self.run.has_fractions else "all"
+        check_collator(collate, self._columns(), folder=self.run.folder, labels_say=says)
 
     def _filler(self) -> Parcel:
         """A row without a target."""

@@ -550,12 +550,14 @@ class _HiddenLoss(torch.autograd.Function):
                 logits = _logits_of(states, weight, bias)
                 part = _chunk_gradient(logits, targets[own], totals[at : at + ctx.chunk], gradient[own])
                 lowered = part.to(hidden.dtype)
+                if d_bias is not None:
+                    d_bias += part.sum(dim=0)
+                # A chunk in fp32 is as large as the gradient of a wide matrix: gone before the products are made.
+                del logits, part
                 if d_hidden is not None:
                     d_hidden[own] = lowered @ matrix
                 if d_weight is not None:
-                    d_weight += (lowered.t() @ states).to(d_weight.dtype)
-                if d_bias is not None:
-                    d_bias += part.sum(dim=0)
+                    _add_product(d_weight, lowered.t(), states)
         return (
             d_hidden,
             None if d_weight is None else d_weight.to(weight.dtype),
@@ -564,6 +566,14 @@ class _HiddenLoss(torch.autograd.Function):
             None,
             None,
         )
+
+
+def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
+    """`total` += `left` · `right`; of lower types without the product in the type of the sum."""
+    if left.dtype == total.dtype:
+        total.addmm_(left, right)
+    else:
+        total.add_(left @ right)
 
 
 def _logits_of(states: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

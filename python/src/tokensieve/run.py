@@ -6,6 +6,8 @@ import hashlib
 import json
 import mmap
 import os
+import re
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -80,6 +82,11 @@ class Run:
         return sum(part.eligible or 0 for part in self.parts)
 
     @property
+    def has_fractions(self) -> bool:
+        """Whether some weight is neither 0 nor 1, as the parts' counts tell."""
+        return any(part.kept is not None and part.kept != part.weight_sum for part in self.parts)
+
+    @property
     def fingerprint(self) -> str:
         """sha256 over the parts' manifests: changes when any file does, not when the folder moves."""
         digest = hashlib.sha256()
@@ -122,6 +129,8 @@ def open_run(
     Opens a folder of scored, weighted or packed parts, or a run's folder. Of a run's folder the weighted files are
     meant, else the scored, else the packed ones, as by `tokensieve export`. Reads the manifests and one footer, no tokens.
 
+    What is not all of its run (parts without a manifest, scored parts without weights) is taken as it is, with a warning.
+
     `check`: each part's bytes are held against its manifest's sha256 when they are first read. Off for those who have
     just run `verify`.
 
@@ -129,7 +138,8 @@ def open_run(
     `part-changed` where a file is gone or has not its manifest's bytes; `not-trainable`; `bad-manifest`.
     """
     files, folder = files_of(path, None if storage_options is None else dict(storage_options))
-    names = _manifest_files(files, folder)
+    listed = files.list(folder)
+    names = _manifest_files(listed, folder)
     manifests = [read_manifest(files, name) for name in names]
     if not manifests:
         raise TokensieveError(
@@ -142,13 +152,15 @@ def open_run(
         raise TokensieveError("several-data-sets", f"{folder}: holds {len(roots)} data sets; name one: {some}")
     parts = tuple(sorted(manifests, key=lambda part: (part.shard.encode("utf-16-be", "surrogatepass"), part.part)))
     _check_one(parts)
+    (root,) = roots
+    _tell_unfinished(listed, names, folder, root)
     for part in parts:
         _check_size(files, part)
     file = open_part(files, parts[0], check=False)
     columns = file.columns
     file.close()
     return Run(
-        folder=roots.pop(),
+        folder=root,
         files=files,
         parts=parts,
         kind=parts[0].kind,
@@ -158,9 +170,36 @@ def open_run(
     )
 
 
-def _manifest_files(files: Files, folder: str) -> list[str]:
+def _tell_unfinished(listed: list[str], taken: list[str], folder: str, root: str) -> None:
+    """A data set that is not all of its run is taken as it is, and told of, as by the commands."""
+    base = f"{folder.rstrip('/')}/"
+    without = set(listed)
+    open_parts = [
+        name
+        for name in listed
+        if name.startswith(f"{root}/")
+        and re.search(r"/\d{5,15}\.arrow$", name)
+        and name.removesuffix(".arrow") + SUFFIX not in without
+    ]
+    if open_parts:
+        warnings.warn(
+            f"{folder}: {len(open_parts)} parts are not finished (no manifest beside {open_parts[0]}): what is finished is taken",
+            stacklevel=3,
+        )
+    scored = {name.removeprefix(f"{base}scored/") for name in listed if name.startswith(f"{base}scored/")}
+    weighted = {name.removeprefix(f"{base}weighted/") for name in taken if name.startswith(f"{base}weighted/")}
+    missing = sorted(name for name in scored - weighted if name.endswith(SUFFIX))
+    if weighted and missing:
+        warnings.warn(
+            f"{folder}: {len(missing)} scored parts have no weights (scored/{missing[0]}): the weighted ones alone are taken; finish the "
+            "selection (tokensieve select)",
+            stacklevel=3,
+        )
+
+
+def _manifest_files(listed: list[str], folder: str) -> list[str]:
     """Of a run's folder those of the data set that is meant."""
-    names = [name for name in files.list(folder) if name.endswith(SUFFIX)]
+    names = [name for name in listed if name.endswith(SUFFIX)]
     for kind in ("weighted", "scored", "packed"):
         own = [name for name in names if name.startswith(f"{folder.rstrip('/')}/{kind}/")]
         if own:

@@ -12,7 +12,7 @@ Clipping, schedule, optimiser, checkpoints and logging are the Trainer's own.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -94,6 +94,13 @@ class SelectiveLossMixin(_Trainer):
             raise TokensieveError(
                 "data-parallel", f"{self.args.n_gpu} GPUs in one process: start one process a GPU (torchrun) instead"
             )
+        for setting in ("packing", "padding_free"):
+            if getattr(self.args, setting, False):
+                raise TokensieveError(
+                    "bad-settings",
+                    f"{setting}=True: rows are made anew without their weights and places; leave it out (rows are packed already, "
+                    "and padding has no weight)",
+                )
         if self.args.label_smoothing_factor != 0:
             raise TokensieveError("bad-settings", "label_smoothing_factor is not 0: a selective loss has none")
         self.selection, self.keep, self.scope, self.rounding, self.chunk = selection, keep, scope, rounding, chunk
@@ -109,6 +116,8 @@ class SelectiveLossMixin(_Trainer):
         self.loss_is_scaled_for_ga = True
         self.model_accepts_loss_kwargs = True
         self._last_step: dict[str, float] = {}
+        # Without them documents of a row would see each other.
+        self._needed = tuple(name for name in ("position_ids",) if name in _columns_of(dataset))
 
     def _take_over(self, dataset: SelectiveDataset, *, is_trained_on: bool) -> None:
         if dataset.labels is None:
@@ -207,6 +216,8 @@ class SelectiveLossMixin(_Trainer):
             samples.append(dict(batch))
         if not samples:
             return samples, None
+        for name in self._needed:
+            _column(samples[0], name)
         labels = [_column(batch, "labels").to(device) for batch in samples]
         if self.selection == "live":
             references = [_column(batch, "reference_loss").to(device) for batch in samples]
@@ -273,6 +284,16 @@ class SelectiveLossMixin(_Trainer):
         if "loss" in logs:
             logs = {**logs, **self._last_step}
         super().log(logs, *args, **kwargs)
+
+
+def _columns_of(dataset: Any) -> tuple[str, ...]:
+    """Columns of a data set, as far as it says without being read."""
+    if isinstance(dataset, SelectiveDataset):
+        return dataset._columns()
+    names = getattr(dataset, "column_names", None)
+    if names is None and isinstance(dataset, Sequence) and dataset and isinstance(dataset[0], Mapping):
+        names = list(dataset[0])
+    return tuple(names) if isinstance(names, (list, tuple)) else ()
 
 
 def _column(batch: Mapping[str, Any], name: str) -> Tensor:

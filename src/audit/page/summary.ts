@@ -62,12 +62,20 @@ function weights({ totals: { kept, weight_sum: sum } }: Audit): string {
   return `, weights sum to ${about(sum)}`;
 }
 
-function modelText({ name, hash, parameters, architecture, precision }: Audit['models'][number]): string {
+function modelText({
+  name,
+  hash,
+  parameters,
+  architecture,
+  precision,
+  engine,
+}: Audit['models'][number]): string {
   return [
     name,
     ...(parameters === null ? [] : [`${about(parameters)} parameters`]),
     ...(architecture === null ? [] : [architecture]),
     ...(precision === null ? [] : [precision]),
+    ...(engine === undefined ? [] : [`by engine ${engine}`]),
     ...(hash.startsWith(name) ? [] : [`hash ${hash.slice(0, 12)}`]),
   ].join(', ');
 }

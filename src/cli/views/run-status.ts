@@ -32,6 +32,8 @@ function stageText(stage: PartsStatus): string {
   if (streams > 0) rows.push(['jsonl shards', `${streams}; only reading tells their parts`]);
   if (stage.broken_shards > 0) rows.push(['broken shards', String(stage.broken_shards)]);
   if (stage.quarantined_rows > 0) rows.push(['quarantined rows', `${about}${count(stage.quarantined_rows)}`]);
+  for (const path of stage.damaged_notes ?? [])
+    rows.push(['damaged', `${printable(path)}: passed over; it may be removed`]);
   for (const line of stage.rules === null ? [] : rulesText(stage.rules))
     rows.push(['rules', printable(line)]);
   const shown = workers.slice(0, SHOWN);

@@ -6,6 +6,7 @@ import { expandShards } from '../../corpus/expand.js';
 import { packedFolder, scoredFolder, weightedFolder } from '../../dataset/part-files.js';
 import { readRunNotes } from '../../dataset/run-notes.js';
 import { locatedError, TokensieveError, usageError } from '../../errors.js';
+import { programsOf } from '../../pipeline/programs-of.js';
 import { parsePipeline } from '../../pipeline/settings.js';
 import { isStaged, parseStages, type Stage } from '../../pipeline/stages.js';
 import { localStorage } from '../../storage/local.js';
@@ -75,13 +76,14 @@ const SOURCE = 'pipeline';
 /**
  * Judges a pipeline of a request and makes its paths absolute. Inputs that are relative are looked for in the roots, in
  * order; outputs go below the job's folder; `out` of a single run may be left out.
- * @throws TokensieveError (usage) `bad-settings`, `stage-names`; `code-in-request` for methods and sections from files;
+ * @throws TokensieveError (usage) `bad-settings`, `stage-names`; `code-in-request` for methods, sections and programs;
  *   `outside-roots`, `reserved-name`; `no-such-input`; `no-shards` and others of the shards
  */
 export async function resolvePipeline(settings: Settings, places: Places): Promise<ResolvedPipeline> {
   if (!isStaged(settings)) {
     const pipeline = parsePipeline({ out: 'out', ...settings }, SOURCE);
     refuseMethodFile(pipeline.select?.method, 'select.method');
+    refusePrograms('', pipeline);
     const outputs = runOutputs(pipeline);
     await checkOutputs(places, '', outputs);
     const mapped = await mapRunPaths(pipeline, pathMapper(places, '', outputs));
@@ -110,6 +112,7 @@ export async function resolvePipeline(settings: Settings, places: Places): Promi
   const mapped: Stage[] = [];
   for (const stage of stages) {
     const makers = mapped.flatMap(makerOf);
+    if (stage.kind === 'score' || stage.kind === 'eval') refusePrograms(`${stage.name}.`, stage.settings);
     if (stage.kind === 'select') refuseMethodFile(stage.settings.method, `${stage.name}.method`);
     if (stage.kind === 'report' && stage.settings.sections.length > 0) {
       throw usageError(
@@ -190,6 +193,15 @@ function refuseMethodFile(method: string | undefined, field: string): void {
   throw usageError(
     'code-in-request',
     `${field}: ${method}: a method of your own is code, and a request may bring none; name one that is built in`,
+  );
+}
+
+function refusePrograms(prefix: string, settings: Parameters<typeof programsOf>[0]): void {
+  const [first] = programsOf(settings);
+  if (first === undefined) return;
+  throw usageError(
+    'code-in-request',
+    `${prefix}${first.field}: ${first.program}: is a program, and a request may have none started; leave it out (tokensieve run takes it)`,
   );
 }
 

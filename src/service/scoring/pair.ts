@@ -206,7 +206,7 @@ export async function openPair(own: PairSettings, settings: ScoringSettings, dev
     async close() {
       await lane.idle();
       await loaded.close();
-      await tokenizer.close();
+      await inputs.close();
     },
   };
 }

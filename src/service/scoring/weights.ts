@@ -1,7 +1,8 @@
 import type { LossColumn } from '../../dataset/sequence-batch.js';
 import { TokensieveError } from '../../errors.js';
 import { toSequenceBatch } from '../../score/columns.js';
-import type { ModelRole, ScoredSequence } from '../../score/scorer.js';
+import type { ModelRole } from '../../score/role.js';
+import type { ScoredSequence } from '../../score/scorer.js';
 import { type MethodTraits, methodTraits } from '../../select/diagnosis/method-traits.js';
 import type { PartSource } from '../../select/part-source.js';
 import { createSelection, type Selection } from '../../select/selection.js';
