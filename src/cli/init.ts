@@ -107,7 +107,9 @@ export const initCommand: Command = {
           },
         );
         say(`wrote ${printable(file)}: rows of ${models.length} tokens into ${printable(out)}`);
-        say(`next: tokensieve plan ${printable(file)} says what it costs, tokensieve run ${printable(file)} does it`);
+        say(
+          `next: tokensieve plan ${printable(file)} says what it costs, tokensieve run ${printable(file)} does it`,
+        );
         return EXIT.done;
       } finally {
         ask?.close();
@@ -128,18 +130,17 @@ function openQuestions(): Questions {
     process.stderr.write('\n');
     process.exit(EXIT.interrupted);
   });
-  // Ctrl-D: no answer will come.
-  const ended = new AbortController();
-  questions.on('close', () => ended.abort());
+  // Lines that come before they are asked for, pasted ones, wait for their question.
+  const lines = questions[Symbol.asyncIterator]();
   return {
     question: async (text) => {
-      try {
-        return await questions.question(text, { signal: ended.signal });
-      } catch (error) {
-        throw usageError('no-answer', 'the answers ended before the last question: nothing was written', {
-          cause: error,
-        });
-      }
+      questions.setPrompt(text);
+      questions.prompt();
+      const { value, done } = await lines.next();
+      // Ctrl-D: no answer will come.
+      if (done === true)
+        throw usageError('no-answer', 'the answers ended before the last question: nothing was written');
+      return value;
     },
     close: () => questions.close(),
   };

@@ -86,7 +86,7 @@ export async function lookAtModels(
     },
     'cpu',
   );
-  await inputs.tokenizer.close();
+  await inputs.close();
   const infos = inputs.roles.flatMap((role) => {
     const info = inputs.models[role]?.info;
     return info === undefined ? [] : [{ role, info }];

@@ -21,7 +21,7 @@ export function pipelineText(file: string, draft: Draft, corpus: CorpusLook, mod
   const rows = corpus.rows === null ? '' : ` of ${corpus.rows} rows`;
   const lines = [
     schemaLine(file),
-    '# What it would cost: tokensieve plan FILE     a first look: tokensieve run FILE --limit 100 --out elsewhere',
+    '# What it costs, before it is paid:   tokensieve plan FILE',
     '# The run, which can be stopped at any moment and goes on by the same command:   tokensieve run FILE',
     '# Every setting there is: docs/settings.md of the package. Paths are relative to where the command is started.',
     'version: 1',

@@ -108,7 +108,7 @@ describe('init on a terminal', () => {
     const { status, stdout } = spawnSync(
       'script',
       ['-qec', `'${process.execPath}' '${cliPath}' init '${file}'`, '/dev/null'],
-      { input: `${answers.join('\n')}\n`, encoding: 'utf8', cwd: root },
+      { input: `${answers.join('\n')}\n`, encoding: 'utf8', cwd: root, timeout: 60_000 },
     );
     expect(stdout).toContain('Shards (files, folders or globs): ');
     expect(stdout).toMatch(/no-shards-here: no such file or folder/);
@@ -123,7 +123,7 @@ describe('init on a terminal', () => {
     const { stdout, status } = spawnSync(
       'script',
       ['-qec', `'${process.execPath}' '${cliPath}' init '${file}'`, '/dev/null'],
-      { input: `${inputs.shards}\n\u0004`, encoding: 'utf8', cwd: root },
+      { input: `${inputs.shards}\n\u0004`, encoding: 'utf8', cwd: root, timeout: 60_000 },
     );
     expect(stdout).toContain('nothing was written');
     expect(status).toBe(2);
