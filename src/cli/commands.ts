@@ -41,6 +41,11 @@ export const commands: readonly CommandModule[] = [
     async () => (await import('./quickstart.js')).quickstartCommand,
   ),
   lazy(
+    'init [file]',
+    'Write a first pipeline file: asks for shards and models, and looks at them',
+    async () => (await import('./init.js')).initCommand,
+  ),
+  lazy(
     'run <pipeline>',
     'Run every stage of a pipeline file',
     async () => (await import('./run.js')).runCommand,
