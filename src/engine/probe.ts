@@ -14,7 +14,10 @@ const LIMIT_SECONDS = 60;
 
 const probed = z.object({ libraries: z.record(z.string(), z.string()), devices: z.array(z.string()) });
 
-const PACKAGES = { torch: 'torch transformers pyarrow', openvino: 'openvino torch transformers pyarrow' } as const;
+const PACKAGES = {
+  torch: 'torch transformers pyarrow',
+  openvino: 'openvino torch transformers pyarrow',
+} as const;
 
 export interface EngineProbe {
   readonly works: boolean;
