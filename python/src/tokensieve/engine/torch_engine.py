@@ -162,6 +162,8 @@ def _device(job: Job) -> torch.device:
 
 def load_network(model: Model, job: Job, device: torch.device) -> Any:
     folder = Path(model.folder)
+    if not folder.is_dir():
+        raise EngineError("no-model", f"{model.folder}: no such folder; expected one with config.json and weights")
     adapter = folder / "adapter_config.json"
     common: dict[str, Any] = {
         "local_files_only": True,
