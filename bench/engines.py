@@ -23,7 +23,6 @@ from tokensieve.engine import openvino_engine, torch_engine
 from tokensieve.engine.job import Job, Model, Rows
 
 Arm = Callable[[Any], Any]
-ROWS = 16
 
 
 def engine(module: Any, folder: str, length: int, precision: str, threads: int, **options: Any) -> Arm:
@@ -53,8 +52,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--batches", default="1,2,4,8")
+    parser.add_argument("--rows", type=int, default=16)
     own = parser.parse_args()
-    ids = np.random.default_rng(0).integers(0, transformers.AutoConfig.from_pretrained(own.folder).vocab_size, (ROWS, own.length))
+    ids = np.random.default_rng(0).integers(
+        0, transformers.AutoConfig.from_pretrained(own.folder).vocab_size, (own.rows, own.length)
+    )
     place = (own.folder, own.length)
     arms: dict[str, Arm] = {
         "openvino bf16": engine(openvino_engine, *place, "bf16", own.threads),
@@ -74,10 +76,14 @@ def main() -> None:
     for _ in range(own.rounds):
         for name, arm in arms.items():
             rounds[name].append(rate(arm, ids, own.seconds))
-    print(f"torch {torch.__version__}, transformers {transformers.__version__}, {own.threads} threads, rows of {own.length}")
+    print(
+        f"torch {torch.__version__}, transformers {transformers.__version__}, {own.threads} threads, rows of {own.length}"
+    )
     for name, rates in rounds.items():
         shown = " ".join(f"{one:.0f}" for one in rates)
-        print(f"{name:28} {statistics.median(rates):8.0f}  ({shown})  off {off[name].max():.2e}, mean {off[name].mean():.2e}")
+        print(
+            f"{name:28} {statistics.median(rates):8.0f}  ({shown})  off {off[name].max():.2e}, mean {off[name].mean():.2e}"
+        )
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from typing import Any
 import openvino as ov
 import torch
 import transformers
-from torch.nn.functional import cross_entropy
 
 
 def open_scorer(folder: str, rows: int, length: int, precision: str, threads: int) -> Callable[[Any], Any]:
@@ -25,9 +24,10 @@ def open_scorer(folder: str, rows: int, length: int, precision: str, threads: in
             self.model = model
 
         def forward(self, ids: torch.Tensor) -> torch.Tensor:
-            logits = self.model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits[:, :-1]
-            targets = ids[:, 1:]
-            return cross_entropy(logits.transpose(1, 2), targets, reduction="none")
+            logits = self.model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits
+            # OpenVINO has no rule for cross_entropy, and none for a gather from a cut tensor: the last column is cut at the end.
+            targets = torch.cat([ids[:, 1:], ids[:, :1]], 1)
+            return (torch.logsumexp(logits, -1) - logits.gather(-1, targets[..., None])[..., 0])[:, :-1]
 
     with torch.no_grad():
         graph = ov.convert_model(Losses(), example_input=(torch.arange(34).reshape(2, 17),))
